@@ -1,0 +1,1 @@
+"""Workers: engines, the actor pool, markers, storage and the launch of distributed training."""

@@ -1,0 +1,1 @@
+"""Entry points: configuration, stages and one short module per job; the only place where the rooms meet."""

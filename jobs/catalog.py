@@ -1,0 +1,101 @@
+"""What the STAC catalogue says of a run, gathered from its plan, its cards and its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyproj
+import rasterio
+
+from jobs.plan import LogitPlan, MosaicPlan, Run
+from jobs.record import git_commit, versions
+from tiler.catalog import AssetFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
+from tiler.cog import CLASS_COLORS, CLASS_NAMES, PRODUCTS
+from tiler.grids import PixelGrid
+
+
+def outline(grid: PixelGrid) -> tuple[dict[str, Any], list[float]]:
+    """Return a grid's outline as a GeoJSON polygon in longitude and latitude, and its bounding box."""
+    import numpy as np
+
+    along = np.linspace(0.0, 1.0, 17)[:-1]
+    zeros, ones = np.zeros_like(along), np.ones_like(along)
+    rows = np.concatenate([along, ones, 1 - along, zeros]) * grid.height  # down, right, up, left: counter-clockwise
+    cols = np.concatenate([zeros, along, ones, 1 - along]) * grid.width
+    x, y = grid.xy(rows, cols)
+    lon, lat = pyproj.Transformer.from_crs(grid.pyproj_crs, "EPSG:4326", always_xy=True).transform(x, y)
+    ring = [[round(float(a), 7), round(float(b), 7)] for a, b in zip(lon, lat, strict=True)]
+    bbox = [float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())]
+    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}, bbox
+
+
+def catalog_facts(
+    run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, folder: Path, files: Mapping[str, Mapping[str, Any]]
+) -> CatalogFacts:
+    """Gather the facts of a run's catalogue."""
+    grid = plan.grid.grid_of(plan.extent)
+    geometry, bbox = outline(grid)
+    times = [p.source.scene.acquired for p in plans if p.source.scene.acquired is not None]
+    assets = {name: _asset(name, folder / str(file["href"]), file) for name, file in files.items()}
+    crs = grid.pyproj_crs
+    return CatalogFacts(
+        run_id=Path(run.config.out).name or "map",
+        title=f"Map of {', '.join(run.classes)} areas, {Path(run.config.out).name}",
+        created=datetime.now(UTC),
+        start=min(times) if times else None,
+        end=max(times) if times else None,
+        footprint=geometry,
+        bbox=bbox,
+        crs_wkt=crs.to_wkt(),
+        epsg=crs.to_epsg(),
+        shape=(grid.height, grid.width),
+        transform=grid.transform,
+        resolution_m=None if crs.is_geographic else plan.grid.resolution[0],
+        assets=assets,
+        models=[_model(path, card, folder) for path, card in zip(run.config.models, run.cards, strict=True)],
+        scenes=[
+            SceneFacts(p.source.scene.id, p.source.scene.acquired, [x.path for x in p.source.scene.pieces])
+            for p in plans
+        ],
+        software={k: v for k, v in {**versions(), "sandan-commit": git_commit() or "unknown"}.items()},
+        properties={"sandan:map": plan.name, "sandan:threshold": run.config.fuse.threshold},
+    )
+
+
+def _asset(name: str, path: Path, file: Mapping[str, Any]) -> AssetFacts:
+    spec = PRODUCTS[name]
+    with rasterio.open(path, driver="GTiff") as data:
+        tags = data.tags(1)
+    keys = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+    statistics = {k: float(tags[f"STATISTICS_{k.upper()}"]) for k in keys if f"STATISTICS_{k.upper()}" in tags}
+    classes = [ClassFacts(v, CLASS_NAMES[v], CLASS_COLORS[v][:3]) for v in CLASS_NAMES] if name == "class" else []
+    return AssetFacts(
+        href=str(file["href"]),
+        title=spec.description,
+        dtype=spec.dtype,
+        nodata=spec.nodata,
+        unit=spec.unit,
+        statistics=statistics,
+        classes=classes,
+        size_bytes=int(file["size_bytes"]),
+        sha256=str(file["sha256"]),
+    )
+
+
+def _model(path: str, card: Any, folder: Path) -> ModelFacts:
+    return ModelFacts(
+        name=card.name,
+        architecture=card.architecture,
+        encoder=card.encoder,
+        channels=card.channels,
+        classes=card.classes,
+        framework_version=versions().get("torch", "unknown"),
+        digest=card.digest(),
+        href=f"{path}/weights.safetensors" if "://" in path else os.path.relpath(f"{path}/weights.safetensors", folder),
+        weights_sha256=card.weights_sha256,
+        scaling=[{"mean": o, "stddev": s} for o, s in zip(card.offset, card.scale, strict=True)],
+    )

@@ -1,0 +1,55 @@
+"""The console command `sandan`: a table of jobs, each loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+JOBS = {
+    "map": "make the map: ingest, infer, mosaic, publish",
+    "ingest": "read the files of every scene into its scene store",
+    "train": "train the network of a recipe into a bundle",
+    "infer": "run the networks over every window",
+    "mosaic": "blend, warp and fuse the windows into the map grid",
+    "publish": "write GeoTIFFs, catalogue and report",
+    "evaluate": "judge the map on held-back blocks, beside trivial baselines",
+}
+"""Command to summary; `sandan NAME` is `python -m jobs.NAME`."""
+
+HELP = """usage: sandan COMMAND CONFIG.yaml [--set a.b=value ...] [--dry-run]
+
+Maps the industrial areas of a whole country from satellite scenes.
+
+commands:
+{commands}
+
+examples:
+  sandan map examples/aberystwyth/map.yaml --dry-run
+  sandan train examples/aberystwyth/unetpp.yaml
+  sandan COMMAND --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code (2 for an unknown command)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:10} {text}" for name, text in JOBS.items())))
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"sandan {version('sandan')}")
+        return 0
+    name, *rest = words
+    if name not in JOBS:
+        near = difflib.get_close_matches(name, JOBS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        print(f"sandan: unknown command {name!r}{hint} (known: {', '.join(JOBS)})", file=sys.stderr)
+        return 2
+    return int(importlib.import_module(f"jobs.{name}").main(rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What a stage will cost, before it is started: units, bytes, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BASE_MEMORY_BYTES = 350 * 2**20
+"""A worker with numpy, zarr, rasterio and Ray loaded."""
+TORCH_MEMORY_BYTES = 450 * 2**20
+"""What torch and the networks' libraries add."""
+ACTIVATION_BYTES_PER_PIXEL = 900
+"""Live activations of one view of one pixel: measured at 512 px with U-Net++ and DeepLabV3+, rounded up."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One stage of a plan."""
+
+    stage: str
+    units: int
+    unit: str
+    """What a unit is: "shards", "windows"."""
+    done: int
+    read_bytes: int
+    """Of the units that are left."""
+    write_bytes: int
+    """Of the units that are left, before compression."""
+    peak_memory_bytes: int
+    """Of one worker."""
+    folder: str = ""
+    """Local folder that is written to; empty for object stores."""
+    notes: tuple[str, ...] = ()
+
+
+def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:
+    """Return the expected peak of a worker of Ingest: image, masks and copies of one shard."""
+    return BASE_MEMORY_BYTES + shard_px**2 * bands * (3 * itemsize + 3)
+
+
+def infer_memory(tile_px: int, channels: int, shard_windows: int, batch: int, views: int, weight_bytes: int) -> int:
+    """Return the expected peak of a worker of Infer: weights, two shards of tiles, and one batch in all its views."""
+    tiles = 2 * shard_windows**2 * channels * tile_px**2 * 4 * 2
+    return (
+        BASE_MEMORY_BYTES
+        + TORCH_MEMORY_BYTES
+        + weight_bytes
+        + tiles
+        + batch * views * tile_px**2 * ACTIVATION_BYTES_PER_PIXEL
+    )
+
+
+def mosaic_memory(cell_px: int, classes: int) -> int:
+    """Return the expected peak of a worker of Mosaic: coordinates, sums, and one scene's part of a cell."""
+    return BASE_MEMORY_BYTES + cell_px**2 * (4 * 8 + 2 * classes * 6 * 4 + 16)
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes for people."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError

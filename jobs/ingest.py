@@ -1,0 +1,119 @@
+"""Ingest: the files of every scene into its scene store.
+
+python -m jobs.ingest examples/aberystwyth/map.yaml
+sandan ingest examples/aberystwyth/map.yaml --dry-run
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluster.engine import Engine
+from jobs.config import RunConfig
+from jobs.estimate import Estimate, ingest_memory
+from jobs.plan import Run, ScenePlan, plan_run
+from jobs.runner import Outcome, engine_of, markers_of, run_stage
+from jobs.shell import DONE, INCOMPLETE, Job, run_job
+from jobs.stages import QUALITY, Ingest, Summarise
+from tiler.scene_store import create_scene_store, shard_shape
+from tiler.stores import is_complete
+
+
+def ingest(run: Run, engine: Engine) -> list[Outcome]:
+    """Ingest every scene of a run that is not yet, and measure its quality.
+
+    A scene whose files turn out damaged is left without its closing marker; the others are not touched by that.
+    """
+    done = markers_of(run.storage, "ingest").done()
+    open_scenes = [s for s in run.scenes if s.name + QUALITY not in done]
+    for plan in open_scenes:
+        url = run.url("ingest", plan.name)
+        if not is_complete(url):
+            create_scene_store(url, plan.scene, plan.labels is not None)
+    threads = int(engine.facts().get("threads", 1))
+    stage = Ingest({s.name: (s.scene, s.labels, run.url("ingest", s.name)) for s in open_scenes}, threads)
+    shards = [shard for plan in run.scenes for shard in plan.shards()]
+    filled = run_stage(engine, run.storage, "ingest", stage, shards, "shards")
+    damaged = {unit.rsplit("_r", 1)[0] for unit in filled.failed}
+    summarise = Summarise({s.name: run.url("ingest", s.name) for s in run.scenes})
+    closing = [s.name + QUALITY for s in run.scenes if s.name not in damaged]
+    summed = run_stage(engine, run.storage, "ingest", summarise, closing, "scenes", facts_as="quality")
+    return [filled, summed]
+
+
+def ingested(run: Run) -> Run:
+    """Return the run with only the scenes that are ingested to their end."""
+    done = markers_of(run.storage, "ingest").done()
+    return run.without(s.name for s in run.scenes if s.name + QUALITY not in done)
+
+
+def estimate(run: Run) -> Estimate:
+    """Return what Ingest has to do."""
+    done = markers_of(run.storage, "ingest").done()
+    shards = [(plan, shard) for plan in run.scenes for shard in plan.shards()]
+    left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
+    share = {plan.name: len(plan.shards()) for plan in run.scenes}
+    return Estimate(
+        stage="ingest",
+        units=len(shards),
+        unit="shards",
+        done=len(shards) - len(left),
+        read_bytes=sum(plan.scene.size_bytes // share[plan.name] for plan, _ in left),
+        write_bytes=sum(_store_bytes(plan) // share[plan.name] for plan, _ in left),
+        peak_memory_bytes=max(
+            ingest_memory(max(shard_shape(p.scene.grid)), len(p.scene.sensor.bands), np.dtype(p.scene.dtype).itemsize)
+            for p in run.scenes
+        ),
+        folder=run.config.out if run.storage.is_local else "",
+    )
+
+
+def _store_bytes(plan: ScenePlan) -> int:
+    grid, scene = plan.scene.grid, plan.scene
+    per_pixel = len(scene.sensor.bands) * np.dtype(scene.dtype).itemsize + 1 + (plan.labels is not None)
+    return grid.height * grid.width * per_pixel
+
+
+@dataclass(frozen=True)
+class PlannedIngest:
+    """The job, checked."""
+
+    planned: Run
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do."""
+        return [estimate(self.planned)]
+
+    def run(self) -> int:
+        """Ingest, and name the scenes that could not be."""
+        with engine_of(self.planned.config.engine) as engine:
+            outcomes = ingest(self.planned, engine)
+        for outcome in outcomes:
+            for unit, error in outcome.failed.items():
+                print(f"quarantined: {unit}: {error}", file=sys.stderr)
+        good = ingested(self.planned)
+        print(f"{len(good.scenes)} of {len(self.planned.scenes)} scenes ingested in {self.planned.config.out}/ingest")
+        return DONE if len(good.scenes) == len(self.planned.scenes) else INCOMPLETE
+
+
+JOB = Job(
+    name="ingest",
+    summary="Read the files of every scene into its scene store, with validity, labels and quality.",
+    example="  sandan ingest examples/aberystwyth/map.yaml\n"
+    "  sandan ingest map.yaml --set out=s3://bucket/runs/june --dry-run",
+    kind=RunConfig,
+    plan=lambda config: PlannedIngest(plan_run(config)),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

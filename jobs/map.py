@@ -1,0 +1,94 @@
+"""Map: ingest, infer, mosaic and publish, each doing only what is not done yet.
+
+python -m jobs.map examples/aberystwyth/map.yaml
+sandan map examples/aberystwyth/map.yaml --set engine.kind=serial
+ray job submit --working-dir . -- python -m jobs.map CONFIG.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.config import RunConfig
+from jobs.estimate import Estimate
+from jobs.infer import complete, decide, infer
+from jobs.infer import estimate as estimate_infer
+from jobs.ingest import estimate as estimate_ingest
+from jobs.ingest import ingest, ingested
+from jobs.mosaic import estimate as estimate_mosaic
+from jobs.mosaic import mosaic
+from jobs.plan import Run, plan_run
+from jobs.publish import estimate as estimate_publish
+from jobs.publish import print_paths, publish
+from jobs.runner import engine_of, quarantine
+from jobs.shell import DONE, FAULT, INCOMPLETE, Job, run_job
+
+
+@dataclass(frozen=True)
+class PlannedMap:
+    """The job, checked."""
+
+    planned: Run
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do."""
+        run = self.planned
+        return [estimate_ingest(run), estimate_infer(run), estimate_mosaic(run), estimate_publish(run)]
+
+    def run(self) -> int:
+        """Make the map of every scene that can be read; name the others."""
+        with engine_of(self.planned.config.engine) as engine:
+            outcomes = ingest(self.planned, engine)
+            run = ingested(self.planned)
+            if run.scenes:
+                precision = decide(run, engine)
+                assert precision is not None
+                outcomes.append(infer(run, engine, run.logits(precision), precision))
+                finished = {p.source.name for p in complete(run, run.logits(precision))}
+                run = run.without(s.name for s in run.scenes if s.name not in finished)
+            if run.scenes:
+                plans = run.logits(precision)
+                plan = run.mosaic(plans)
+                outcomes.append(mosaic(run, engine, plans, plan))
+        failed = quarantine(outcomes)
+        for unit, error in failed.items():
+            print(f"quarantined: {unit}: {error}", file=sys.stderr)
+        if not run.scenes:
+            print("no scene could be mapped; nothing is published", file=sys.stderr)
+            return FAULT
+        publish(run, plans, plan, failed)
+        print_paths(run)
+        return INCOMPLETE if failed or len(run.scenes) < len(self.planned.scenes) else DONE
+
+
+def plan_map(config: RunConfig) -> PlannedMap:
+    """Check a run.
+
+    Raises:
+        ValueError: bad input.
+    """
+    run = plan_run(config)
+    _ = run.cards
+    return PlannedMap(run)
+
+
+JOB = Job(
+    name="map",
+    summary="Make the map: ingest, infer, mosaic, publish; what is done already is not done again.",
+    example="  sandan map examples/aberystwyth/map.yaml\n"
+    "  sandan map map.yaml --dry-run\n"
+    "  sandan map map.yaml --set out=s3://bucket/june --set engine.workers=8",
+    kind=RunConfig,
+    plan=plan_map,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

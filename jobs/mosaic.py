@@ -1,0 +1,125 @@
+"""Mosaic: blend the windows of every scene, warp them to the map grid, fuse the scenes; each cell is written once.
+
+python -m jobs.mosaic examples/aberystwyth/map.yaml
+sandan mosaic map.yaml --set grid='{crs: EPSG:5179, resolution_m: 10}'
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.engine import Engine
+from jobs.config import RunConfig
+from jobs.estimate import Estimate, mosaic_memory
+from jobs.infer import complete, decide, require_ingested
+from jobs.plan import LogitPlan, MosaicPlan, Precision, Run, plan_run
+from jobs.runner import Outcome, engine_of, markers_of, run_stage
+from jobs.shell import DONE, INCOMPLETE, Job, run_job
+from jobs.stages import Mosaic
+from tiler.grids import CELL_PX
+from tiler.map_store import create_map_store
+from tiler.stores import is_complete
+
+
+def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPlan) -> Outcome:
+    """Make every cell of the map that is not made yet."""
+    url = run.url("mosaic", plan.name)
+    if not is_complete(url):
+        create_map_store(url, plan.grid, [t.cell for t in plan.tasks], plan.extent, run.classes)
+    stage = Mosaic(
+        stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
+        map_url=url,
+        threads=int(engine.facts().get("threads", 1)),
+    )
+    return run_stage(engine, run.storage, "mosaic", stage, plan.tasks, "cells")
+
+
+def estimate(run: Run) -> Estimate:
+    """Return what Mosaic has to do."""
+    precision = decide(run, None) or Precision("cuda", "bf16", 8)
+    plans = run.logits(precision)
+    plan = run.mosaic(plans)
+    done = markers_of(run.storage, "mosaic").done()
+    left = [t for t in plan.tasks if t.unit not in done]
+    layers = 2 * len(run.classes)
+    scene_px = sum(p.source.scene.grid.height * p.source.scene.grid.width for p in plans)
+    share = len(left) / len(plan.tasks)
+    return Estimate(
+        stage="mosaic",
+        units=len(plan.tasks),
+        unit="cells",
+        done=len(plan.tasks) - len(left),
+        read_bytes=int(scene_px * (layers * 2 + 1) * share),
+        write_bytes=int(plan.extent.height * plan.extent.width * (layers * 4 + 2 + 4) * share),
+        peak_memory_bytes=mosaic_memory(CELL_PX, len(run.classes)),
+        folder=run.config.out if run.storage.is_local else "",
+    )
+
+
+def planned_map(run: Run) -> tuple[list[LogitPlan], MosaicPlan]:
+    """Return the finished logits of a run and the map that they make.
+
+    Raises:
+        ValueError: a scene has no complete logits.
+    """
+    precision = decide(run, None)
+    plans = [] if precision is None else list(run.logits(precision))
+    finished = complete(run, plans)
+    missing = [s.scene.id for s in run.scenes if s.name not in {p.source.name for p in finished}]
+    if missing:
+        raise ValueError(f"scenes {missing} have no complete logits in {run.config.out}; run `sandan infer` first")
+    return finished, run.mosaic(finished)
+
+
+@dataclass(frozen=True)
+class PlannedMosaic:
+    """The job, checked."""
+
+    planned: Run
+    plans: list[LogitPlan]
+    map: MosaicPlan
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do."""
+        return [estimate(self.planned)]
+
+    def run(self) -> int:
+        """Make the cells."""
+        with engine_of(self.planned.config.engine) as engine:
+            outcome = mosaic(self.planned, engine, self.plans, self.map)
+        made = outcome.total - len(outcome.failed)
+        print(f"{made} of {outcome.total} cells in {self.planned.url('mosaic', self.map.name)}")
+        return INCOMPLETE if outcome.failed else DONE
+
+
+def plan_mosaic(config: RunConfig) -> PlannedMosaic:
+    """Check a run whose windows are inferred.
+
+    Raises:
+        ValueError: bad input, or a scene that is not inferred.
+    """
+    run = plan_run(config)
+    _ = run.cards
+    require_ingested(run)
+    return PlannedMosaic(run, *planned_map(run))
+
+
+JOB = Job(
+    name="mosaic",
+    summary="Blend the windows of every scene, warp them to the map grid, fuse the scenes.",
+    example="  sandan mosaic examples/aberystwyth/map.yaml\n"
+    "  sandan mosaic map.yaml --set 'grid={crs: EPSG:5179, resolution_m: 10}' --dry-run",
+    kind=RunConfig,
+    plan=plan_mosaic,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

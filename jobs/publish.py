@@ -1,0 +1,179 @@
+"""Publish: the map as Cloud-Optimized GeoTIFFs, a STAC catalogue, `run.json` and an HTML report.
+
+python -m jobs.publish examples/aberystwyth/map.yaml
+sandan publish map.yaml --set fuse.threshold=0.4
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.catalog import catalog_facts
+from jobs.config import RunConfig
+from jobs.estimate import BASE_MEMORY_BYTES, Estimate
+from jobs.infer import decide, require_ingested
+from jobs.mosaic import planned_map
+from jobs.page import write_page
+from jobs.plan import CONTRACTS, LogitPlan, MosaicPlan, Run, key_of, plan_run
+from jobs.products import LAYERS, map_numbers, sha256_of, write_products
+from jobs.progress import Progress
+from jobs.record import run_record
+from jobs.runner import markers_of
+from jobs.shell import DONE, Job, run_job
+from jobs.stages import peak_memory_bytes
+from tiler.catalog import write_catalog
+from tiler.map_store import MapStore
+
+
+@contextmanager
+def _output_folder(run: Run, name: str) -> Iterator[Path]:
+    """Give a local folder to write to; what lies there at the end is at `OUT/name`, wherever OUT is."""
+    if run.storage.is_local:
+        folder = Path(run.config.out) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+        for file in sorted(p for p in Path(scratch).rglob("*") if p.is_file()):
+            run.storage.put_file(f"{name}/{file.relative_to(scratch).as_posix()}", file)
+
+
+def publish_key(run: Run, plan: MosaicPlan) -> str:
+    """Return what identifies the published files."""
+    return key_of(CONTRACTS["publish"], plan.name, run.config.fuse.model_dump(), sorted(run.config.outputs))
+
+
+def is_published(run: Run, plan: MosaicPlan) -> bool:
+    """Whether the files at `OUT/map` are those of this plan."""
+    name = "map/published.json"
+    return run.storage.exists(name) and json.loads(run.storage.get(name))["key"] == publish_key(run, plan)
+
+
+def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined: Mapping[str, str]) -> None:
+    """Write the products of a map, unless they lie there already, and then its record and its report."""
+    if not is_published(run, plan):
+        started = time.monotonic()
+        products = _write_files(run, plans, plan)
+        cost = {"seconds": round(time.monotonic() - started, 3), "peak_memory_bytes": peak_memory_bytes()}
+        cost["bytes_written"] = sum(p["size_bytes"] for p in products["files"].values())
+        run.storage.put("stages/publish.json", json.dumps(cost).encode())
+        # Last, because its presence says that the files beside it are whole and belong together.
+        run.storage.put("map/published.json", json.dumps({"key": publish_key(run, plan), **products}).encode())
+    products = json.loads(run.storage.get("map/published.json"))
+    record = run_record(run, list(plans), plan, quarantined, products)
+    run.storage.put("run.json", json.dumps(record, indent=1, default=str).encode())
+    if "report" in run.config.outputs:
+        write_page(run, record)
+
+
+def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan) -> dict[str, Any]:
+    store = MapStore(run.url("mosaic", plan.name))
+    threshold = run.config.fuse.threshold
+    run.storage.delete("map/published.json")  # from here on the folder is in between two maps
+    with _output_folder(run, "map") as folder, Progress(3, "publish", unit="steps") as progress:
+        files: dict[str, Path] = {}
+        if "cog" in run.config.outputs:
+            files = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name})
+        progress.advance()
+        described = {
+            name: {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for name, path in files.items()
+        }
+        numbers = map_numbers(store, threshold).to_json()
+        progress.advance()
+        if "stac" in run.config.outputs:
+            write_catalog(folder, facts=catalog_facts(run, plans, plan, folder, described))
+        progress.advance()
+    return {"files": described, "numbers": numbers}
+
+
+def estimate(run: Run) -> Estimate:
+    """Return what Publish has to do."""
+    precision = decide(run, None)
+    plan = None if precision is None else run.mosaic(run.logits(precision))
+    done = len(LAYERS) if plan is not None and is_published(run, plan) else 0
+    pixels = 0 if plan is None or done else plan.extent.height * plan.extent.width
+    return Estimate(
+        stage="publish",
+        units=len(LAYERS),
+        unit="rasters",
+        done=done,
+        read_bytes=pixels * 14,
+        write_bytes=pixels * 11 * 4 // 3,  # overviews add a third
+        peak_memory_bytes=BASE_MEMORY_BYTES + 512 * 2**20,
+        folder=run.config.out if run.storage.is_local else "",
+    )
+
+
+@dataclass(frozen=True)
+class PlannedPublish:
+    """The job, checked."""
+
+    planned: Run
+    plans: list[LogitPlan]
+    map: MosaicPlan
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do."""
+        return [estimate(self.planned)]
+
+    def run(self) -> int:
+        """Publish."""
+        publish(self.planned, self.plans, self.map, {})
+        print_paths(self.planned)
+        return DONE
+
+
+def print_paths(run: Run) -> None:
+    """Say where the results lie."""
+    out = run.config.out.rstrip("/")
+    for label, name in (("map", "map/class.tif"), ("catalogue", "map/catalog.json"), ("report", "report.html")):
+        if run.storage.exists(name):
+            print(f"{label:10} {out}/{name}")
+
+
+def plan_publish(config: RunConfig) -> PlannedPublish:
+    """Check a run whose map is made.
+
+    Raises:
+        ValueError: bad input, or cells that are missing.
+    """
+    run = plan_run(config)
+    _ = run.cards
+    require_ingested(run)
+    plans, plan = planned_map(run)
+    done = markers_of(run.storage, "mosaic").done()
+    missing = [t.cell for t in plan.tasks if t.unit not in done]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(plan.tasks)} cells of the map are not made (the first is {missing[0]}); "
+            f"run `sandan mosaic` first"
+        )
+    return PlannedPublish(run, plans, plan)
+
+
+JOB = Job(
+    name="publish",
+    summary="Write the map as Cloud-Optimized GeoTIFFs with a STAC catalogue, run.json and a report.",
+    example="  sandan publish examples/aberystwyth/map.yaml\n  sandan publish map.yaml --set fuse.threshold=0.4",
+    kind=RunConfig,
+    plan=plan_publish,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

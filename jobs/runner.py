@@ -1,0 +1,115 @@
+"""Running one stage: list the markers, run the rest, keep count of what failed and what it cost."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.engine import Done, Engine, Resources, open_engine
+from cluster.markers import Marked, Markers, unit_of
+from cluster.storage import Storage
+from jobs.config import EngineConfig
+from jobs.progress import Progress
+
+
+def engine_of(config: EngineConfig) -> Engine:
+    """Open the engine a configuration asks for; Ray itself starts with the first unit of work."""
+    resources = Resources(
+        workers=config.workers,
+        gpus_per_worker=config.gpus_per_worker,
+        threads_per_worker=config.threads_per_worker,
+    )
+    return open_engine(config.kind, resources, address=config.address)
+
+
+def markers_of(storage: Storage, stage: str) -> Markers:
+    """Return the markers of a stage of a run."""
+    return Markers(storage.child(f"markers/{stage}"))
+
+
+@dataclass
+class Outcome:
+    """What one stage did."""
+
+    stage: str
+    total: int
+    before: int
+    """Units that an earlier run had finished."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Unit to the last line of its error."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Time, bytes and memory of this call."""
+
+
+def run_stage(
+    engine: Engine,
+    storage: Storage,
+    name: str,
+    stage: Callable[[], Callable[[Any], Any]],
+    keys: Sequence[Any],
+    word: str,
+    facts_as: str | None = None,
+) -> Outcome:
+    """Run the units of a stage that have no marker yet.
+
+    Args:
+        engine: who runs them.
+        storage: the run's folder.
+        name: of the stage.
+        stage: called once per worker.
+        keys: every unit of the stage, done or not.
+        word: what a unit is called in the progress line.
+        facts_as: name under which the cost is kept, if not the stage's.
+    """
+    markers = markers_of(storage, name)
+    done = markers.done() if keys else set()
+    left = [key for key in keys if unit_of(key) not in done]
+    outcome = Outcome(name, len(keys), len(keys) - len(left))
+    if not left:
+        return outcome
+    started, sums, peak = time.monotonic(), {}, 0
+    marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
+    with Progress(len(left), facts_as or name, unit=word) as progress:
+        for result in engine.run(marked, left):
+            if isinstance(result, Done):
+                peak = max(peak, _add_up(sums, result.record))
+                progress.advance()
+            else:
+                unit = unit_of(result.key)
+                outcome.failed[unit] = result.reason
+                progress.advance(note=f"{unit} failed: {result.reason}")
+    outcome.facts = {
+        "seconds": round(time.monotonic() - started, 3),
+        "units": len(left),
+        "failed": len(outcome.failed),
+        **{key: round(value, 3) for key, value in sums.items()},
+        "peak_memory_bytes": peak,
+        "engine": engine.facts(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    storage.put(f"stages/{facts_as or name}.json", json.dumps(outcome.facts, indent=1).encode())
+    return outcome
+
+
+def _add_up(sums: dict[str, float], record: Any) -> int:
+    """Add a unit's numbers to the stage's, and return the peak memory it reports."""
+    if not isinstance(record, Mapping):
+        return 0
+    for key, value in record.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and key != "peak_memory_bytes":
+            sums[key] = sums.get(key, 0) + value
+    return int(record.get("peak_memory_bytes", 0))
+
+
+def stage_facts(storage: Storage, stages: Iterable[str]) -> dict[str, dict]:
+    """Return what the stages of a run cost when they last had work to do."""
+    return {s: json.loads(storage.get(f"stages/{s}.json")) for s in stages if storage.exists(f"stages/{s}.json")}
+
+
+def quarantine(outcomes: Iterable[Outcome]) -> dict[str, str]:
+    """Return every failed unit, as `stage/unit`, with the last line of its error."""
+    return {f"{o.stage}/{u}": error for o in outcomes for u, error in o.failed.items()}

@@ -1,0 +1,132 @@
+"""What every job's command line shares: arguments, dry run, exit codes.
+
+Exit codes: 0 everything is done; 1 a fault while running; 2 bad input, nothing was started; 3 the run finished but some
+units are quarantined; 130 interrupted. After 1, 3 and 130, the same command does what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jobs.config import RecipeConfig, RunConfig, load
+from jobs.estimate import Estimate, format_bytes
+
+DONE, FAULT, BAD_INPUT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Planned(Protocol):
+    """A job whose input has been checked."""
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do; must touch nothing."""
+        ...
+
+    def run(self) -> int:
+        """Do it; return the exit code."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command."""
+
+    name: str
+    summary: str
+    """One line."""
+    example: str
+    """Commands for the end of `--help`."""
+    kind: type[RunConfig] | type[RecipeConfig]
+    plan: Callable[[Any], Planned]
+    """Check everything the configuration names; a ValueError or OSError means bad input."""
+
+
+def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    arguments = _parser(job).parse_args(argv)
+    try:
+        planned = job.plan(load(job.kind, arguments.config, arguments.set))
+        if arguments.dry_run:
+            print(dry_run_table(planned.estimates()))
+            return DONE
+        check_room(planned.estimates())
+    except (ValueError, OSError) as error:
+        print(f"sandan {job.name}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    try:
+        return planned.run()
+    except KeyboardInterrupt:
+        print(f"sandan {job.name}: interrupted; repeat the command to continue", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        traceback.print_exc()
+        print(f"sandan {job.name}: {error}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
+        return FAULT
+
+
+def _parser(job: Job) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"sandan {job.name}",
+        description=job.summary,
+        epilog=f"examples:\n{job.example}\n\nexit codes: 0 done, 1 fault, 2 bad input (nothing started), "
+        "3 finished with quarantined units, 130 interrupted; repeat the command to continue",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kind = "run" if job.kind is RunConfig else "recipe"
+    parser.add_argument("config", metavar="CONFIG.yaml", help=f"the {kind}")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="a.b=value",
+        help="override one key of the configuration (YAML value); may be repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
+    return parser
+
+
+def dry_run_table(estimates: Sequence[Estimate]) -> str:
+    """Return the plan as a plain text table."""
+    header = ("stage", "units", "done", "to do", "to read", "to write", "peak memory of a worker")
+    rows = [
+        (
+            e.stage,
+            f"{e.units} {e.unit}",
+            str(e.done),
+            str(e.units - e.done),
+            format_bytes(e.read_bytes),
+            format_bytes(e.write_bytes),
+            f"about {format_bytes(e.peak_memory_bytes)}",
+        )
+        for e in estimates
+    ]
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    notes = [note for e in estimates for note in e.notes]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:], *notes])
+
+
+def check_room(estimates: Sequence[Estimate]) -> None:
+    """Refuse a run whose output cannot fit.
+
+    Raises:
+        OSError: less is free than the stages will write, before compression (halved, which it always reaches).
+    """
+    import shutil
+    from pathlib import Path
+
+    for folder in {e.folder for e in estimates if e.folder}:
+        place = Path(folder)
+        while not place.exists():
+            place = place.parent
+        wanted = sum(e.write_bytes for e in estimates if e.folder == folder) // 2
+        free = shutil.disk_usage(place).free
+        if wanted > free:
+            raise OSError(
+                f"out: {folder} has {format_bytes(free)} free, the run will write about {format_bytes(wanted)}; "
+                f"free some, or choose another folder"
+            )

@@ -1,0 +1,221 @@
+"""Stages: small frozen recipes that a worker runs on one key.
+
+A stage is called once per worker, what it returns once per key. A stage is tested by
+calling it, with no engine. Keys are small; pixels are read from stores and written back to them.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+
+import numpy as np
+import zarr
+
+from jobs.plan import CellTask, Precision
+from tiler.blend import blend
+from tiler.fuse import Fusion
+from tiler.grids import Box, MapGrid
+from tiler.labels import Labels
+from tiler.logit_store import LogitStore, WindowShard
+from tiler.map_store import MapStore
+from tiler.scene_store import SceneStore, Shard, fill_shard
+from tiler.scenes import Scene
+from tiler.stores import open_group
+from tiler.warp import Mapping, warp
+
+QUALITY = "_quality"
+"""Suffix of the unit that closes a scene: with its marker the scene is ingested."""
+OPEN_STORES = 16
+"""Scenes whose stores a worker keeps open."""
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _limit_threads(threads: int) -> None:
+    """Keep zarr's own pools inside the worker's share of the cores."""
+    zarr.config.set({"threading.max_workers": max(1, threads), "async.concurrency": max(2, threads)})
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """Read the files of a scene, one shard of its store at a time."""
+
+    scenes: dict[str, tuple[Scene, Labels | None, str]]
+    """Store name to the scene, its labels and the address of its store."""
+    threads: int = 1
+
+    def __call__(self) -> Callable[[Shard], dict]:
+        """Prepare a worker."""
+        _limit_threads(self.threads)
+
+        def work(shard: Shard) -> dict:
+            scene, labels, url = self.scenes[shard.scene]
+            return {**fill_shard(open_group(url), scene, labels, shard), "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
+
+
+@dataclass(frozen=True)
+class Summarise:
+    """Merge the statistics of a scene's shards, once all are written; the key is the store's name + `QUALITY`."""
+
+    urls: dict[str, str]
+
+    def __call__(self) -> Callable[[str], dict]:
+        """Prepare a worker."""
+
+        def work(unit: str) -> dict:
+            quality = SceneStore(self.urls[unit.removesuffix(QUALITY)]).summarise()
+            return {"pixels": quality["pixels"], "valid": quality["valid"], "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
+
+
+@dataclass(frozen=True)
+class Infer:
+    """Run every network in every view on each window of a shard; keep mean logit and spread of the whole window."""
+
+    stores: dict[str, tuple[str, str]]
+    """Logit store name to the addresses of the scene store and of the logit store."""
+    bundles: tuple[str, ...]
+    tta: str
+    precision: Precision
+    threads: int = 1
+
+    def __call__(self) -> Callable[[WindowShard], dict]:
+        """Prepare a worker: load the networks once.
+
+        The function it returns may run on two threads at once: reading and writing of one shard go on while another
+        computes, and the lock lets only one compute.
+        """
+        from cluster.storage import Storage
+        from models.predict import load_ensemble
+
+        _limit_threads(self.threads)
+        files = [
+            {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in self.bundles
+        ]
+        opened = lru_cache(maxsize=OPEN_STORES)(lambda name: tuple(_open_pair(*self.stores[name])))
+        channels = opened(next(iter(self.stores)))[0].channels
+        ensemble = load_ensemble(
+            files,
+            channels=channels,
+            tta=self.tta,
+            precision=self.precision.precision,
+            device=self.precision.device,
+            batch=self.precision.batch,
+        )
+        computing = Lock()
+
+        def work(shard: WindowShard) -> dict:
+            scene, logits = opened(shard.scene)
+            started = time.monotonic()
+            places, tiles = read_tiles(scene, logits, shard)
+            read_s = time.monotonic() - started
+            windows = {}
+            if places:
+                with computing:
+                    started = time.monotonic()
+                    mean, spread = ensemble.predict(tiles)
+                    forward_s = time.monotonic() - started
+                windows = dict(zip(places, np.concatenate([mean, spread], axis=1), strict=True))
+            else:
+                forward_s = 0.0
+            started = time.monotonic()
+            written = logits.write(shard, windows)
+            return {
+                "windows": len(places),
+                "bytes_read": int(tiles.nbytes),
+                "bytes_written": written,
+                "read_s": read_s,
+                "forward_s": forward_s,
+                "write_s": time.monotonic() - started,
+                "peak_memory_bytes": peak_memory_bytes(),
+            }
+
+        return work
+
+
+def _open_pair(scene_url: str, logits_url: str) -> tuple[SceneStore, LogitStore]:
+    return SceneStore(scene_url), LogitStore(logits_url)
+
+
+def read_tiles(scene: SceneStore, logits: LogitStore, shard: WindowShard) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Read the tiles of a shard that hold any valid pixel: each chunk of the scene is decoded once for the whole shard.
+
+    Returns:
+        Places `(row, col)` of the windows, and float32 (window, channel, tile_px, tile_px).
+    """
+    wanted = logits.windows_of(shard)
+    tile = logits.lattice.tile_px
+    empty = np.empty((0, len(scene.channels), tile, tile), np.float32)
+    if not wanted:
+        return [], empty
+    boxes = [logits.lattice.window(*place) for place in wanted]
+    whole = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
+    pixels = scene.network_input(whole)
+    tiles, places = [], []
+    for place, box in zip(wanted, boxes, strict=True):
+        tile_pixels = pixels[(slice(None), *box.shift(-whole.y0, -whole.x0).slices)]
+        if not tile_pixels[-1].all():  # a window without any valid pixel costs nothing: Mosaic never looks at it
+            places.append(place)
+            tiles.append(tile_pixels)
+    return places, np.stack(tiles) if tiles else empty
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Gather every window that touches a cell, blend per scene, warp, fuse over scenes, write that cell."""
+
+    stores: dict[str, tuple[str, str]]
+    """Logit store name to the addresses of the scene store and of the logit store."""
+    map_url: str
+    threads: int = 1
+
+    def __call__(self) -> Callable[[CellTask], dict]:
+        """Prepare a worker."""
+        _limit_threads(self.threads)
+        opened = lru_cache(maxsize=OPEN_STORES)(lambda name: tuple(_open_pair(*self.stores[name])))
+        target = MapStore(self.map_url)
+
+        def work(task: CellTask) -> dict:
+            box = MapGrid.box_of(task.cell)
+            fusion = Fusion(len(target.classes), box.height, box.width)
+            for name in task.scenes:
+                scene, logits = opened(name)
+                layers, seen = warped(scene, logits, target.grid, box)
+                if seen is not None and layers is not None:
+                    fusion.add(layers, seen, scene.acquired)
+            fused = fusion.result()
+            target.write(task.cell, fused)
+            seen_px = int((fused.count > 0).sum())
+            return {"seen_px": seen_px, "scenes": len(task.scenes), "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
+
+
+def warped(
+    scene: SceneStore, logits: LogitStore, grid: MapGrid, box: Box
+) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    """Blend a scene on its native pixels and warp it to map pixels.
+
+    Returns:
+        float32 (layer, y, x) and bool (y, x) of the map pixels `box`, or None twice where the scene has nothing there.
+    """
+    mapping = Mapping(grid.pixels, scene.grid)
+    at = mapping.source_box(box)
+    if at.empty:
+        return None, None
+    valid = scene.read("valid", at, False)
+    if not valid.any():
+        return None, None
+    values, seen = blend(logits.window, logits.lattice, at, logits.layers)
+    return warp(mapping, box, values, valid & seen, at)

@@ -1,0 +1,1 @@
+"""Tensors: networks, losses, metrics, test-time augmentation, ensembles and the trainer. No ray, no rasters."""

@@ -1,0 +1,240 @@
+"""A bundle: a trained network on disk, as weights (safetensors) and a card (JSON) that says what it is.
+
+Neither file can run code when it is read. The card carries the sha256 of the weights, so a bundle whose
+halves do not belong together is refused, and the digest of the card identifies the whole bundle.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from safetensors import SafetensorError
+from torch import Tensor
+
+from models.networks import NetworkSpec, SegmentationNetwork, build
+
+WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "card.json"
+
+# Raised by hand when the same weights would be asked to mean something else (order of the arithmetic,
+# padding, scaling); part of the digest, so maps made before are not mistaken for maps made after.
+CONTRACT = 1
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that shape a network."""
+    return {name: version(name) for name in ("torch", "segmentation-models-pytorch", "timm", "safetensors")}
+
+
+class Card(BaseModel):
+    """Everything about a trained network but its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    """Version of this file format."""
+    name: str
+    architecture: str
+    encoder: str
+    channels: tuple[str, ...] = Field(min_length=1)
+    """Names of the input channels in the order of the network, for example red, green, blue, nir, mask."""
+    sensor: str
+    offset: tuple[float, ...]
+    """Per channel, in the units of the sensor: the network sees (x - offset) / scale."""
+    scale: tuple[float, ...]
+    classes: tuple[str, ...] = Field(min_length=1)
+    """Names of the output channels; one name is the binary case."""
+    metrics: dict[str, float] = {}
+    """Scores by name; a score that is undefined (NaN) is null in the file."""
+    training_data: str
+    """Hash of the data the network learnt from."""
+    split: dict[str, Any] = {}
+    """How training and validation were divided, free form."""
+    weights: str
+    """Where the weights began: file:PATH, hub:ID[@rev], recipe:NAME or random:SEED."""
+    weights_sha256: str = ""
+    """Of the bytes of the weights file; filled when the bundle is written."""
+    created_with: dict[str, str] = Field(default_factory=versions)
+    contract: int = CONTRACT
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _null_is_nan(cls, metrics: Any) -> Any:
+        if isinstance(metrics, Mapping):
+            return {name: float("nan") if value is None else value for name, value in metrics.items()}
+        return metrics
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Card":
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError(f"channels must be unique, got {list(self.channels)}. Rename the repeated one.")
+        for what, values in (("offset", self.offset), ("scale", self.scale)):
+            if len(values) != len(self.channels):
+                raise ValueError(
+                    f"{what} holds {len(values)} numbers for {len(self.channels)} channels. Give one each."
+                )
+        self.spec()
+        return self
+
+    def spec(self) -> NetworkSpec:
+        """Return what must be known to build the network of this card."""
+        return NetworkSpec(
+            architecture=self.architecture,
+            encoder=self.encoder,
+            in_channels=len(self.channels),
+            classes=len(self.classes),
+        )
+
+    def digest(self) -> str:
+        """Return the sha256 (hex) of the card in canonical JSON: it names card and weights together.
+
+        Raises ValueError: the card does not know its weights yet (it has not been through `bundle_files`).
+        """
+        if not self.weights_sha256:
+            raise ValueError(f"The card {self.name!r} has no weights_sha256: save it with its network first.")
+        canonical = json.dumps(json.loads(self.model_dump_json()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def bundle_files(network: SegmentationNetwork, card: Card) -> dict[str, bytes]:
+    """Return the files of a bundle by name; the card among them carries the sha256 of the weights.
+
+    Raises ValueError: card and network disagree, or the weights are not float32.
+    """
+    _check_agreement(network, card)
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    rounded = sorted(key for key, value in state.items() if value.is_floating_point() and value.dtype != torch.float32)
+    if rounded:
+        raise ValueError(
+            f"A bundle keeps float32 weights, but {rounded[0]} is {state[rounded[0]].dtype}. "
+            "Save the network itself, not the copy that precision.prepare made of it."
+        )
+    weights = safetensors.torch.save(state)
+    complete = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    # model_dump_json, not json.dumps: only the former writes an undefined score as null, which is JSON
+    return {WEIGHTS_FILE: weights, CARD_FILE: complete.model_dump_json(indent=2).encode()}
+
+
+def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
+    """Return the card and the network (CPU, float32, eval mode) of a bundle's files.
+
+    torch's global random generator is left as it was.
+    Raises ValueError: a file is missing, not what it says it is, or not the one the card was made for.
+    """
+    card = read_card(files)
+    if WEIGHTS_FILE not in files:
+        raise ValueError(f"The bundle {card.name!r} has no {WEIGHTS_FILE}, only {sorted(files)}. Copy it whole.")
+    found = hashlib.sha256(files[WEIGHTS_FILE]).hexdigest()
+    if found != card.weights_sha256:
+        raise ValueError(
+            f"The card of {card.name!r} was made for weights with sha256 {card.weights_sha256 or '(none)'}, "
+            f"but {WEIGHTS_FILE} has {found}. It is truncated or belongs to another bundle: copy both again."
+        )
+    state = _parse_weights(card, files[WEIGHTS_FILE])
+    with torch.random.fork_rng(devices=[]):
+        network = build(card.spec(), card.offset, card.scale)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder} as built here "
+            f"(made with {card.created_with}, here {versions()}): {error}"
+        ) from error
+    _check_agreement(network, card)
+    return card, network.eval()
+
+
+def save_bundle(directory: Path, network: SegmentationNetwork, card: Card) -> Card:
+    """Write a bundle to `directory` and return its card, complete with the hash of the weights.
+
+    The files are written beside it, flushed to disk and moved into place by a rename; an old bundle there
+    is replaced. A reader sees the old bundle, for a moment none, or the new one: never half of one.
+    Raises ValueError: `directory` holds something that is not a bundle, or card and network disagree.
+    """
+    directory = Path(directory)
+    files = bundle_files(network, card)
+    if directory.exists() and not (directory / CARD_FILE).is_file():
+        raise ValueError(f"{directory} exists and is not a bundle (no {CARD_FILE}). Choose another directory.")
+    mark = uuid.uuid4().hex[:8]
+    fresh, stale = (directory.with_name(f".{directory.name}.{mark}.{kind}") for kind in ("new", "old"))
+    fresh.mkdir(parents=True)
+    try:
+        for name, data in files.items():
+            with open(fresh / name, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if directory.exists():
+            directory.rename(stale)  # rename does not replace a folder that is not empty
+        fresh.rename(directory)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(stale, ignore_errors=True)
+    return read_card(files)
+
+
+def load_bundle(directory: Path) -> tuple[Card, SegmentationNetwork]:
+    """Return the card and the network of a bundle on disk; see `load_files`.
+
+    Raises FileNotFoundError: no such directory, or a file of the bundle is not in it.
+    """
+    return load_files(read_bundle(directory))
+
+
+def read_bundle(directory: Path) -> dict[str, bytes]:
+    """Return the bytes of a bundle's files by name. Raises FileNotFoundError as `load_bundle` does."""
+    return {name: _read(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
+
+
+def read_card(source: Path | str | bytes | Mapping[str, bytes]) -> Card:
+    """Return the card of a bundle: from its directory, its files by name, or the bytes of card.json.
+
+    Raises ValueError: the card is not valid; FileNotFoundError: the directory holds none.
+    """
+    if isinstance(source, Mapping):
+        if CARD_FILE not in source:
+            raise ValueError(f"A bundle has a {CARD_FILE}, found only {sorted(source)}. Copy it whole.")
+        data = source[CARD_FILE]
+    else:
+        data = source if isinstance(source, bytes) else _read(Path(source), CARD_FILE)
+    try:
+        return Card.model_validate_json(data)
+    except ValidationError as error:
+        raise ValueError(f"{CARD_FILE} is not a card of format 1: {error}") from error
+
+
+def _read(directory: Path, name: str) -> bytes:
+    if not (directory / name).is_file():
+        found = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else "no such directory"
+        raise FileNotFoundError(
+            f"Asked for the bundle {directory}, which must hold {WEIGHTS_FILE} and {CARD_FILE}; found {found}. "
+            "Give the directory that save_bundle wrote."
+        )
+    return (directory / name).read_bytes()
+
+
+def _parse_weights(card: Card, data: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise ValueError(f"{WEIGHTS_FILE} of {card.name!r} is not a safetensors file: {error}") from error
+
+
+def _check_agreement(network: SegmentationNetwork, card: Card) -> None:
+    if network.spec != card.spec():
+        raise ValueError(f"The card {card.name!r} describes {card.spec()}, the network is {network.spec}.")
+    for what, buffer, stated in (("offset", network.offset, card.offset), ("scale", network.scale, card.scale)):
+        if not torch.equal(buffer.cpu(), torch.tensor(stated, dtype=torch.float32)):
+            raise ValueError(
+                f"The card {card.name!r} states {what} {stated}, the network scales with {buffer.tolist()}. "
+                "Copy the numbers of the network into the card."
+            )

@@ -1,0 +1,99 @@
+"""Scores of a segmentation, all computed from one confusion matrix of integers.
+
+Integer counts add up exactly, in any order: the scores are the same for one worker and for many.
+Definitions: iou_c = TP / (TP + FP + FN); mIoU = mean over the classes that occur; a prediction is
+positive where sigmoid(logit) > 0.5, that is logit > 0.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IGNORE = 255
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+def confusion(labels: Array, predictions: Array, classes: int, ignore: int = IGNORE) -> Array:
+    """Count pixels: `matrix[label, prediction]`, int64 (classes, classes), of the kind of the inputs.
+
+    labels: any shape, integers in [0, classes) or `ignore`; predictions: same shape, integers or bool.
+    Raises ValueError: the shapes differ, or a value lies outside [0, classes).
+    """
+    if labels.shape != predictions.shape:
+        raise ValueError(
+            f"labels {tuple(labels.shape)} and predictions {tuple(predictions.shape)} differ in shape. "
+            "Give one prediction per label (drop the channel axis)."
+        )
+    if isinstance(labels, Tensor):
+        return _counts(labels, predictions, classes, ignore)
+    return _counts(torch.as_tensor(labels), torch.as_tensor(predictions), classes, ignore).numpy()
+
+
+def _counts(labels: Tensor, predictions: Tensor, classes: int, ignore: int) -> Tensor:
+    seen = labels != ignore
+    label, prediction = labels[seen].long(), predictions[seen].long()
+    for what, values in (("labels", label), ("predictions", prediction)):
+        if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < classes:
+            raise ValueError(
+                f"{what} must lie in [0, {classes}), found {int(values.min())} to {int(values.max())}. "
+                f"Mark pixels to leave out with {ignore}, or raise the number of classes."
+            )
+    return torch.bincount(label * classes + prediction, minlength=classes**2).reshape(classes, classes)
+
+
+def scores(matrix: np.ndarray | Tensor) -> dict[str, float]:
+    """Return the scores of a binary confusion matrix (2, 2): class 0 is background, 1 is foreground.
+
+    Keys: `mIoU` (mean of background and foreground IoU), `iou_fg`, `iou_bg`, `dice`, `precision`,
+    `recall` (of the foreground), `accuracy`, and `empty_classes`: how many of the two occur neither in
+    labels nor in predictions. Such a class has no IoU (NaN) and is left out of the mean; every other
+    ratio of nothing to nothing is NaN too.
+    Raises ValueError: the matrix is not (2, 2).
+    """
+    counts = np.asarray(matrix, dtype=np.int64)
+    if counts.shape != (2, 2):
+        raise ValueError(f"Binary scores need a (2, 2) confusion matrix, got {counts.shape}. See class_ious.")
+    (true_negative, false_positive), (false_negative, true_positive) = counts.tolist()
+    wrong = false_positive + false_negative
+    ious = class_ious(counts)
+    return {
+        "mIoU": float(np.nanmean(ious)) if np.isfinite(ious).any() else float("nan"),
+        "iou_fg": float(ious[1]),
+        "iou_bg": float(ious[0]),
+        "dice": _ratio(2 * true_positive, 2 * true_positive + wrong),
+        "precision": _ratio(true_positive, true_positive + false_positive),
+        "recall": _ratio(true_positive, true_positive + false_negative),
+        "accuracy": _ratio(true_positive + true_negative, true_positive + true_negative + wrong),
+        "empty_classes": float(np.isnan(ious).sum()),
+    }
+
+
+def class_ious(matrix: np.ndarray | Tensor) -> np.ndarray:
+    """Return the IoU of every class, float64 (classes,); NaN for a class that nowhere occurs."""
+    counts = np.asarray(matrix, dtype=np.int64)
+    hit = np.diagonal(counts)
+    union = counts.sum(0) + counts.sum(1) - hit
+    return np.array([_ratio(int(h), int(u)) for h, u in zip(hit, union, strict=True)])
+
+
+def all_positive(matrix: np.ndarray | Tensor) -> np.ndarray:
+    """Return the confusion matrix of a map that calls every pixel foreground: the baseline to beat."""
+    background, foreground = np.asarray(matrix, dtype=np.int64).sum(1).tolist()
+    return np.array([[0, background], [0, foreground]], dtype=np.int64)
+
+
+def imagewise_iou_fg(labels: np.ndarray, predictions: np.ndarray, ignore: int = IGNORE) -> np.ndarray:
+    """Return the foreground IoU of each image, float64 (n,), for (n, h, w) inputs.
+
+    Nothing to find and nothing found is 1 (the convention of per-image IoU scores).
+    """
+    seen = labels != ignore
+    truth, found = (labels == 1) & seen, (predictions == 1) & seen
+    hit, union = (truth & found).sum((1, 2)), (truth | found).sum((1, 2))
+    return np.where(union == 0, 1.0, hit / np.maximum(union, 1))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

@@ -1,0 +1,139 @@
+"""The table of networks, and the module that puts the scaling of its inputs in front of one.
+
+Every network is built without weights of its own choosing: nothing here can download (models/weights.py
+resolves weights, and only when it is told which).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from segmentation_models_pytorch.encoders import encoders as smp_encoders
+from torch import Tensor, nn
+
+from models.names import lookup, unknown
+
+# Add a network: one entry; tests/models/test_networks.py then runs its whole contract on it.
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "unet": smp.Unet,
+    "unetplusplus": smp.UnetPlusPlus,
+    "deeplabv3plus": smp.DeepLabV3Plus,
+}
+
+# The encoders halve five times: sides must be multiples of 2 ** 5.
+SIDE_MULTIPLE_PX = 32
+
+
+class NetworkSpec(BaseModel):
+    """What must be known to build a network; unknown names are refused when the spec is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    """A key of `NETWORKS`."""
+    encoder: str = "efficientnet-b5"
+    """An encoder of segmentation-models-pytorch, or one of timm as `tu-NAME`."""
+    in_channels: int = Field(ge=1)
+    """Channels of the input, masks included."""
+    classes: int = Field(default=1, ge=1)
+    """Channels of the output; 1 is the binary case (one logit)."""
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        lookup(NETWORKS, name, "architecture")
+        return name
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, name: str) -> str:
+        if name.startswith("tu-"):
+            if not timm.is_model(name.removeprefix("tu-")):
+                known = tuple(f"tu-{model}" for model in timm.list_models())
+                raise ValueError(unknown(name, known, "encoder").split(" Known:")[0])  # over a thousand names
+        elif name not in smp_encoders:
+            raise ValueError(unknown(name, smp_encoders, "encoder"))
+        return name
+
+
+class SegmentationNetwork(nn.Module):
+    """Scaling and network in one module: `network((x - offset) / scale)`.
+
+    The scaling is part of the module so that it is saved, moved and loaded with the weights, and it is
+    computed in float32 even where `network` runs in bfloat16: raw satellite numbers of 10,000 have no
+    room in 8 bits of mantissa.
+    """
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: NetworkSpec, network: nn.Module, offset: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network
+        self.register_buffer("offset", offset)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return raw logits.
+
+        x: (n, C, h, w) floating point, any h, w >= 1, in the units of the sensor.
+        returns: (n, classes, h, w) float32.
+        Sides that are not multiples of 32 are padded by repeating the last row and column, and the
+        logits are cropped back.
+        Raises ValueError: the number of channels is not the network's.
+        """
+        if x.ndim != 4 or x.shape[1] != self.spec.in_channels:
+            raise ValueError(
+                f"The network takes (n, {self.spec.in_channels}, h, w), got {tuple(x.shape)}. "
+                "Pick the network's channels, in its order, before calling it."
+            )
+        height, width = x.shape[-2:]
+        scaled = (x.float() - self.offset[:, None, None]) / self.scale[:, None, None]
+        down, right = -height % SIDE_MULTIPLE_PX, -width % SIDE_MULTIPLE_PX
+        if down or right:
+            # replicate, not reflect: reflect cannot pad by more than the side, and h or w may be 1
+            scaled = F.pad(scaled, (0, right, 0, down), mode="replicate")
+        logits: Tensor = self.network(scaled.to(next(self.network.parameters()).dtype))
+        return logits[..., :height, :width].float()
+
+
+def build(
+    spec: NetworkSpec, offset: Sequence[float] | None = None, scale: Sequence[float] | None = None
+) -> SegmentationNetwork:
+    """Build a network whose weights are drawn from torch's global generator (seed it to repeat them).
+
+    offset, scale: one number per channel, in the units of the input; default: 0 and 1 (no scaling).
+    Raises ValueError: a wrong number of offsets or scales, a scale that is not positive and finite, or an
+    encoder that the architecture cannot use.
+    """
+    offsets = _per_channel(spec, "offset", [0.0] * spec.in_channels if offset is None else offset)
+    scales = _per_channel(spec, "scale", [1.0] * spec.in_channels if scale is None else scale)
+    if not bool((scales > 0).all()):
+        raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
+    return SegmentationNetwork(spec, _inner(spec), offsets, scales)
+
+
+def _inner(spec: NetworkSpec) -> nn.Module:
+    options: dict[str, Any] = {"encoder_name": spec.encoder, "encoder_weights": None}
+    try:
+        return NETWORKS[spec.architecture](in_channels=spec.in_channels, classes=spec.classes, **options)
+    except (TypeError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"{spec.architecture} cannot be built on the encoder {spec.encoder!r} with {spec.in_channels} "
+            f"channels: {error}. Choose another encoder, for example efficientnet-b5 or resnet18."
+        ) from error
+
+
+def _per_channel(spec: NetworkSpec, what: str, values: Sequence[float]) -> Tensor:
+    numbers = torch.tensor(list(values), dtype=torch.float32)
+    if numbers.shape != (spec.in_channels,) or not bool(numbers.isfinite().all()):
+        raise ValueError(
+            f"{what} must hold {spec.in_channels} finite numbers, one per channel, got {list(values)}. "
+            "Give them in the order of the channels."
+        )
+    return numbers

@@ -1,0 +1,157 @@
+"""An ensemble of networks over views: the mean logit of every pixel, and how far its members disagree.
+
+    mean   = 1 / (K V) * sum over networks k and views v of invert_v(network_k(apply_v(tile)))
+    spread = population standard deviation of the same K V logits
+
+Logits are averaged, never probabilities: the sigmoid comes once, after the map is blended.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.bundle import Card, load_files
+from models.names import lookup
+from models.networks import SegmentationNetwork
+from models.precision import choose, prepare
+from models.tta import VIEWS, View
+
+
+@dataclass(frozen=True)
+class _Member:
+    network: SegmentationNetwork
+    channels: Tensor
+    """Where the channels of this network lie among those of the tiles, int64 (c,)."""
+
+
+class Ensemble:
+    """Networks that predict the same classes, ready on one device.
+
+    Attributes: `classes` (names of the outputs), `channels` (of the tiles, in order), `precision` (as
+    resolved: "bf16" or "fp32"), `device`, `batch` (windows per forward pass; each pass holds
+    `batch * views` tiles).
+    """
+
+    def __init__(
+        self,
+        members: Sequence[tuple[Card, SegmentationNetwork]],
+        channels: Sequence[str],
+        tta: str = "flips4",
+        precision: str = "auto",
+        device: str = "cpu",
+        batch: int = 8,
+    ) -> None:
+        """Copy the networks to `device`; the ones passed in are left as they are.
+
+        channels: names of the channels of the tiles, in order; each network picks its own by name.
+        tta: a key of `models.tta.VIEWS`. precision: "auto", "bf16" or "fp32".
+        Raises ValueError: no members, unlike classes, a channel that the tiles lack, an unknown name, or
+        a precision that the device does not have.
+        """
+        if not members or batch < 1:
+            raise ValueError(f"An ensemble needs networks and a batch >= 1, got {len(members)} and {batch}.")
+        self.classes = _common_classes([card for card, _ in members])
+        self.channels = tuple(channels)
+        self.views: tuple[View, ...] = lookup(VIEWS, tta, "test-time augmentation")
+        self.precision = choose(device, precision)
+        self.device = torch.device(device)
+        self.batch = batch
+        self._members = [
+            _Member(
+                prepare(network, self.precision, device),
+                torch.tensor(_positions(card, self.channels), device=self.device),
+            )
+            for card, network in members
+        ]
+
+    @torch.inference_mode()
+    def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean logit and spread of every pixel, both float32 (n, K, h, w), K classes.
+
+        tiles: float32 (n, C, h, w) with the channels of the ensemble, in the units of the sensor, finite.
+        Tiles are run `batch` at a time, the last batch filled up with copies of its last tile: shapes,
+        and so the kernels that are chosen, do not depend on how tiles were grouped.
+        Raises ValueError: another shape; FloatingPointError: a network answered NaN or infinity.
+        """
+        if tiles.ndim != 4 or tiles.shape[1] != len(self.channels):
+            raise ValueError(
+                f"The ensemble takes tiles (n, {len(self.channels)}, h, w) with the channels "
+                f"{list(self.channels)}, got {tiles.shape}. Stack the channels in this order."
+            )
+        shape = (len(tiles), len(self.classes), *tiles.shape[2:])
+        means, spreads = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for start in range(0, len(tiles), self.batch):
+            part = slice(start, min(start + self.batch, len(tiles)))
+            mean, spread = self._predict_batch(self._filled(tiles[part]))
+            means[part] = mean[: part.stop - start].cpu().numpy()
+            spreads[part] = spread[: part.stop - start].cpu().numpy()
+            if not np.isfinite(means[part]).all():
+                bad = start + int(np.argmax(~np.isfinite(means[part]).all(axis=(1, 2, 3))))
+                raise FloatingPointError(
+                    f"The logits of tile {bad} are not finite ({self.precision}). Its input "
+                    f"{'is' if np.isfinite(tiles[bad]).all() else 'is not'} finite: "
+                    "fill missing pixels before predicting, or use precision='fp32'."
+                )
+        return means, spreads
+
+    def _filled(self, tiles: np.ndarray) -> Tensor:
+        absent = self.batch - len(tiles)
+        if absent:
+            tiles = np.concatenate([tiles, np.repeat(tiles[-1:], absent, axis=0)])
+        return torch.from_numpy(np.ascontiguousarray(tiles, dtype=np.float32)).to(self.device)
+
+    def _predict_batch(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        # Welford (1962): sums of squares of large logits would cancel in float32, these sums do not.
+        logits = self._logits(tiles)
+        mean = next(logits).clone()
+        squares = torch.zeros_like(mean)
+        for count, one in enumerate(logits, start=2):
+            difference = one - mean
+            mean.add_(difference, alpha=1 / count)
+            squares.addcmul_(difference, one - mean)
+        samples = len(self._members) * len(self.views)
+        return mean, squares.div_(samples).clamp_(min=0).sqrt_()
+
+    def _logits(self, tiles: Tensor) -> Iterator[Tensor]:
+        for member in self._members:
+            picked = tiles.index_select(1, member.channels)
+            views = torch.cat([view.apply(picked) for view in self.views])
+            logits = member.network(views.contiguous(memory_format=torch.channels_last))
+            for view, part in zip(self.views, logits.chunk(len(self.views)), strict=True):
+                yield view.invert(part)
+
+
+def load_ensemble(
+    bundles: Sequence[Mapping[str, bytes]],
+    channels: Sequence[str],
+    tta: str = "flips4",
+    precision: str = "auto",
+    device: str = "cpu",
+    batch: int = 8,
+) -> Ensemble:
+    """Make an ensemble of bundles given as files by name; raises what `load_files` and `Ensemble` raise."""
+    members = [load_files(files) for files in bundles]
+    return Ensemble(members, channels, tta=tta, precision=precision, device=device, batch=batch)
+
+
+def _common_classes(cards: Sequence[Card]) -> tuple[str, ...]:
+    for card in cards:
+        if card.classes != cards[0].classes:
+            raise ValueError(
+                f"{cards[0].name!r} predicts {list(cards[0].classes)}, {card.name!r} predicts "
+                f"{list(card.classes)}. Only networks with equal classes, in equal order, can be averaged."
+            )
+    return cards[0].classes
+
+
+def _positions(card: Card, channels: tuple[str, ...]) -> list[int]:
+    absent = [name for name in card.channels if name not in channels]
+    if absent:
+        raise ValueError(
+            f"{card.name!r} needs the channels {list(card.channels)}, the tiles have {list(channels)}: "
+            f"{absent} missing. Add them to the tiles, or leave this network out of the ensemble."
+        )
+    return [channels.index(name) for name in card.channels]

@@ -1,0 +1,181 @@
+"""Where the weights of a network begin: always named, never downloaded, never random by default.
+
+    file:PATH      .safetensors, or .pth / .pt / .bin read with torch.load(weights_only=True)
+    hub:ID[@rev]   a model of the Hugging Face hub that is already in the local cache
+    recipe:NAME    a bundle of our own (a directory), or what `load_recipe` makes of the name
+    random:SEED    drawn from a seeded generator
+
+A file may hold a whole network or only an encoder (of smp or timm). A whole network must match key by
+key; an encoder must be complete, and the decoder is then drawn from `decoder_seed`, so that the result
+is a pure function of the arguments.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+from torch import Tensor
+
+from models import bundle
+from models.fitting import STEMS, State, fit
+from models.names import lookup
+from models.networks import NetworkSpec, SegmentationNetwork, build
+
+SCHEMES = ("file", "hub", "recipe", "random")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights came from, and how much of the network they filled."""
+
+    spec: str
+    sha256: str
+    """Of the file; for recipe and random: of the tensors, in safetensors form."""
+    loaded: int
+    """Tensors of the network that were set from the source."""
+    missing: int
+    """Tensors of the network that the source does not hold (the decoder, for an encoder's file)."""
+    unexpected: int
+    """Tensors of the source that the network has no place for (the classifier, for an encoder's file)."""
+    stem: str
+    """What happened to the first convolution: "as saved" or, for example, "tile 3 -> 5"."""
+
+
+def build_with_weights(
+    spec: NetworkSpec,
+    weights: str,
+    *,
+    offset: Sequence[float] | None = None,
+    scale: Sequence[float] | None = None,
+    stem: str = "tile",
+    decoder_seed: int = 0,
+    load_recipe: Callable[[str], State] | None = None,
+) -> tuple[SegmentationNetwork, Provenance]:
+    """Build a network and give it the weights that `weights` names; see `initialise`."""
+    with torch.random.fork_rng(devices=[]):
+        network = build(spec, offset, scale)
+    provenance = initialise(network, weights, stem=stem, decoder_seed=decoder_seed, load_recipe=load_recipe)
+    return network, provenance
+
+
+def initialise(
+    network: SegmentationNetwork,
+    spec: str,
+    *,
+    stem: str = "tile",
+    decoder_seed: int = 0,
+    load_recipe: Callable[[str], State] | None = None,
+) -> Provenance:
+    """Set the weights of `network` in place, from the source that `spec` names.
+
+    spec: file:PATH, hub:ID[@rev], recipe:NAME or random:SEED.
+    stem: what to do where the source has another number of input channels: "tile" repeats its channels
+    (w[:, i mod c] * c / C), "zero" appends channels of zeros, so that the network begins as it was.
+    The scaling (offset, scale) is left as it is: it belongs to the data, not to the weights.
+    Raises ValueError: unknown scheme, or weights that do not fit; FileNotFoundError: nothing there.
+    """
+    scheme, colon, what = spec.partition(":")
+    if scheme not in SCHEMES or not colon or not what:
+        near = get_close_matches(scheme, SCHEMES, n=1)
+        hint = f" Did you mean {near[0]}:?" if near else ""
+        raise ValueError(
+            f"Weights {spec!r} name no source.{hint} "
+            "Write file:PATH, hub:ID[@rev], recipe:NAME or random:SEED; nothing is random by default."
+        )
+    lookup(STEMS, stem, "stem rule")
+    if scheme == "random":
+        _randomise(network, _seed(spec, what))
+        state = network.network.state_dict()
+        return Provenance(spec, _digest(state), len(state), 0, 0, "as built")
+    tensors, sha256 = _resolve(scheme, what, load_recipe)
+    found = fit(network.network, tensors, stem, spec)
+    if not found.whole:
+        _randomise(network, decoder_seed)
+    loaded = len(found.tensors)
+    missing = len(network.network.state_dict()) - loaded
+    network.network.load_state_dict(found.tensors, strict=False)
+    return Provenance(spec, sha256, loaded, missing, found.unexpected, found.stem)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a weights file by name; wrappers ("state_dict", "module.") are taken off.
+
+    Raises FileNotFoundError: no such file; ValueError: not a file of weights.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Asked for the weights file:{path}, which is not there. "
+            "Give the path of a .safetensors or .pth file, or random:SEED for untrained weights."
+        )
+    try:
+        content: Any
+        if path.suffix == ".safetensors":
+            content = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise a dozen kinds, from EOFError to UnpicklingError
+        raise ValueError(f"{path} holds no weights that can be read without running code: {error}") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    named = content.items() if isinstance(content, Mapping) else ()
+    state = {key.removeprefix("module."): value for key, value in named if isinstance(value, Tensor)}
+    if not state:
+        raise ValueError(f"{path} holds {type(content).__name__}, not tensors by name. Save a state_dict().")
+    return state
+
+
+def _resolve(scheme: str, what: str, load_recipe: Callable[[str], State] | None) -> tuple[State, str]:
+    if scheme == "recipe":
+        state = (load_recipe or _load_bundle_state)(what)
+        return state, _digest(state)
+    path = Path(what) if scheme == "file" else _cached_file(what)
+    return read_state(path), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _cached_file(what: str) -> Path:
+    identifier, _, revision = what.partition("@")
+    for name in HUB_FILES:
+        try:
+            # local_files_only: no look at the network, hence no back-off retries on a cluster without one
+            return Path(hf_hub_download(identifier, name, revision=revision or None, local_files_only=True))
+        except HFValidationError as error:
+            raise ValueError(f"hub:{what} is not the id of a model (owner/name): {error}") from error
+        except (LocalEntryNotFoundError, EntryNotFoundError):
+            continue
+    raise FileNotFoundError(
+        f"Asked for the weights hub:{what}, but {' or '.join(HUB_FILES)} of {identifier} is not in the local "
+        "cache of the hub (HF_HOME), and nothing is downloaded here. Fetch it on a machine with internet and "
+        "copy it, then write file:PATH; or write random:SEED to start from random weights."
+    )
+
+
+def _load_bundle_state(name: str) -> State:
+    _, network = bundle.load_bundle(Path(name))
+    return network.state_dict()
+
+
+def _seed(spec: str, what: str) -> int:
+    if not what.isdecimal():
+        raise ValueError(f"Weights {spec!r}: the seed must be a whole number from 0. Write random:0.")
+    return int(what)
+
+
+def _randomise(network: SegmentationNetwork, seed: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = build(network.spec)
+    network.network.load_state_dict(fresh.network.state_dict())
+
+
+def _digest(state: State) -> str:
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    return hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()

@@ -1,0 +1,163 @@
+"""Storage keeps one contract on a disk and in an object store."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pickle
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.storage import Storage, StorageError
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+}
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
+        pytest.skip("moto[server] is not installed: no object store to test against")
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    patch = pytest.MonkeyPatch()
+    for name, value in {**AWS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+        patch.setenv(name, value)
+    with urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/sandan-test", method="PUT")):
+        yield "s3://sandan-test"
+    server.stop()
+    patch.undo()
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return Storage(str(tmp_path / "not yet" / "made"))
+    # A folder of its own in one bucket, so that tests do not see each other.
+    return Storage(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
+
+
+def test_whole_objects_come_back_and_are_replaced(storage: Storage) -> None:
+    storage.put("runs/a=1/x.json", b"first, longer")
+    storage.put("runs/a=1/x.json", b"second")
+    assert storage.get("runs/a=1/x.json") == b"second"
+
+
+def test_missing_things_are_missing(storage: Storage) -> None:
+    assert not storage.exists("no")
+    assert list(storage.list()) == []
+    storage.delete("no")
+    with pytest.raises(FileNotFoundError, match="no"):
+        storage.get("no")
+    storage.put("yes", b"")
+    with pytest.raises(FileNotFoundError, match="asked to read"):
+        storage.get("no")
+    storage.delete("no")
+    assert storage.get("yes") == b""
+
+
+def test_create_is_won_once(storage: Storage) -> None:
+    results: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda i=i: results.append(storage.create("m/one", b"%d" % i))) for i in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False] * 7 + [True]
+    before = storage.get("m/one")
+    assert storage.create("m/one", b"late") is False
+    assert storage.get("m/one") == before
+
+
+def test_list_is_by_folder_and_deep(storage: Storage) -> None:
+    for key in ("a/1", "a/b/2", "ab/3", "4"):
+        storage.put(key, b"x")
+    assert sorted(storage.list()) == ["4", "a/1", "a/b/2", "ab/3"]
+    assert sorted(storage.list("a")) == sorted(storage.list("a/")) == ["a/1", "a/b/2"]
+    assert sorted(storage.child("a").list()) == ["1", "b/2"]
+    assert list(storage.list("zz")) == []
+
+
+def test_delete_and_exists(storage: Storage) -> None:
+    storage.put("a/b", b"x")
+    assert storage.exists("a/b")
+    assert not storage.exists("a")
+    storage.delete("a/b")
+    assert not storage.exists("a/b")
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_files_are_uploaded_whole(storage: Storage, tmp_path: Path, move: bool) -> None:
+    source = tmp_path / "big"
+    data = os.urandom(7_000_001)
+    source.write_bytes(data)
+    storage.put_file("deep/copy", source, move=move)
+    assert storage.get("deep/copy") == data
+    assert source.exists() is not move
+    assert list(storage.list()) == ["deep/copy"]
+
+
+def test_survives_a_trip_to_another_process(storage: Storage) -> None:
+    storage.put("k", b"v")
+    there = pickle.loads(pickle.dumps(storage))
+    assert there == storage
+    assert there.get("k") == b"v"
+
+
+def test_odd_keys_are_refused(storage: Storage) -> None:
+    for key in ("../up", "a//b", "/root", "a#1", "per%20cent", "tail/", "b\\c", "."):
+        with pytest.raises(ValueError, match="use letters"):
+            storage.put(key, b"")
+    for key in ("plain", "산단/é = 1,2+3@4.json", "a b"):
+        storage.put(key, b"x")
+        assert key in set(storage.list())
+
+
+def test_paths_are_of_disks_only(tmp_path: Path) -> None:
+    local = Storage(str(tmp_path))
+    assert local.is_local
+    assert local.path("a/b") == tmp_path / "a" / "b"
+    assert local.path() == tmp_path
+    assert Storage(f"file://{tmp_path}") == local
+    with pytest.raises(ValueError, match="object store"):
+        Storage("s3://bucket/x/").path("a")
+    assert Storage("s3://bucket/x/").url == "s3://bucket/x"
+    with pytest.raises(ValueError, match="known are paths and s3://, gs://"):
+        Storage("ftp://host/x")
+
+
+def test_relative_folders_are_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = Storage("runs")
+    monkeypatch.chdir("/")
+    assert storage.url == str(tmp_path / "runs")
+
+
+def test_an_unusable_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for key_of in (
+        lambda: Storage(str(tmp_path)).put("file/x", b""),
+        lambda: Storage(str(tmp_path / "file")).put("x", b""),
+    ):
+        with pytest.raises(StorageError, match=r"asked to write .*file/x; found .*; check that"):
+            key_of()
+
+
+def test_litter_of_a_killed_writer_is_not_listed(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    storage.put("k.json", b"x")
+    (tmp_path / "k.json#1").write_bytes(b"ha")
+    assert list(storage.list()) == ["k.json"]

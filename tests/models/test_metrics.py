@@ -1,0 +1,98 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.metrics import all_positive, class_ious, confusion, imagewise_iou_fg, scores
+
+SHAPE = (2, 3, 5)
+LABELS = arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 255]))
+PREDICTIONS = arrays(np.bool_, SHAPE)
+
+
+def oracle(labels, predictions, classes):
+    matrix = np.zeros((classes, classes), int)
+    for label, prediction in zip(labels.ravel(), predictions.ravel(), strict=True):
+        if label != 255:
+            matrix[label, int(prediction)] += 1
+    return matrix
+
+
+@given(LABELS, PREDICTIONS)
+def test_confusion_counts_pixel_by_pixel(labels, predictions):
+    matrix = confusion(labels, predictions, 2)
+    assert matrix.dtype == np.int64
+    np.testing.assert_array_equal(matrix, oracle(labels, predictions, 2))
+    from_torch = confusion(torch.from_numpy(labels), torch.from_numpy(predictions), 2)
+    assert from_torch.dtype == torch.int64
+    np.testing.assert_array_equal(from_torch.numpy(), matrix)
+
+
+@given(LABELS, PREDICTIONS)
+def test_counts_of_parts_add_up_to_the_whole(labels, predictions):
+    parts = sum(confusion(labels[i], predictions[i], 2) for i in range(2))
+    np.testing.assert_array_equal(parts, confusion(labels, predictions, 2))
+
+
+def test_confusion_of_several_classes():
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 4, (6, 7)), rng.integers(0, 4, (6, 7))
+    np.testing.assert_array_equal(confusion(labels, predictions, 4), oracle(labels, predictions, 4))
+
+
+@given(LABELS, PREDICTIONS)
+def test_scores_equal_sets(labels, predictions):
+    seen = labels != 255
+    truth, found = (labels == 1) & seen, predictions & seen
+    result = scores(confusion(labels, predictions, 2))
+
+    def same(value, part, whole):
+        assert math.isnan(value) if whole == 0 else value == pytest.approx(part / whole)
+
+    same(result["iou_fg"], (truth & found).sum(), (truth | found).sum())
+    same(result["iou_bg"], (seen & ~truth & ~found).sum(), (seen & ~(truth & found)).sum())
+    same(result["dice"], 2 * (truth & found).sum(), truth.sum() + found.sum())
+    same(result["precision"], (truth & found).sum(), found.sum())
+    same(result["recall"], (truth & found).sum(), truth.sum())
+    same(result["accuracy"], (seen & (truth == found)).sum(), seen.sum())
+
+
+def test_all_positive_baseline_at_the_coverage_of_the_reported_data():
+    labels = np.zeros((10, 100), np.uint8)
+    labels.ravel()[:825] = 1
+    noise = np.random.default_rng(0).random(labels.shape) > 0.5
+    baseline = scores(all_positive(confusion(labels, noise, 2)))
+    assert baseline == scores(confusion(labels, np.ones_like(labels), 2))
+    assert baseline["iou_fg"] == pytest.approx(0.825)
+    assert baseline["mIoU"] == pytest.approx(0.4125)
+    assert baseline["recall"] == 1
+
+
+def test_an_empty_class_is_left_out_and_reported():
+    result = scores(np.array([[7, 0], [0, 0]]))
+    assert result["mIoU"] == 1
+    assert result["empty_classes"] == 1
+    assert math.isnan(result["iou_fg"])
+    nothing = scores(np.zeros((2, 2), int))
+    assert math.isnan(nothing["mIoU"])
+    assert nothing["empty_classes"] == 2
+    np.testing.assert_array_equal(class_ious(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])), [3 / 4, 4 / 5, np.nan])
+
+
+def test_imagewise_iou_counts_empty_as_right():
+    labels = np.array([[[0, 0, 255]], [[1, 1, 0]], [[1, 0, 255]], [[0, 0, 0]]], np.uint8)
+    predictions = np.array([[[0, 0, 1]], [[1, 0, 1]], [[1, 0, 1]], [[1, 0, 0]]])
+    np.testing.assert_allclose(imagewise_iou_fg(labels, predictions), [1, 1 / 3, 1, 0])
+
+
+def test_wrong_inputs_are_refused():
+    with pytest.raises(ValueError, match="differ in shape"):
+        confusion(np.zeros((1, 2, 3), int), np.zeros((1, 1, 2, 3), int), 2)
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 2\), found 0 to 2"):
+        confusion(np.array([0, 2]), np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match=r"\(2, 2\) confusion matrix"):
+        scores(np.zeros((3, 3), int))

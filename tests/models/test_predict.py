@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import Card, bundle_files
+from models.networks import SegmentationNetwork, build
+from models.predict import Ensemble, load_ensemble
+
+torch.set_num_threads(1)
+
+CHANNELS = ("red", "green", "blue", "nir", "mask", "gems")
+
+
+def member(
+    name: str, channels: tuple[str, ...], seed: int, classes=("industrial",)
+) -> tuple[Card, SegmentationNetwork]:
+    card = Card(
+        name=name,
+        architecture="unet",
+        encoder="tu-mobilenetv3_small_050",
+        channels=channels,
+        sensor="test",
+        offset=tuple(0.25 * i for i in range(len(channels))),
+        scale=tuple(1.0 + i for i in range(len(channels))),
+        classes=classes,
+        training_data="",
+        weights=f"random:{seed}",
+    )
+    torch.manual_seed(seed)
+    network = build(card.spec(), card.offset, card.scale).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        network(torch.randn(4, len(channels), 64, 64))
+        head = network.network.segmentation_head[0]
+        size = network.eval()(torch.randn(4, len(channels), 64, 64)).std()
+        head.weight /= size  # logits of usual size, so that absolute tolerances mean something
+        head.bias /= size
+    return card, network
+
+
+@pytest.fixture(scope="module")
+def members():
+    # the second network has other channels, and in another order, than the tiles
+    return [member("five", CHANNELS[:5], 1), member("four", ("gems", "mask", "blue", "red"), 2)]
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    return np.random.default_rng(0).standard_normal((5, 6, 64, 96)).astype(np.float32)
+
+
+def by_hand(members, tiles, flips):
+    """Every logit, one tile at a time, written out in numpy: (networks * views, n, K, h, w)."""
+    logits = []
+    for card, network in members:
+        own = tiles[:, [CHANNELS.index(name) for name in card.channels]]
+        for axes in flips:
+            seen = np.flip(own, axes).copy()
+            with torch.inference_mode():
+                answers = np.concatenate([network(torch.from_numpy(tile[None])).numpy() for tile in seen])
+            logits.append(np.flip(answers, axes))
+    return np.stack(logits).astype(np.float64)
+
+
+FLIPS4 = [(), (-1,), (-2,), (-2, -1)]
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+@pytest.mark.parametrize(("tta", "flips"), [("none", [()]), ("flips4", FLIPS4)])
+def test_mean_and_spread_equal_the_formula(members, tiles, networks, tta, flips):
+    chosen = members[:networks]
+    ensemble = Ensemble(chosen, CHANNELS, tta=tta, precision="fp32", batch=2)
+    mean, spread = ensemble.predict(tiles)
+    logits = by_hand(chosen, tiles, flips)
+    assert mean.dtype == spread.dtype == np.float32
+    assert mean.shape == spread.shape == (5, 1, 64, 96)
+    np.testing.assert_allclose(mean, logits.mean(0), atol=1e-3)
+    np.testing.assert_allclose(spread, logits.std(0), atol=1e-3)
+    if len(logits) > 1:
+        assert spread.mean() > 0.01
+        probabilities = (1 / (1 + np.exp(-logits))).mean(0)  # the other average would be seen
+        assert np.abs(1 / (1 + np.exp(-mean)) - probabilities).max() > 1e-3
+
+
+def test_the_order_and_grouping_of_tiles_do_not_matter(members, tiles):
+    ensemble = Ensemble(members, CHANNELS, precision="fp32", batch=4)
+    mean, spread = ensemble.predict(tiles)
+    order = np.array([3, 0, 4, 2, 1])
+    for result, expected in zip(ensemble.predict(tiles[order]), (mean, spread), strict=True):
+        np.testing.assert_allclose(result, expected[order], atol=1e-4)
+    alone = [ensemble.predict(tiles[i : i + 1]) for i in range(5)]
+    np.testing.assert_allclose(np.concatenate([a[0] for a in alone]), mean, atol=1e-4)
+    np.testing.assert_allclose(np.concatenate([a[1] for a in alone]), spread, atol=1e-4)
+    assert ensemble.predict(tiles[:0])[0].shape == (0, 1, 64, 96)
+
+
+def test_every_pass_has_the_same_shape(members, tiles):
+    ensemble = Ensemble(members[:1], CHANNELS, precision="fp32", batch=3)
+    shapes = []
+    ensemble._members[0].network.register_forward_pre_hook(lambda module, x: shapes.append(tuple(x[0].shape)))
+    ensemble.predict(tiles)
+    assert shapes == [(12, 5, 64, 96)] * 2
+
+
+def test_the_spread_of_large_logits_that_agree_is_not_rounding(members, tiles):
+    card, network = member("large", CHANNELS[:5], 1)
+    with torch.no_grad():
+        network.network.segmentation_head[0].weight.zero_()
+        network.network.segmentation_head[0].bias.fill_(4000.3)
+    _, spread = Ensemble([(card, network)] * 3, CHANNELS, precision="fp32", batch=5).predict(tiles)
+    assert spread.max() < 1e-3  # a difference of squares in float32 would give about 1
+
+
+def test_bfloat16_stays_near_float32(members, tiles, monkeypatch):
+    monkeypatch.setattr("models.precision._cpu_has_bf16", lambda: True)
+    exact, _ = Ensemble(members, CHANNELS, precision="fp32", batch=5).predict(tiles)
+    rounded = Ensemble(members, CHANNELS, precision="bf16", batch=5)
+    assert rounded.precision == "bf16"
+    # untrained networks magnify rounding; that it is rounding and no more is measured in test_precision
+    error = np.abs(rounded.predict(tiles)[0] - exact).mean()
+    assert 0 < error < 0.3 * exact.std()
+
+
+def test_bundles_make_the_same_ensemble_and_members_are_left_alone(members, tiles):
+    loaded = load_ensemble(
+        [bundle_files(network, card) for card, network in members], CHANNELS, precision="fp32", batch=5
+    )
+    direct = Ensemble(members, CHANNELS, precision="fp32", batch=5)
+    assert loaded.classes == direct.classes == ("industrial",)
+    np.testing.assert_array_equal(loaded.predict(tiles)[0], direct.predict(tiles)[0])
+    assert all(p.requires_grad for _, network in members for p in network.parameters())
+
+
+def test_several_classes(tiles):
+    ensemble = Ensemble([member("two", CHANNELS[:3], 5, ("a", "b"))], CHANNELS, precision="fp32", batch=5)
+    assert ensemble.predict(tiles)[0].shape == (5, 2, 64, 96)
+
+
+def test_wrong_ensembles_and_tiles_are_refused(members, tiles):
+    with pytest.raises(ValueError, match=r"'five' needs the channels .*'mask'.*the tiles have .*\['mask'\] missing"):
+        Ensemble(members, ("red", "green", "blue", "nir", "gems"))
+    with pytest.raises(ValueError, match=r"'five' predicts \['industrial'\], 'two' predicts \['a', 'b'\]"):
+        Ensemble([*members, member("two", CHANNELS[:3], 5, ("a", "b"))], CHANNELS)
+    with pytest.raises(ValueError, match="Did you mean 'flips4'"):
+        Ensemble(members, CHANNELS, tta="flips")
+    with pytest.raises(ValueError, match="needs networks"):
+        Ensemble([], CHANNELS)
+    ensemble = Ensemble(members, CHANNELS, precision="fp32", batch=2)
+    with pytest.raises(ValueError, match=r"takes tiles \(n, 6, h, w\)"):
+        ensemble.predict(tiles[:, :5])
+    holed = tiles.copy()
+    holed[3, 0, 5, 5] = np.nan
+    with pytest.raises(FloatingPointError, match=r"tile 3 are not finite .*Its input is not finite"):
+        ensemble.predict(holed)

@@ -1,0 +1,151 @@
+"""Several workers on this machine; what they do is checked against one worker with the whole batch."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as processes
+from torch import nn
+
+from models.networks import NetworkSpec, SegmentationNetwork, build
+from models.ranks import Ranks, current_ranks
+from models.train import TrainSpec, train
+
+SPEC = TrainSpec(epochs=2, batch=4, learning_rate=1e-2, seed=5, precision="fp32", freeze_normalisation=True)
+
+
+class Fields:
+    """Lopsided images with a learnable label; sample i ignores its own share of pixels."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.images = rng.standard_normal((count, 3, 32, 64)).astype(np.float32)
+        self.labels = (self.images[:, 0] > 0.2).astype(np.uint8)
+        for i in range(count):
+            self.labels[i][rng.random((32, 64)) < 0.95 * i / count] = 255
+        self.labels[0] = 255
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int):
+        return self.images[index], self.labels[index]
+
+    def set_epoch(self, epoch: int) -> None:
+        pass
+
+
+def small_network(seed: int = 1) -> SegmentationNetwork:
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 1, 3, padding=1)]
+    layers[1].running_var.uniform_(0.5, 2)
+    spec = NetworkSpec(architecture="unet", encoder="resnet18", in_channels=3)
+    return SegmentationNetwork(spec, nn.Sequential(*layers), torch.zeros(3), torch.ones(3))
+
+
+def gradients(network: SegmentationNetwork, spec: TrainSpec) -> dict[str, torch.Tensor]:
+    """The gradients of the first step, taken out of the optimizer: its first moment is 0.1 of them."""
+    states = []
+    train(network, Fields(4), None, spec, on_epoch=lambda report: states.append(report.state()))
+    moments = states[0]["optimizer"]["state"]
+    return {str(key): value["exp_avg"] for key, value in moments.items()}
+
+
+def efficientnet(seed: int) -> SegmentationNetwork:
+    torch.manual_seed(seed)
+    return build(NetworkSpec(architecture="unet", encoder="efficientnet-b0", in_channels=3))
+
+
+def everything(directory: Path, rank: int) -> dict:
+    """What one worker finds; run on one worker and on two."""
+    found: dict = {}
+    found["gradients"] = gradients(small_network(), SPEC.model_copy(update={"epochs": 1}))
+    network = small_network(1 + rank)  # workers begin unlike: worker 0's weights count
+    reports = train(network, Fields(10), Fields(7, seed=1), SPEC)
+    found["state"] = network.state_dict()
+    found["losses"] = [report.training_loss for report in reports]
+    found["scores"] = [report.validation for report in reports]
+    melting = small_network()
+    train(melting, Fields(8), None, SPEC.model_copy(update={"freeze_normalisation": False, "epochs": 1}))
+    found["statistics"] = melting.network[1].running_mean
+    # an encoder with weights that no forward pass uses
+    large = efficientnet(2)
+    unused = [name for name, _ in large.named_parameters() if "_conv_head" in name][0]
+    before = large.get_parameter(unused).detach().clone()
+    train(large, Fields(4), None, SPEC.model_copy(update={"epochs": 1}))
+    found["unused_moved"] = not torch.equal(large.get_parameter(unused), before)
+    return found
+
+
+def worker(rank: int, directory: Path) -> None:
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{directory}/meet", rank=rank, world_size=2)
+    try:
+        assert current_ranks() == Ranks(rank, 2)
+        found = everything(directory, rank)
+        with pytest.raises(ValueError, match=r"batch of 5 cannot be divided among 2 workers. Set batch to 4 or 6"):
+            train(small_network(), Fields(4), None, SPEC.model_copy(update={"batch": 5}))
+        torch.save(found, directory / f"{rank}.pt")
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("ranks")
+    processes.start_processes(worker, (directory,), nprocs=2, start_method="spawn")
+    torch.set_num_threads(1)
+    two = [torch.load(directory / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return everything(directory, 0), two
+
+
+def test_two_workers_with_half_batches_have_the_gradients_of_one(results):
+    one, two = results
+    assert len(one["gradients"]) == 6
+    for rank in range(2):
+        for key, expected in one["gradients"].items():
+            size = expected.abs().max()
+            assert size > 0
+            assert (two[rank]["gradients"][key] - expected).abs().max() < 1e-6 * size, key
+
+
+def test_two_workers_train_the_network_of_one(results):
+    one, two = results
+    for rank in range(2):
+        for key, expected in one["state"].items():
+            torch.testing.assert_close(two[rank]["state"][key], expected, rtol=1e-4, atol=1e-5)
+        assert two[rank]["losses"] == pytest.approx(one["losses"], rel=1e-5)
+
+
+def test_workers_agree_to_the_bit_and_on_the_scores_of_one(results):
+    one, two = results
+    for key, value in two[0]["state"].items():
+        assert torch.equal(value, two[1]["state"][key])
+    assert two[0]["losses"] == two[1]["losses"]
+    assert two[0]["scores"] == two[1]["scores"]
+    for found, expected in zip(two[0]["scores"], one["scores"], strict=True):
+        assert found == pytest.approx(expected, abs=2e-3)  # a few pixels lie on the threshold
+
+
+def test_running_statistics_are_averaged(results):
+    one, two = results
+    assert torch.equal(two[0]["statistics"], two[1]["statistics"])
+    # equal parts of every batch: the mean of their means is the mean of the batch
+    torch.testing.assert_close(two[0]["statistics"], one["statistics"], rtol=0.05, atol=2e-3)
+
+
+def test_weights_that_are_never_used_stay_as_they_were(results):
+    one, two = results
+    assert [found["unused_moved"] for found in (one, *two)] == [False, False, False]
+
+
+def test_alone_every_sum_is_its_own():
+    alone, value = current_ranks(), torch.tensor([1, 2])
+    assert alone == Ranks(0, 1)
+    assert torch.equal(alone.sum(value), value)
+    network = nn.Linear(2, 2)
+    assert alone.parallel(network, torch.device("cpu")) is network

@@ -1,0 +1,231 @@
+"""Cloud-Optimized GeoTIFF: what goes in comes out, whatever the order and the cut of the blocks."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+import rasterio
+import rioxarray
+from affine import Affine
+from numpy.testing import assert_array_equal
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rio_cogeo.cogeo import cog_validate
+
+from tiler.cog import BLOCK_PX, PRODUCTS, BandStatistics, CogSpec, write_cog
+
+KOREA = CRS.from_epsg(5179).to_wkt()
+# Pixels not square, origin not zero: a swapped axis or sign shows.
+TRANSFORM = Affine(10.0, 0.0, 953_120.0, 0.0, -12.0, 1_951_340.0)
+HEIGHT_PX, WIDTH_PX = 1337, 731
+
+
+def pixels(spec: CogSpec, height: int = HEIGHT_PX, width: int = WIDTH_PX, seed: int = 5) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if spec.colors is not None:
+        array = rng.choice(list(spec.colors), (height, width)).astype(spec.dtype)
+    elif spec.dtype == "float32":
+        array = (rng.random((height, width)) ** 3).astype(spec.dtype)
+    else:
+        array = rng.integers(0, 40, (height, width)).astype(spec.dtype)
+    array[height // 3 : height // 2, : width // 4] = spec.nodata
+    return array
+
+
+def cut(array: np.ndarray, step_y: int, step_x: int) -> list[tuple[int, int, np.ndarray]]:
+    height, width = array.shape
+    return [
+        (y, x, array[y : y + step_y, x : x + step_x]) for y in range(0, height, step_y) for x in range(0, width, step_x)
+    ]
+
+
+def write(path, spec, array, blocks=None):
+    height, width = array.shape
+    blocks = cut(array, 512, 512) if blocks is None else blocks
+    return write_cog(path, spec, height=height, width=width, crs=KOREA, transform=TRANSFORM, blocks=blocks)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_comes_back_as_written(name, tmp_path):
+    spec = PRODUCTS[name]
+    array = pixels(spec)
+    path = tmp_path / f"{name}.tif"
+    write(path, spec, array)
+
+    with rasterio.open(path, driver="GTiff") as dataset:
+        assert_array_equal(dataset.read(1), array)
+        assert dataset.crs == CRS.from_epsg(5179)
+        assert dataset.transform == TRANSFORM
+        assert_array_equal(dataset.nodata, spec.nodata)
+        assert dataset.dtypes == (spec.dtype,)
+        assert dataset.block_shapes == [(BLOCK_PX, BLOCK_PX)]
+        assert dataset.overviews(1) == [2, 4]
+        assert dataset.descriptions[0] == spec.description
+        assert (dataset.units[0] or "") == spec.unit
+        assert dataset.tags()["PRODUCT"] == name
+        if spec.colors:
+            table = dataset.colormap(1)
+            assert {value: table[value] for value in spec.colors} == spec.colors
+            assert dataset.colorinterp == (ColorInterp.palette,)
+    assert cog_validate(path, strict=True) == (True, [], [])
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+# rioxarray 0.19 multiplies transforms the way that affine 3 announces to drop.
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_rioxarray_reads_the_same(name, tmp_path):
+    spec = PRODUCTS[name]
+    array = pixels(spec, 90, 143)
+    write(tmp_path / "p.tif", spec, array)
+    with rioxarray.open_rasterio(tmp_path / "p.tif") as read:
+        assert read.rio.crs.to_epsg() == 5179
+        assert read.rio.transform() == TRANSFORM
+        assert_array_equal(read.rio.nodata, spec.nodata)
+        assert_array_equal(read.values[0], array)
+
+
+@pytest.mark.parametrize("name", ["probability", "class"])
+def test_neither_cut_nor_order_changes_a_byte(name, tmp_path):
+    spec = PRODUCTS[name]
+    array = pixels(spec)
+    shuffled = cut(array, 301, 77)
+    np.random.default_rng(3).shuffle(order := np.arange(len(shuffled)))
+    write(tmp_path / "a.tif", spec, array)
+    write(tmp_path / "b.tif", spec, array, [shuffled[i] for i in order])
+    digests = {hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in ("a.tif", "b.tif")}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (1300, 1), (2500, 3), (37, 501), (512, 512), (513, 511)])
+@pytest.mark.parametrize("name", ["probability", "class"])
+def test_odd_sizes(shape, name, tmp_path):
+    spec = PRODUCTS[name]
+    array = np.full(shape, 1, spec.dtype)
+    write(tmp_path / "p.tif", spec, array)
+    valid, errors, warnings = cog_validate(tmp_path / "p.tif", strict=shape[1] > 1)
+    # A width of 1 px cannot be halved, so a tall one has no overviews: a recommendation, no error.
+    assert (valid, errors) == (True, [])
+    assert not warnings or shape[1] == 1
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
+        assert_array_equal(dataset.read(1), array)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_what_nobody_writes_is_nodata_not_zero(name, tmp_path):
+    spec = PRODUCTS[name]
+    array = pixels(spec)
+    # One block in the middle of a tile (its rest was never written), the other tiles not touched at all.
+    write(tmp_path / "p.tif", spec, array, [(600, 530, array[600:700, 530:560])])
+    expected = np.full_like(array, spec.nodata)
+    expected[600:700, 530:560] = array[600:700, 530:560]
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
+        assert_array_equal(dataset.read(1), expected)
+
+
+def test_no_block_at_all(tmp_path):
+    spec = PRODUCTS["probability"]
+    statistics = write(tmp_path / "p.tif", spec, np.zeros((40, 70), "float32"), [])
+    assert statistics.count == 0
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
+        assert np.isnan(dataset.read(1)).all()
+        assert dataset.tags(1)["STATISTICS_VALID_PERCENT"] == "0"
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_statistics_are_those_of_the_valid_pixels(name, tmp_path):
+    spec = PRODUCTS[name]
+    array = pixels(spec)
+    returned = write(tmp_path / "p.tif", spec, array, cut(array, 77, 300))
+    known = array[~np.isnan(array) if np.isnan(spec.nodata) else array != spec.nodata].astype("float64")
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
+        tags = {key: float(value) for key, value in dataset.tags(1).items() if key.startswith("STATISTICS_")}
+    assert tags["STATISTICS_MINIMUM"] == pytest.approx(known.min(), rel=1e-8)
+    assert tags["STATISTICS_MAXIMUM"] == pytest.approx(known.max(), rel=1e-8)
+    assert tags["STATISTICS_MEAN"] == pytest.approx(known.mean(), rel=1e-8)
+    assert tags["STATISTICS_STDDEV"] == pytest.approx(known.std(), rel=1e-8)
+    assert tags["STATISTICS_VALID_PERCENT"] == pytest.approx(100 * known.size / array.size, rel=1e-3)
+    assert returned.count == known.size
+
+
+def test_statistics_merge_without_cancellation():
+    values = 1e8 + np.random.default_rng(0).random(10_000)
+    merged = BandStatistics()
+    for part in np.array_split(values, 13):
+        merged = merged.merge(BandStatistics.of(part))
+    assert merged.stddev == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_overviews_of_the_probability_average_known_pixels_only(tmp_path):
+    spec = PRODUCTS["probability"]
+    array = np.full((1024, 700), 0.25, "float32")
+    array[1::2] = np.nan
+    write(tmp_path / "p.tif", spec, array)
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff", overview_level=0) as overview:
+        assert_array_equal(overview.read(1), np.full((512, 350), 0.25, "float32"))
+
+
+def test_overviews_of_the_class_hold_only_classes(tmp_path):
+    spec = PRODUCTS["class"]
+    write(tmp_path / "p.tif", spec, pixels(spec))
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff", overview_level=0) as overview:
+        assert set(np.unique(overview.read(1))) <= {0, 1, 255}
+
+
+def fails_in_the_middle(array):
+    yield 0, 0, array[:100, :100]
+    raise RuntimeError("the store is gone")
+
+
+def test_an_error_leaves_the_old_product_and_no_litter(tmp_path):
+    spec = PRODUCTS["probability"]
+    array = pixels(spec)
+    path = tmp_path / "p.tif"
+    write(path, spec, array)
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="the store is gone"):
+        write(path, spec, array, fails_in_the_middle(array))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "message"),
+    [
+        ("probability", (0, 0, np.zeros((3, 4))), "casts safely to float32"),
+        ("probability", (0, 0, np.zeros((1, 3, 4), "float32")), "3 dimensions"),
+        ("probability", (38, 0, np.zeros((3, 4), "float32")), "outside the raster of 40 x 70 px"),
+        ("probability", (-1, 0, np.zeros((3, 4), "float32")), "outside the raster"),
+        ("probability", (0, 0, np.full((3, 4), np.inf, "float32")), "infinite"),
+        ("class", (0, 0, np.full((3, 4), 7, "uint8")), r"found \[7\], but the colour table knows \[0, 1\]"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused(name, block, message, tmp_path):
+    spec = PRODUCTS[name]
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / "p.tif", spec, np.zeros((40, 70), spec.dtype), [block])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_classes_need_more_colours_only(tmp_path):
+    spec = PRODUCTS["class"]
+    spec = dataclasses.replace(spec, colors={**(spec.colors or {}), 7: (0, 0, 255, 255)}, tags={"RUN": "seoul-2024"})
+    array = np.full((40, 70), 7, "uint8")
+    write(tmp_path / "p.tif", spec, array)
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
+        assert dataset.colormap(1)[7] == (0, 0, 255, 255)
+        assert dataset.tags()["RUN"] == "seoul-2024"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resampling": "cubic"}, "known are average, nearest, mode"),
+        ({"nodata": 300, "dtype": "uint8", "colors": None}, "300 is no uint8"),
+        ({"dtype": "float32"}, "colour table on float32"),
+    ],
+)
+def test_impossible_specifications_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PRODUCTS["class"], **change)

@@ -1,0 +1,184 @@
+"""Raster files: the driver of the suffix and no other, patterns, headers, damage found before work starts."""
+
+import os
+
+import numpy as np
+import pytest
+from affine import Affine
+from numpy.testing import assert_array_equal
+from obstore.store import MemoryStore
+
+from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, numbers, write_tif
+from tiler.rasters import digest, expand, fingerprint, landsat_metadata_grid, open_raster, read_header, read_window
+
+MTL = """GROUP = LANDSAT_METADATA_FILE
+  GROUP = PROJECTION_ATTRIBUTES
+    MAP_PROJECTION = "UTM"
+    DATUM = "WGS84"
+    UTM_ZONE = {zone}
+    GRID_CELL_SIZE_PANCHROMATIC = 15.00
+    GRID_CELL_SIZE_REFLECTIVE = 30.00
+    PANCHROMATIC_LINES = 99
+    REFLECTIVE_LINES = {lines}
+    REFLECTIVE_SAMPLES = {samples}
+    CORNER_UL_PROJECTION_X_PRODUCT = {x:.3f}
+    CORNER_UL_PROJECTION_Y_PRODUCT = {y:.3f}
+  END_GROUP = PROJECTION_ATTRIBUTES
+END_GROUP = LANDSAT_METADATA_FILE
+END
+"""
+
+
+def mtl(path, *, lines, samples, x=417_315.0, y=-2_514_285.0, zone=23):
+    path.write_text(MTL.format(lines=lines, samples=samples, x=x, y=y, zone=zone))
+
+
+def test_a_header_says_what_the_file_holds(tmp_path):
+    path = write_tif(tmp_path / "a.TIF", numbers(3, 17, 29, dtype="int16"), nodata=-999)
+    header = read_header(path)
+    assert (header.height, header.width, header.bands, header.dtype, header.nodata) == (17, 29, 3, "int16", -999)
+    assert header.grid is not None
+    assert header.grid.transform == tuple(TRANSFORM)[:6] == header.transform
+    assert header.grid.pyproj_crs.to_epsg() == 32652
+    assert header.size_bytes == os.path.getsize(path)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "kept"), [(None, None, None), (None, TRANSFORM, tuple(TRANSFORM)[:6]), (UTM52, None, None)]
+)
+def test_a_file_lies_nowhere_without_both_crs_and_transform(crs, transform, kept, tmp_path):
+    if transform is None and crs is not None:
+        transform = Affine.identity()
+    header = read_header(write_tif(tmp_path / "a.tif", numbers(4, 9), crs=crs, transform=transform))
+    assert header.grid is None
+    assert header.transform == kept
+
+
+def test_a_window_is_read_as_it_lies(tmp_path):
+    array = numbers(3, 40, 60)
+    path = write_tif(tmp_path / "a.tif", array)
+    assert_array_equal(read_window(path, [3, 1], 7, 11, 20, 31), array[[2, 0], 7:27, 11:42])
+
+
+def test_an_unknown_suffix_is_refused(tmp_path):
+    (tmp_path / "a.vrt").write_text("<VRTDataset/>")
+    with pytest.raises(ValueError, match=r"cannot tell the format of .*a\.vrt.*\.tif"), open_raster(f"{tmp_path}/a.vrt"):
+        pass
+
+
+def test_a_vrt_in_disguise_is_refused(tmp_path):
+    secret = write_tif(tmp_path / "secret.tif", numbers(8, 9))
+    evil = tmp_path / "evil.tif"
+    evil.write_text(
+        '<VRTDataset rasterXSize="9" rasterYSize="8"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="0">{secret}</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    for call in (lambda: read_header(str(evil)), lambda: read_window(str(evil), [1], 0, 0, 8, 9)):
+        with pytest.raises(ValueError, match=r"evil\.tif cannot be opened as GTiff.*replace or remove"):
+            call()
+
+
+def test_garbage_and_absence_are_refused(tmp_path):
+    (tmp_path / "garbage.tif").write_bytes(b"II*\0" + os.urandom(400))
+    (tmp_path / "text.tif").write_text("not an image at all")
+    for name in ("garbage.tif", "text.tif", "absent.tif"):
+        with pytest.raises(ValueError, match=f"{name} cannot be opened as GTiff"):
+            read_header(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("options", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}, {"compress": "deflate"}])
+def test_a_truncated_file_is_found_while_planning(options, tmp_path):
+    path = write_tif(tmp_path / "cut.tif", numbers(2, 150, 170), **options)
+    read_header(path)
+    os.truncate(path, int(os.path.getsize(path) * 0.6))
+    with pytest.raises(ValueError, match=r"cut\.tif (is damaged|cannot be opened).*replace"):
+        read_header(path)
+
+
+def test_damage_between_is_found_by_the_worker(tmp_path):
+    path = write_tif(tmp_path / "hole.tif", numbers(1, 320, 170), compress="deflate", blockysize=16)
+    middle = os.path.getsize(path) // 2
+    with open(path, "r+b") as file:
+        file.seek(middle)
+        file.write(b"\xff" * 4000)
+    read_header(path)  # the first and the last block are whole
+    with pytest.raises(ValueError, match=r"hole\.tif cannot be read at row 3, column 2.*replace"):
+        read_window(path, [1], 3, 2, 300, 100)
+
+
+def test_patterns_mean_files_in_name_order(tmp_path):
+    for name in ("b.tif", "a.TIF", "c.txt", "d.png", "below/e.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    inside = [f"{tmp_path}/{n}" for n in ("a.TIF", "b.tif", "d.png")]
+    assert expand(str(tmp_path)) == inside
+    assert expand(f"{tmp_path}/*.tif") == [f"{tmp_path}/b.tif"]
+    assert expand([f"{tmp_path}/b.tif", f"{tmp_path}/[ab].*", f"{tmp_path}/b.tif"]) == inside[:2]
+    assert expand(f"{tmp_path}/nothing*.tif") == []
+    assert expand(()) == []
+
+
+def test_patterns_on_a_bucket(monkeypatch):
+    store = MemoryStore()
+    for key in ("s/x/b.tif", "s/x/a.TIF", "s/x/c.txt", "s/y/d.tif"):
+        store.put(key, b"12345")
+    opened = []
+    monkeypatch.setattr("obstore.store.from_url", lambda url: opened.append(url) or store)
+    assert expand("s3://bucket/s/x/*.tif") == ["s3://bucket/s/x/b.tif"]
+    assert expand("s3://bucket/s/x") == ["s3://bucket/s/x/a.TIF", "s3://bucket/s/x/b.tif"]
+    assert expand("s3://bucket/s/?/[bd].tif") == ["s3://bucket/s/x/b.tif", "s3://bucket/s/y/d.tif"]
+    assert expand("s3://bucket/s/x/only.tif") == ["s3://bucket/s/x/only.tif"]  # named: no listing needed
+    assert set(opened) == {"s3://bucket"}
+
+    before = fingerprint("s3://bucket/s/x/b.tif")
+    assert before.startswith("s3://bucket/s/x/b.tif|5|")
+    store.put("s/x/b.tif", b"54321")
+    assert fingerprint("s3://bucket/s/x/b.tif") != before
+
+
+def test_a_fingerprint_changes_with_the_file_and_not_with_its_folder(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.tif").write_bytes(b"abc")
+        os.utime(tmp_path / folder / "a.tif", ns=(5, 1_700_000_000_000_000_000))
+    first = fingerprint(f"{tmp_path}/one/a.tif")
+    assert fingerprint(f"{tmp_path}/two/a.tif") == first
+    os.utime(tmp_path / "two/a.tif", ns=(5, 1_700_000_000_000_000_001))
+    assert fingerprint(f"{tmp_path}/two/a.tif") != first
+    (tmp_path / "one/a.tif").write_bytes(b"abcd")
+    os.utime(tmp_path / "one/a.tif", ns=(5, 1_700_000_000_000_000_000))
+    assert fingerprint(f"{tmp_path}/one/a.tif") != first
+
+
+def test_a_digest_keeps_order_and_borders():
+    texts = (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"], [])
+    assert len({digest(t) for t in texts}) == len(texts)
+    assert digest(["ab", "c"]) == digest(("ab", "c"))
+
+
+def test_landsat_metadata_gives_corner_pixel_centres(tmp_path):
+    mtl(tmp_path / "LC08_X_MTL.txt", lines=40, samples=51)
+    grid = landsat_metadata_grid(f"{tmp_path}/LC08_X_SR_B4.TIF", 40, 51)
+    assert grid is not None
+    assert (grid.height, grid.width) == (40, 51)
+    # The centre of the first pixel lies where the metadata says; the zone is northern also south of the equator.
+    assert [float(v) for v in grid.xy(np.array(0.5), np.array(0.5))] == [417_315.0, -2_514_285.0]
+    assert grid.resolution == (30.0, 30.0)
+    assert grid.pyproj_crs.to_epsg() == 32623
+
+
+def test_landsat_metadata_of_another_size_does_not_fit(tmp_path):
+    mtl(tmp_path / "LC08_X_MTL.txt", lines=40, samples=51)
+    assert landsat_metadata_grid(f"{tmp_path}/LC08_X_B8.TIF", 80, 102) is None
+    (tmp_path / "LC08_X_MTL.txt").write_text("REFLECTIVE_LINES = 80\nREFLECTIVE_SAMPLES = 102\n")
+    assert landsat_metadata_grid(f"{tmp_path}/LC08_X_B8.TIF", 80, 102) is None
+
+
+def test_landsat_metadata_of_the_own_product_counts(tmp_path):
+    mtl(tmp_path / "LC08_20190114_MTL.txt", lines=40, samples=51, x=100_015.0)
+    mtl(tmp_path / "LC08_20190130_MTL.txt", lines=40, samples=51, x=200_015.0)
+    for date, x in (("20190114", 100_000.0), ("20190130", 200_000.0)):
+        grid = landsat_metadata_grid(f"{tmp_path}/LC08_{date}_SR_B4.TIF", 40, 51)
+        assert grid is not None
+        assert grid.transform[2] == x

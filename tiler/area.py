@@ -1,0 +1,80 @@
+"""Areas of interest: polygons from GeoJSON or GeoPackage files, and which blocks of a scene they touch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import shapely
+from rasterio.features import rasterize
+from rasterio.transform import Affine
+
+from tiler.grids import PixelGrid, same_crs
+
+BLOCK_PX = 32
+"""Resolution of `touched_blocks`; window borders of every lattice lie on it, but for the shifted last ones."""
+
+
+def read_area(path: str) -> tuple[shapely.Geometry, str]:
+    """Read the polygons of a GeoJSON or any vector file that GDAL knows (GPKG, FlatGeobuf, shapefile).
+
+    Returns:
+        The union of all polygons, and its CRS (a GeoJSON without one is EPSG:4326, as RFC 7946 says).
+
+    Raises:
+        ValueError: no such file, not readable, or no polygon in it.
+    """
+    import pyogrio
+
+    if not Path(path).is_file():
+        raise ValueError(f"area: {path} does not exist; give a GeoJSON or GPKG file")
+    try:
+        meta, _, blobs, _ = pyogrio.raw.read(path, columns=[])
+    except Exception as error:  # pyogrio raises many kinds; all mean that the file is not what was asked for
+        raise ValueError(f"area: {path} cannot be read: {error}; give a GeoJSON or GPKG file") from error
+    shapes = shapely.make_valid(shapely.from_wkb([b for b in blobs if b is not None]))
+    area = shapely.union_all(shapes)
+    if shapely.area(area) == 0:
+        raise ValueError(f"area: {path} holds no polygon; give polygons")
+    crs = meta["crs"] or ("EPSG:4326" if path.lower().endswith("json") else None)
+    if crs is None:
+        raise ValueError(f"area: {path} does not declare its CRS; write it with one")
+    return area, str(crs)
+
+
+def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndarray:
+    """Return which 32 px blocks of a scene an area touches.
+
+    Returns:
+        bool (ceil(height / 32), ceil(width / 32)).
+    """
+    shape = -(-grid.height // BLOCK_PX), -(-grid.width // BLOCK_PX)
+    local = shapely.segmentize(area, _step(area))
+    if not same_crs(crs, grid.crs):
+        transformer = pyproj.Transformer.from_crs(crs, grid.pyproj_crs, always_xy=True)
+        local = shapely.transform(local, transformer.transform, interleaved=False)
+    pixels = shapely.transform(local, lambda x, y: grid.rowcol(x, y)[::-1], interleaved=False)
+    if not shapely.box(0, 0, grid.width, grid.height).intersects(pixels):
+        return np.zeros(shape, bool)
+    blocks = rasterize([pixels], out_shape=shape, transform=Affine.scale(BLOCK_PX), all_touched=True, dtype="uint8")
+    return np.asarray(blocks.astype(bool))
+
+
+def _step(area: shapely.Geometry) -> float:
+    """Return a spacing of points, in the area's own units, so that long edges stay true when they are projected."""
+    left, bottom, right, top = area.bounds
+    return max(right - left, top - bottom) / 256
+
+
+def area_digest(path: str) -> str:
+    """Return what identifies the area's content."""
+    import hashlib
+
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def as_geojson(area: shapely.Geometry) -> dict:
+    """Return a geometry as a GeoJSON object."""
+    return dict(json.loads(shapely.to_geojson(area)))

@@ -1,0 +1,85 @@
+"""Blending: many overlapping windows of logits to one value per scene pixel, with weights that never reach zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from tiler.grids import Box
+from tiler.lattice import Lattice
+
+
+@lru_cache(maxsize=16)
+def taper(tile_px: int, overlap_px: int, first: bool, last: bool) -> np.ndarray:
+    """Return the weight along one axis of a window: a ramp over the overlap towards each neighbour, 1 elsewhere.
+
+    The ramps of two regular neighbours add up to 1. There is no ramp at the scene's own border (`first`, `last`): a
+    last window that was shifted back almost onto its neighbour would otherwise outweigh it within a pixel or two, which
+    is a seam. So weights add up to at least 1 everywhere, and a pixel that one window alone covers keeps its value
+    exactly.
+
+    Args:
+        tile_px: side of a window.
+        overlap_px: length of a ramp.
+        first: whether the window is the lattice's first along this axis.
+        last: whether it is the last one.
+
+    Returns:
+        float32 (tile_px,), read-only, above zero everywhere.
+    """
+    place = np.arange(tile_px) + 0.5
+    weights = np.ones(tile_px)
+    if overlap_px and not first:
+        weights = np.minimum(weights, place / overlap_px)
+    if overlap_px and not last:
+        weights = np.minimum(weights, (tile_px - place) / overlap_px)
+    weights = weights.astype(np.float32)
+    weights.setflags(write=False)
+    return weights
+
+
+def blend(
+    read: Callable[[int, int], np.ndarray | None], lattice: Lattice, box: Box, layers: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blend the windows that touch a rectangle of a scene: `sum_w t_w * l_w / sum_w t_w`.
+
+    Windows are added row by row of the lattice, whatever the rectangle: a pixel's sum does not depend on the cut.
+
+    Args:
+        read: returns window `(row, col)` as a float array (layers, tile_px, tile_px), or None where it was not wanted.
+        lattice: the windows of the scene.
+        box: scene pixels.
+        layers: number of layers in each window.
+
+    Returns:
+        float32 (layers, box.height, box.width), zero where no window was, and bool (box.height, box.width): seen.
+
+    Raises:
+        ArithmeticError: a window holds NaN or infinity (logits are finite everywhere, so that is a fault, not a hole).
+    """
+    sums = np.zeros((layers, box.height, box.width), np.float32)
+    weights = np.zeros((box.height, box.width), np.float32)
+    tile, overlap = lattice.tile_px, lattice.overlap_px
+    for row, col in lattice.touching(box):
+        logits = read(row, col)
+        if logits is None:
+            continue
+        window = lattice.window(row, col)
+        part = window.clip(box)
+        inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-box.y0, -box.x0).slices
+        values = logits[(slice(None), *inside)].astype(np.float32)
+        if not np.isfinite(values).all():
+            raise ArithmeticError(
+                f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
+            )
+        weight = np.outer(
+            taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
+            taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
+        )
+        sums[(slice(None), *here)] += values * weight
+        weights[here] += weight
+    seen = weights > 0
+    np.divide(sums, weights, out=sums, where=seen)
+    return sums, seen

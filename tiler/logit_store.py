@@ -1,0 +1,127 @@
+"""Window logits: what the networks said about each whole window of a scene, overlap included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tiler.grids import Box
+from tiler.lattice import Lattice
+from tiler.stores import add_array, array_of, attributes_of, finish_group, new_group, open_group
+
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True, order=True)
+class WindowShard:
+    """A group of windows that lie in one zarr shard: the unit of work of Infer."""
+
+    scene: str
+    row: int
+    col: int
+
+    @property
+    def unit(self) -> str:
+        """The name of the shard as a unit of work."""
+        return f"{self.scene}_r{self.row}_c{self.col}"
+
+
+def window_shards(scene: str, lattice: Lattice) -> Iterator[WindowShard]:
+    """Yield the window shards of a scene, row by row."""
+    for row in range(lattice.shard_rows):
+        for col in range(lattice.shard_cols):
+            yield WindowShard(scene, row, col)
+
+
+def create_logit_store(
+    url: str, scene: str, lattice: Lattice, classes: tuple[str, ...], wanted: np.ndarray | None
+) -> None:
+    """Make the empty logit store of a scene, padded to whole shards.
+
+    Args:
+        url: where.
+        scene: id of the scene.
+        lattice: its windows.
+        classes: names of the classes that have a logit each.
+        wanted: bool (rows, cols), False for windows outside the area of interest; None wants all.
+    """
+    group = new_group(url)
+    n, tile, channels = lattice.shard_windows, lattice.tile_px, 2 * len(classes)
+    shape = (lattice.shard_rows * n, lattice.shard_cols * n, channels, tile, tile)
+    dims = ("row", "col", "channel", "y", "x")
+    chunk, shard = (1, 1, channels, tile, tile), (n, n, channels, tile, tile)
+    add_array(group, "logits", dims, shape, chunk, shard, "float16", 0.0)
+    mask = np.ones((lattice.rows, lattice.cols), bool) if wanted is None else wanted
+    add_array(group, "wanted", ("row", "col"), mask.shape, mask.shape, None, "bool", False)[...] = mask
+    names = [f"{kind}_{name}" for kind in ("logit", "spread") for name in classes]
+    finish_group(
+        group, {"scene": scene, "lattice": asdict(lattice), "class_names": list(classes), "channel_names": names}
+    )
+
+
+class LogitStore:
+    """A logit store opened for filling and reading."""
+
+    def __init__(self, url: str) -> None:
+        self.group = open_group(url)
+        attrs = attributes_of(self.group)
+        self.lattice = Lattice(**attrs["lattice"])
+        self.classes: tuple[str, ...] = tuple(attrs["class_names"])
+        self._wanted = np.asarray(array_of(self.group, "wanted")[...])
+        self._logits = array_of(self.group, "logits")
+
+    @property
+    def layers(self) -> int:
+        """Channels of a window: a logit for each class, then a spread for each class."""
+        return 2 * len(self.classes)
+
+    def windows_of(self, shard: WindowShard) -> list[tuple[int, int]]:
+        """Return the wanted windows `(row, col)` of a shard."""
+        return [place for place in self.lattice.shard(shard.row, shard.col) if self._wanted[place]]
+
+    def write(self, shard: WindowShard, windows: dict[tuple[int, int], np.ndarray]) -> int:
+        """Write a whole shard in one assignment; windows that are absent stay zero.
+
+        Args:
+            shard: which.
+            windows: `(row, col)` to float (layers, tile_px, tile_px).
+
+        Returns:
+            Bytes of the shard before compression.
+
+        Raises:
+            ArithmeticError: a value is NaN or infinite.
+        """
+        n, tile = self.lattice.shard_windows, self.lattice.tile_px
+        block = np.zeros((n, n, self.layers, tile, tile), np.float16)
+        for (row, col), values in windows.items():
+            if not np.isfinite(values).all():
+                raise ArithmeticError(
+                    f"window ({row}, {col}) of {shard.scene}: the networks gave NaN or infinite logits"
+                )
+            block[row - shard.row * n, col - shard.col * n] = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX)
+        self._logits[shard.row * n : (shard.row + 1) * n, shard.col * n : (shard.col + 1) * n] = block
+        return block.nbytes
+
+    def window(self, row: int, col: int) -> np.ndarray | None:
+        """Read a window: float16 (layers, tile_px, tile_px), or None where it was not wanted."""
+        return np.asarray(self._logits[row, col]) if self._wanted[row, col] else None
+
+
+def wanted_windows(lattice: Lattice, touches: np.ndarray | None) -> np.ndarray | None:
+    """Return which windows hold a wanted pixel.
+
+    Args:
+        lattice: the windows.
+        touches: bool (y, x) in blocks of 32 px, True where the area of interest touches the block; None wants all.
+    """
+    if touches is None:
+        return None
+    out = np.zeros((lattice.rows, lattice.cols), bool)
+    for row in range(lattice.rows):
+        for col in range(lattice.cols):
+            box: Box = lattice.window(row, col)
+            out[row, col] = touches[box.y0 // 32 : -(-box.y1 // 32), box.x0 // 32 : -(-box.x1 // 32)].any()
+    return out

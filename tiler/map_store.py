@@ -1,0 +1,89 @@
+"""The map store: fused logits, spread, count and latest date on the map grid; a cell is a shard, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tiler.fuse import NO_DATE, Fused
+from tiler.grids import CELL_PX, Box, Cell, MapGrid
+from tiler.stores import (
+    CHUNK_PX,
+    add_array,
+    add_georeference,
+    array_of,
+    attributes_of,
+    finish_group,
+    new_group,
+    open_group,
+)
+
+
+def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box, classes: tuple[str, ...]) -> None:
+    """Make the empty map store of a run: the rectangle of cells that holds all of `cells`, no data anywhere.
+
+    Args:
+        url: where.
+        grid: the map grid.
+        cells: the cells that scenes touch.
+        extent: the absolute map pixels that scenes touch: what Publish cuts out.
+        classes: names of the classes.
+    """
+    listed = sorted(cells)
+    top, left = min(c.row for c in listed), min(c.col for c in listed)
+    rows, cols = max(c.row for c in listed) - top + 1, max(c.col for c in listed) - left + 1
+    box = Box(top * CELL_PX, left * CELL_PX, (top + rows) * CELL_PX, (left + cols) * CELL_PX)
+    group = new_group(url)
+    attributes = add_georeference(group, grid.grid_of(box))
+    plane, k = (box.height, box.width), len(classes)
+    layers = (
+        ("logit", ("class", "y", "x"), (k,), "float32", float("nan")),
+        ("spread", ("class", "y", "x"), (k,), "float32", float("nan")),
+        ("count", ("y", "x"), (), "uint16", 0),
+        ("latest", ("y", "x"), (), "int32", int(NO_DATE)),
+    )
+    for name, dims, lead, dtype, fill in layers:
+        extra = {"long_name": "days since 1970-01-01 of the latest scene"} if name == "latest" else {}
+        chunks, shards = (*lead, CHUNK_PX, CHUNK_PX), (*lead, CELL_PX, CELL_PX)
+        add_array(group, name, dims, (*lead, *plane), chunks, shards, dtype, fill, {**attributes, **extra})
+    facts = {
+        "crs": grid.crs,
+        "resolution": list(grid.resolution),
+        "phase": list(grid.phase),
+        "first_cell": [top, left],
+        "extent": [extent.y0, extent.x0, extent.y1, extent.x1],
+        "class_names": list(classes),
+    }
+    finish_group(group, facts)
+
+
+class MapStore:
+    """A map store opened for filling and reading."""
+
+    def __init__(self, url: str) -> None:
+        self.group = open_group(url)
+        attrs = attributes_of(self.group)
+        self.classes: tuple[str, ...] = tuple(attrs["class_names"])
+        self.grid = MapGrid(str(attrs["crs"]), tuple(attrs["resolution"]), tuple(attrs["phase"]))
+        self.extent = Box(*attrs["extent"])
+        first_row, first_col = attrs["first_cell"]
+        self.origin = int(first_row) * CELL_PX, int(first_col) * CELL_PX
+        """Absolute map pixel `(row, col)` of the arrays' first pixel."""
+
+    def _slices(self, box: Box) -> tuple[slice, slice]:
+        return box.shift(-self.origin[0], -self.origin[1]).slices
+
+    def write(self, cell: Cell, fused: Fused) -> None:
+        """Write one cell: one assignment, and so one whole shard, in each array."""
+        rows, cols = self._slices(self.grid.box_of(cell))
+        array_of(self.group, "logit")[:, rows, cols] = fused.logit
+        array_of(self.group, "spread")[:, rows, cols] = fused.spread
+        array_of(self.group, "count")[rows, cols] = fused.count
+        array_of(self.group, "latest")[rows, cols] = fused.latest
+
+    def read(self, name: str, box: Box) -> np.ndarray:
+        """Read absolute map pixels of `logit`, `spread` (class, y, x), `count` or `latest` (y, x)."""
+        rows, cols = self._slices(box)
+        array = array_of(self.group, name)
+        return np.asarray(array[(*(slice(None),) * (array.ndim - 2), rows, cols)])

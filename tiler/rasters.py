@@ -1,0 +1,180 @@
+"""Opening raster files: which drivers, which files a pattern means, where a file lies, whether it is whole.
+
+A file is only ever opened with the driver its suffix names: older GDAL follows a VRT in disguise to other local files.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import hashlib
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from tiler.grids import PixelGrid
+
+DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".img": "HFA", ".png": "PNG"}
+"""Suffix to GDAL driver."""
+
+
+@contextmanager
+def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
+    """Open a raster file for reading.
+
+    Raises:
+        ValueError: the suffix is unknown, the file is absent, not of its kind, or not permitted.
+    """
+    driver = DRIVERS.get(PurePosixPath(path).suffix.lower())
+    if driver is None:
+        raise ValueError(f"cannot tell the format of {path!r} from its suffix; known are {sorted(DRIVERS)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a missing georeference gets an error of its own
+        try:
+            dataset = rasterio.open(path, driver=driver)
+        except (RasterioError, OSError) as error:
+            raise ValueError(f"{path} cannot be opened as {driver}: {error}; replace or remove the file") from error
+    with dataset:
+        yield dataset
+
+
+def expand(patterns: str | Sequence[str]) -> list[str]:
+    """Return the files that paths, globs or folders mean, sorted; `s3://` and `gs://` patterns list the bucket.
+
+    A folder means the raster files in it (not below it). Nothing found gives an empty list.
+    """
+    found: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        if "://" in pattern:
+            found |= set(_expand_remote(pattern))
+        elif Path(pattern).is_dir():
+            found |= {str(p) for p in Path(pattern).iterdir() if p.suffix.lower() in DRIVERS}
+        else:
+            found |= set(glob.glob(pattern))
+    return sorted(found)
+
+
+def _expand_remote(pattern: str) -> list[str]:
+    from obstore.store import from_url
+
+    if not re.search(r"[*?\[]", pattern) and PurePosixPath(pattern).suffix.lower() in DRIVERS:
+        return [pattern]
+    scheme, rest = pattern.split("://", 1)
+    bucket, _, key = rest.partition("/")
+    prefix = re.split(r"[*?\[]", key)[0].rpartition("/")[0] if re.search(r"[*?\[]", key) else key.rstrip("/")
+    wanted = key if prefix != key.rstrip("/") else f"{prefix}/*"
+    store = from_url(f"{scheme}://{bucket}")
+    keys = (entry["path"] for batch in store.list(prefix or None) for entry in batch)
+    return [f"{scheme}://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, wanted) and Path(k).suffix.lower() in DRIVERS]
+
+
+def fingerprint(path: str) -> str:
+    """Return what identifies a file's content without reading it: ETag, or size and time of the last change."""
+    if "://" in path:
+        from obstore.store import from_url
+
+        scheme, rest = path.split("://", 1)
+        bucket, _, key = rest.partition("/")
+        meta = from_url(f"{scheme}://{bucket}").head(key)
+        return f"{path}|{meta['size']}|{meta['e_tag']}"
+    stat = Path(path).stat()
+    return f"{Path(path).name}|{stat.st_size}|{stat.st_mtime_ns}"
+
+
+def digest(texts: Sequence[str]) -> str:
+    """Return one sha256 of several texts, in order."""
+    whole = hashlib.sha256()
+    for text in texts:
+        whole.update(text.encode() + b"\0")
+    return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a raster file says."""
+
+    path: str
+    grid: PixelGrid | None
+    """None where the file has no CRS or no transform."""
+    transform: tuple[float, float, float, float, float, float] | None
+    """None where the file has none."""
+    height: int
+    width: int
+    bands: int
+    dtype: str
+    nodata: float | None
+    size_bytes: int
+
+
+def read_header(path: str) -> Header:
+    """Read a file's header, and its first and last block, so that a truncated file is found before any work starts.
+
+    Raises:
+        ValueError: the file cannot be opened or its blocks cannot be read.
+    """
+    with open_raster(path) as data:
+        _probe(path, data)
+        transform = None if data.transform.is_identity else tuple(data.transform)[:6]
+        grid = None
+        if data.crs is not None and transform is not None:
+            grid = PixelGrid(data.crs.to_wkt(), transform, data.height, data.width)
+        size = 0 if "://" in path else Path(path).stat().st_size
+        return Header(path, grid, transform, data.height, data.width, data.count, data.dtypes[0], data.nodata, size)
+
+
+def _probe(path: str, data: rasterio.DatasetReader) -> None:
+    block_h, block_w = data.block_shapes[0]
+    last_row, last_col = (data.height - 1) // block_h * block_h, (data.width - 1) // block_w * block_w
+    for row, col in {(0, 0), (last_row, last_col)}:
+        window = Window(col, row, min(block_w, data.width - col), min(block_h, data.height - row))
+        try:
+            data.read(window=window)
+        except (RasterioIOError, RasterioError) as error:
+            raise ValueError(
+                f"{path} is damaged: its block at row {row}, column {col} cannot be read ({error}); replace the file"
+            ) from error
+
+
+def read_window(path: str, bands: Sequence[int], row: int, col: int, height: int, width: int) -> np.ndarray:
+    """Read bands (counted from 1) of a pixel window, as (band, y, x) in the file's own dtype.
+
+    Raises:
+        ValueError: the file cannot be read there.
+    """
+    with open_raster(path) as data:
+        try:
+            return np.asarray(data.read(list(bands), window=Window(col, row, width, height)))
+        except (RasterioIOError, RasterioError) as error:
+            raise ValueError(f"{path} cannot be read at row {row}, column {col}: {error}; replace the file") from error
+
+
+def landsat_metadata_grid(path: str, height: int, width: int) -> PixelGrid | None:
+    """Return the grid that a Landsat `*_MTL.txt` beside `path` gives, or None where none fits the file's size.
+
+    Collection 1 and 2 metadata name the map coordinates of the corner pixels' centres and the grid cell size. Where
+    several scenes lie in one folder, the metadata of the file's own product counts.
+    """
+    found = sorted(Path(path).parent.glob("*MTL.txt")) if "://" not in path else []
+    own = [p for p in found if Path(path).name.startswith(p.name.removesuffix("MTL.txt"))]
+    for candidate in own or found:
+        values = dict(re.findall(r"^\s*(\w+) = \"?([^\"\n]*)\"?\s*$", candidate.read_text(), re.MULTILINE))
+        try:
+            cell = float(values.get("GRID_CELL_SIZE_REFLECTIVE") or values["GRID_CELL_SIZE"])
+            x, y = (float(values[f"CORNER_UL_PROJECTION_{axis}_PRODUCT"]) for axis in "XY")
+            lines, samples = int(values["REFLECTIVE_LINES"]), int(values["REFLECTIVE_SAMPLES"])
+            zone = int(values["UTM_ZONE"])
+        except (KeyError, ValueError):
+            continue
+        if (lines, samples) == (height, width):
+            # Landsat places scenes of both hemispheres in northern zones (negative northings in the south).
+            crs = f"EPSG:{32600 + zone}"
+            return PixelGrid(crs, (cell, 0.0, x - cell / 2, 0.0, -cell, y + cell / 2), height, width)
+    return None

@@ -1,0 +1,268 @@
+"""The scene store: one acquisition as zarr, on its own pixels, with validity, labels and quality beside the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+import zarr
+
+from tiler.grids import Box, PixelGrid
+from tiler.labels import IGNORE, Labels
+from tiler.quality import BandStatistics, Bins, estimate_missing_ratio
+from tiler.scenes import Scene
+from tiler.sensors import Sensor
+from tiler.stores import (
+    CHUNK_PX,
+    add_array,
+    add_georeference,
+    array_of,
+    attributes_of,
+    finish_group,
+    new_group,
+    open_group,
+    shard_px,
+)
+
+QUICKLOOK_PX = 2048
+"""A scene's quick-look is at most this wide and high."""
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """One shard of a scene store: the unit of work of Ingest."""
+
+    scene: str
+    row: int
+    col: int
+
+    @property
+    def unit(self) -> str:
+        """The name of the shard as a unit of work."""
+        return f"{self.scene}_r{self.row}_c{self.col}"
+
+
+def shard_shape(grid: PixelGrid) -> tuple[int, int]:
+    """Return the size `(y, x)` of a scene's shards in pixels."""
+    return shard_px(grid.height), shard_px(grid.width)
+
+
+def shards_of(scene: str, grid: PixelGrid) -> Iterator[Shard]:
+    """Yield the shards of a scene, row by row."""
+    height, width = shard_shape(grid)
+    for row in range(-(-grid.height // height)):
+        for col in range(-(-grid.width // width)):
+            yield Shard(scene, row, col)
+
+
+def shard_box(shard: Shard, grid: PixelGrid) -> Box:
+    """Return the scene pixels of a shard (the last ones of a row or column may be smaller)."""
+    height, width = shard_shape(grid)
+    box = Box(shard.row * height, shard.col * width, (shard.row + 1) * height, (shard.col + 1) * width)
+    return box.clip(grid.box)
+
+
+def quicklook_step(grid: PixelGrid) -> int:
+    """Return every how many pixels the quick-look keeps one: a power of two, so that it divides a shard."""
+    step = 1
+    while max(grid.height, grid.width) > QUICKLOOK_PX * step:
+        step *= 2
+    return step
+
+
+def bins_of(scene: Scene) -> Bins:
+    """Return the histogram bins of a scene's digital numbers."""
+    return Bins.for_range(scene.sensor.valid_min, scene.sensor.valid_max, np.dtype(scene.dtype))
+
+
+def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
+    """Make the empty store of a scene: every pixel missing, every label ignored."""
+    group = new_group(url)
+    grid, bands = scene.grid, len(scene.sensor.bands)
+    attributes = add_georeference(group, grid)
+    shape, shard = (grid.height, grid.width), shard_shape(grid)
+    chunk = (CHUNK_PX, CHUNK_PX)
+    add_array(
+        group,
+        "image",
+        ("band", "y", "x"),
+        (bands, *shape),
+        (bands, *chunk),
+        (bands, *shard),
+        scene.dtype,
+        scene.fill,
+        {**attributes, "long_name": list(scene.sensor.bands), "scale_to_physical": scene.sensor.scale},
+    )
+    add_array(group, "valid", ("y", "x"), shape, chunk, shard, "bool", False, attributes)
+    if labelled:
+        label_attributes = {**attributes, "ignore": IGNORE}
+        add_array(group, "label", ("y", "x"), shape, chunk, shard, "uint8", IGNORE, label_attributes)
+    counts = (-(-shape[0] // shard[0]), -(-shape[1] // shard[1]), bands, bins_of(scene).count)
+    quality = group.create_group("quality")  # a group of its own, so that xarray shows the scene only
+    step = quicklook_step(grid)
+    small, part = [-(-n // step) for n in shape], [n // step for n in shard]
+    add_array(quality, "quicklook", ("band", "y", "x"), (bands, *small), (bands, *part), None, scene.dtype, scene.fill)
+    add_array(quality, "quicklook_valid", ("y", "x"), small, part, None, "bool", False)
+    dims = ("shard_row", "shard_col", "band", "bin")
+    add_array(quality, "histogram", dims, counts, (1, 1, *counts[2:]), None, "uint32", 0)
+    facts = {
+        "id": scene.id,
+        "acquired": scene.acquired.isoformat() if scene.acquired else None,
+        "sensor": scene.sensor.model_dump(mode="json"),
+        "band_names": list(scene.sensor.bands),
+        "grid": grid.to_json(),
+        "bins": asdict(bins_of(scene)),
+        "sources": [p.path for p in scene.pieces],
+        "fingerprint": scene.fingerprint,
+    }
+    finish_group(group, facts)
+
+
+def fill_shard(group: zarr.Group, scene: Scene, labels: Labels | None, shard: Shard) -> dict[str, int]:
+    """Read one shard's pixels from the scene's files and write them, each array in one assignment.
+
+    Returns:
+        Counts for the marker: pixels, valid pixels, labelled pixels, labelled pixels of any class above 0.
+    """
+    box = shard_box(shard, scene.grid)
+    image, valid = scene.read(box)
+    array_of(group, "image")[(slice(None), *box.slices)] = image
+    array_of(group, "valid")[box.slices] = valid
+    _fill_quicklook(group, box, quicklook_step(scene.grid), image, valid)
+    bins = bins_of(scene)
+    counts = np.stack([bins.counts(band[valid]) for band in image]).astype(np.uint32)
+    array_of(group, "quality/histogram")[shard.row, shard.col] = counts
+    record = {"pixels": valid.size, "valid": int(valid.sum()), "labelled": 0, "positive": 0}
+    if labels is not None:
+        label = labels.read(scene.grid, box)
+        array_of(group, "label")[box.slices] = label
+        known = (label != IGNORE) & valid
+        record |= {"labelled": int(known.sum()), "positive": int((known & (label > 0)).sum())}
+    return record
+
+
+def _fill_quicklook(group: zarr.Group, box: Box, step: int, image: np.ndarray, valid: np.ndarray) -> None:
+    rows, cols = Box(box.y0 // step, box.x0 // step, -(-box.y1 // step), -(-box.x1 // step)).slices
+    array_of(group, "quality/quicklook")[:, rows, cols] = image[:, ::step, ::step]
+    array_of(group, "quality/quicklook_valid")[rows, cols] = valid[::step, ::step]
+
+
+class SceneStore:
+    """A scene store opened for reading."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.group = open_group(url)
+        attrs = attributes_of(self.group)
+        self.id = str(attrs["id"])
+        self.acquired = datetime.fromisoformat(str(attrs["acquired"])) if attrs["acquired"] else None
+        self.sensor = Sensor.model_validate(attrs["sensor"])
+        self.grid = PixelGrid.from_json(attrs["grid"])
+        self._bins = Bins(**attrs["bins"])
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of what `network_input` returns: the bands, then the missing mask."""
+        return (*self.sensor.bands, "mask")
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the scene has labels."""
+        return "label" in self.group
+
+    @cached_property
+    def quality(self) -> dict:
+        """What `summarise` found.
+
+        Raises:
+            FileNotFoundError: the scene has not been ingested to its end.
+        """
+        found = self.group.attrs.get("quality")
+        if not isinstance(found, dict):
+            raise FileNotFoundError(f"scene {self.id} at {self.url} is not ingested to its end; run ingest again")
+        return found
+
+    @cached_property
+    def medians(self) -> np.ndarray:
+        """Median digital number of each band over valid pixels (zero for a scene without any), float32 (band,)."""
+        values = [band["median"] for band in self.quality["bands"]]
+        return np.array([0.0 if v is None else v for v in values], np.float32)
+
+    def read(self, name: str, box: Box, fill: float | int | bool) -> np.ndarray:
+        """Read a rectangle of `image`, `valid` or `label`; what hangs over the scene's border is `fill`."""
+        array = array_of(self.group, name)
+        part = box.clip(self.grid.box)
+        lead = (slice(None),) * (array.ndim - 2)
+        if part == box:
+            return np.asarray(array[(*lead, *box.slices)])
+        out = np.full((*array.shape[:-2], box.height, box.width), fill, array.dtype)
+        if not part.empty:
+            out[(*lead, *part.shift(-box.y0, -box.x0).slices)] = array[(*lead, *part.slices)]
+        return out
+
+    def network_input(self, box: Box) -> np.ndarray:
+        """Read what networks see: digital numbers, the scene's median where missing, and the missing mask.
+
+        Returns:
+            float32 (band + 1, y, x); the last channel is 1 where the pixel is missing (also beyond the border), else 0.
+        """
+        valid = self.read("valid", box, False)
+        out = np.empty((len(self.channels), box.height, box.width), np.float32)
+        out[:-1] = self.read("image", box, 0)
+        np.copyto(out[:-1], self.medians[:, None, None], where=~valid)
+        out[-1] = ~valid
+        return out
+
+    def quicklook(self) -> tuple[np.ndarray, np.ndarray, PixelGrid]:
+        """Return every n-th pixel of the scene: image (band, y, x), valid (y, x) and their grid."""
+        step = quicklook_step(self.grid)
+        image = np.asarray(array_of(self.group, "quality/quicklook")[...])
+        valid = np.asarray(array_of(self.group, "quality/quicklook_valid")[...])
+        a, b, c, d, e, f = self.grid.transform
+        shift = 0.5 - step / 2  # a kept pixel is the upper left of its step x step block, not the block's centre
+        c, f = c + (a + b) * shift, f + (d + e) * shift
+        grid = PixelGrid(self.grid.crs, (a * step, b * step, c, d * step, e * step, f), *valid.shape)
+        return image, valid, grid
+
+    def summarise(self, patch_px: int = 512) -> dict:
+        """Merge the shards' histograms into the scene's quality and write it to the store (idempotent).
+
+        Returns:
+            missing ratio (exact, and the three-patch estimate), per-band statistics, and label coverage.
+        """
+        histogram = array_of(self.group, "quality/histogram")
+        counts = np.zeros(histogram.shape[2:], np.int64)
+        for row in range(histogram.shape[0]):
+            for col in range(histogram.shape[1]):
+                counts += histogram[row, col]
+        bands = [BandStatistics.of(c, self._bins) for c in counts]
+        pixels = self.grid.height * self.grid.width
+        estimate = estimate_missing_ratio(
+            lambda box: self.read("valid", box, False), self.grid.height, self.grid.width, patch_px
+        )
+        quality = {
+            "pixels": pixels,
+            "valid": bands[0].count,
+            "missing_ratio": 1.0 - bands[0].count / pixels,
+            "missing_ratio_3_patches": estimate,
+            "bands": [
+                {"name": name, **{k: None if v != v else v for k, v in asdict(b).items()}}  # NaN is not JSON
+                for name, b in zip(self.sensor.bands, bands, strict=True)
+            ],
+            "coverage": self._coverage() if self.labelled else None,
+        }
+        self.group.update_attributes({"quality": quality})
+        return quality
+
+    def _coverage(self) -> dict[str, float | int | None]:
+        """Return how much of the valid part is labelled, and how much of that is of a class above background."""
+        labelled = positive = 0
+        for shard in shards_of(self.id, self.grid):
+            box = shard_box(shard, self.grid)
+            label, valid = self.read("label", box, IGNORE), self.read("valid", box, False)
+            known = (label != IGNORE) & valid
+            labelled, positive = labelled + int(known.sum()), positive + int((known & (label > 0)).sum())
+        return {"labelled": labelled, "positive": positive, "ratio": positive / labelled if labelled else None}

@@ -1,0 +1,282 @@
+"""Scenes: one acquisition on its own native grid, perhaps many files.
+
+Headers are read when planning, pixels by workers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tiler.grids import Box, PixelGrid, same_crs
+from tiler.rasters import Header, digest, expand, fingerprint, landsat_metadata_grid, read_header, read_window
+from tiler.sensors import Sensor
+
+DTYPES = ("uint8", "uint16", "int16", "float32")
+
+
+class SceneSpec(BaseModel):
+    """A scene as a user describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the acquisition; it becomes part of file names."""
+    files: str | tuple[str, ...] = ()
+    """Paths, globs or a folder: the pieces of the scene, or the files that `bands` chooses from."""
+    bands: dict[str, int | str] | None = None
+    """Band name to band number (from 1), or to the file that holds it. Default: the sensor's bands are 1, 2, 3..."""
+    acquired: datetime | None = None
+    """Time of acquisition; without a zone it is UTC."""
+    nodata: float | None = None
+    """Missing value; it counts before what the files declare."""
+    crs: str | None = None
+    """CRS of files that have a transform but no CRS, or a wrong one."""
+    georeference: str | None = None
+    """A raster of the same size whose CRS and transform the files take."""
+
+    @field_validator("acquired", mode="before")
+    @classmethod
+    def _dates(cls, value: object) -> object:
+        return datetime(value.year, value.month, value.day) if type(value) is date else value
+
+    @field_validator("acquired")
+    @classmethod
+    def _zone(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file of a scene and the place it fills."""
+
+    path: str
+    bands: tuple[tuple[int, int], ...]
+    """(place in the sensor's band order, band number in the file from 1)."""
+    box: Box
+    """Scene pixels."""
+    nodata: float | None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One acquisition: a grid, and the files that fill it. Nothing is read until `read`."""
+
+    id: str
+    acquired: datetime | None
+    sensor: Sensor
+    grid: PixelGrid
+    dtype: str
+    pieces: tuple[Piece, ...]
+    fingerprint: str
+    """Digest of what identifies the content of its files."""
+    size_bytes: int
+    """Bytes of its files (0 where unknown)."""
+
+    def read(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Read a rectangle.
+
+        Where files overlap, the first in name order that holds a measurement wins. A valid pixel is valid in all bands.
+
+        Args:
+            box: scene pixels, inside the scene.
+
+        Returns:
+            image (band, y, x) in the scene's dtype (nodata, else zero, where missing) and valid (y, x) bool.
+        """
+        shape = (len(self.sensor.bands), box.height, box.width)
+        image = np.full(shape, self.fill, self.dtype)
+        filled = np.zeros(shape, bool)
+        for piece in self.pieces:
+            part = piece.box.clip(box)
+            if part.empty:
+                continue
+            places, numbers = [p for p, _ in piece.bands], [n for _, n in piece.bands]
+            local = part.shift(-piece.box.y0, -piece.box.x0)
+            values = read_window(piece.path, numbers, local.y0, local.x0, part.height, part.width)
+            rows, cols = part.shift(-box.y0, -box.x0).slices
+            for place, band in zip(places, values, strict=True):
+                here = self.sensor.valid(band, piece.nodata) & ~filled[place, rows, cols]
+                image[place, rows, cols][here] = band[here]
+                filled[place, rows, cols] |= here
+        valid = np.asarray(filled.all(axis=0))
+        image[:, ~valid] = self.fill
+        return image, valid
+
+    @property
+    def fill(self) -> float:
+        """What the image array holds where it is missing: readers go by `valid`, this is for other people's tools."""
+        declared = next((p.nodata for p in self.pieces if p.nodata is not None), self.sensor.nodata)
+        if np.issubdtype(np.dtype(self.dtype), np.floating):
+            return float("nan") if declared is None else declared
+        info = np.iinfo(self.dtype)
+        return declared if declared is not None and info.min <= declared <= info.max else 0
+
+
+def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] = ()) -> Scene:
+    """Read the headers of a scene's files and lay them out on one grid.
+
+    Args:
+        spec: the user's description.
+        sensor: gives the bands and their order.
+        georeferenced: headers of other rasters (labels) that a scene without CRS may take its place from: one of the
+            same stem and size, or the only one if it has the same size.
+
+    Raises:
+        ValueError: no file, band missing, damaged file, pieces that do not fit together, or no CRS to be found.
+    """
+    chosen = _choose_files(spec, sensor)
+    headers = {path: read_header(path) for path in chosen}
+    _check_alike(spec, list(headers.values()), chosen)
+    placed = {path: _placed(spec, header, georeferenced) for path, header in headers.items()}
+    first = next(iter(placed.values()))
+    boxes = {path: _box_on(spec.id, path, first, grid) for path, grid in placed.items()}
+    top, left = min(b.y0 for b in boxes.values()), min(b.x0 for b in boxes.values())
+    bottom, right = max(b.y1 for b in boxes.values()), max(b.x1 for b in boxes.values())
+    grid = first.part(Box(top, left, bottom, right))
+    pieces = tuple(
+        Piece(path, bands, boxes[path].shift(-top, -left), _nodata(spec, headers[path]))
+        for path, bands in chosen.items()
+    )
+    return Scene(
+        id=spec.id,
+        acquired=spec.acquired or _date_in_name(spec.id),
+        sensor=sensor,
+        grid=grid,
+        dtype=next(iter(headers.values())).dtype,
+        pieces=pieces,
+        fingerprint=digest([fingerprint(path) for path in chosen]),
+        size_bytes=sum(h.size_bytes for h in headers.values()),
+    )
+
+
+def _nodata(spec: SceneSpec, header: Header) -> float | None:
+    return header.nodata if spec.nodata is None else spec.nodata
+
+
+def _choose_files(spec: SceneSpec, sensor: Sensor) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Return the files in name order, each with (place, band number) of the bands it gives."""
+    bands = spec.bands or {name: i + 1 for i, name in enumerate(sensor.bands)}
+    missing = [name for name in sensor.bands if name not in bands]
+    if missing:
+        raise ValueError(
+            f"scene {spec.id}: sensor {sensor.name} needs bands {list(sensor.bands)}, `bands` gives {sorted(bands)}; "
+            f"add {missing}"
+        )
+    unknown = [name for name in bands if name not in sensor.bands]
+    if unknown:
+        raise ValueError(
+            f"scene {spec.id}: `bands` names {unknown}, sensor {sensor.name} has {list(sensor.bands)}; remove"
+        )
+    files = expand(spec.files)
+    if all(isinstance(number, int) for number in bands.values()):
+        if not files:
+            raise ValueError(
+                f"scene {spec.id}: no file matches {spec.files!r}; check the path (it is relative to here)"
+            )
+        numbers = tuple((place, int(bands[name])) for place, name in enumerate(sensor.bands))
+        return {path: numbers for path in files}
+    chosen: dict[str, list[tuple[int, int]]] = {}
+    for place, name in enumerate(sensor.bands):
+        pattern = str(bands[name])
+        matches = [f for f in files if fnmatch(PurePosixPath(f).name, pattern) or f.endswith(pattern)] or expand(
+            pattern
+        )
+        if not matches:
+            raise ValueError(
+                f"scene {spec.id}: band {name} is to come from {pattern!r}, found among {spec.files!r}: nothing; "
+                f"give the file's name, a glob, or a band number"
+            )
+        for path in matches:
+            chosen.setdefault(path, []).append((place, 1))
+    return {path: tuple(numbers) for path, numbers in sorted(chosen.items())}
+
+
+def _check_alike(spec: SceneSpec, headers: list[Header], chosen: dict[str, tuple[tuple[int, int], ...]]) -> None:
+    first = headers[0]
+    for header in headers:
+        if header.bands != first.bands:
+            raise ValueError(
+                f"scene {spec.id}: its files differ in bands: {first.path} has {first.bands}, {header.path} has "
+                f"{header.bands}; pieces of one scene must be alike"
+            )
+        if header.dtype != first.dtype:
+            raise ValueError(
+                f"scene {spec.id}: its files differ in type: {first.path} is {first.dtype}, {header.path} is "
+                f"{header.dtype}; pieces of one scene must be alike"
+            )
+        highest = max(number for _, number in chosen[header.path])
+        if highest > header.bands:
+            raise ValueError(
+                f"scene {spec.id}: band number {highest} is wanted, {header.path} has {header.bands}; correct `bands`"
+            )
+    if first.dtype not in DTYPES:
+        raise ValueError(
+            f"scene {spec.id}: type {first.dtype} of {first.path} is not one of {list(DTYPES)}; convert it"
+        )
+
+
+def _placed(spec: SceneSpec, header: Header, georeferenced: Sequence[Header]) -> PixelGrid:
+    """Return where a file lies: its own georeference, the setting, a sidecar, or a label of the same shape."""
+    if header.grid is not None and spec.crs is None and spec.georeference is None:
+        return header.grid
+    if spec.georeference is not None:
+        other = read_header(spec.georeference)
+        if other.grid is None or (other.height, other.width) != (header.height, header.width):
+            raise ValueError(
+                f"scene {spec.id}: georeference {spec.georeference} is {other.height} x {other.width} px, CRS "
+                f"{'present' if other.grid else 'absent'}; {header.path} is "
+                f"{header.height} x {header.width}: give one that fits"
+            )
+        return other.grid
+    if header.transform is not None and spec.crs is not None:
+        return PixelGrid(spec.crs, header.transform, header.height, header.width)
+    sidecar = landsat_metadata_grid(header.path, header.height, header.width)
+    if sidecar is not None:
+        return sidecar
+    stem = PurePosixPath(header.path).stem
+    fitting = [g for g in georeferenced if g.grid is not None and (g.height, g.width) == (header.height, header.width)]
+    named = [g for g in fitting if PurePosixPath(g.path).stem == stem] or (fitting if len(georeferenced) == 1 else [])
+    if named and named[0].grid is not None:
+        return named[0].grid
+    raise ValueError(
+        f"scene {spec.id}: {header.path} has no CRS and no transform, and neither a sidecar (world file with .aux.xml, "
+        f"*_MTL.txt) nor a label of its name and size has one; set `crs` or `georeference` of the scene"
+    )
+
+
+def _box_on(scene: str, path: str, first: PixelGrid, grid: PixelGrid) -> Box:
+    """Return the place of a piece on the pixels of the first one."""
+    row, col = first.offset_of(grid)
+    linear = max(abs(p - q) for p, q in zip(_linear(first), _linear(grid), strict=True))
+    apart = max(abs(row - round(row)), abs(col - round(col)))
+    extent = max(grid.height, grid.width)
+    if not same_crs(first.crs, grid.crs) or linear * extent > 0.01 * max(first.resolution) or apart > 0.01:
+        raise ValueError(
+            f"scene {scene}: {path} does not lie on the pixels of its other files (its origin is at row {row:.3f}, "
+            f"column {col:.3f} of theirs, resolution {grid.resolution} against {first.resolution}); resample it, or "
+            f"make it a scene of its own"
+        )
+    return Box(round(row), round(col), round(row) + grid.height, round(col) + grid.width)
+
+
+def _linear(grid: PixelGrid) -> tuple[float, ...]:
+    return grid.transform[:2] + grid.transform[3:5]
+
+
+def _date_in_name(name: str) -> datetime | None:
+    """Return the date in a scene's name: eight digits (20210527), else six at the end as in SN10_CHN_00001_230409."""
+    for pattern, form in ((r"(?<!\d)((?:19|20)\d{6})(?!\d)", "%Y%m%d"), (r"_(\d{6})$", "%y%m%d")):
+        for text in re.findall(pattern, name):
+            try:
+                return datetime.strptime(text, form).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+    return None

@@ -1,0 +1,99 @@
+"""Sensors: bands in order, valid range, nodata, resolution.
+
+Add one to the table, or name a YAML file of the same fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Sensor(BaseModel):
+    """What the numbers of an acquisition mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Names in the order in which networks see them."""
+    valid_min: float
+    """Smallest digital number that is a measurement."""
+    valid_max: float
+    """Largest digital number that is a measurement."""
+    nodata: float | None = None
+    """Digital number that means "missing" where a file does not declare its own."""
+    scale: float = 1.0
+    """Physical value = digital number * scale (reflectance, column density)."""
+    resolution_m: float = Field(gt=0)
+    """Nominal pixel size on the ground."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Sensor:
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"sensor {self.name}: band names repeat in {list(self.bands)}; name each band once")
+        if not self.valid_min < self.valid_max:
+            raise ValueError(f"sensor {self.name}: valid_min {self.valid_min} is not below valid_max {self.valid_max}")
+        return self
+
+    def valid(self, values: np.ndarray, nodata: float | None) -> np.ndarray:
+        """Return which values are measurements: finite, not nodata, inside the valid range (closed at both ends).
+
+        Args:
+            values: any shape and numeric dtype, digital numbers.
+            nodata: the file's own missing value, or None where it declares none (the sensor's applies then).
+
+        Returns:
+            bool, the shape of `values`.
+        """
+        missing = self.nodata if nodata is None else nodata
+        good = (values >= self.valid_min) & (values <= self.valid_max)  # NaN and infinities compare as False
+        if missing is not None and not np.isnan(missing):
+            good &= values != missing
+        return np.asarray(good)
+
+
+SENSORS: dict[str, Sensor] = {
+    # Sentinel-2 level 2A, 10 m. The source documents give no range: digital numbers are reflectance x 10,000 (some
+    # products x 1,000); clouds and glint exceed 1.0, nothing real exceeds 2.0.
+    "SN10": Sensor(
+        name="SN10",
+        bands=("red", "green", "blue", "nir"),
+        valid_min=0,
+        valid_max=20_000,
+        nodata=0,
+        scale=1e-4,
+        resolution_m=10,
+    ),
+    # Landsat, 30 m; the whole uint16 range is allowed, so only nodata (0) excludes anything.
+    "LS30": Sensor(
+        name="LS30",
+        bands=("red", "green", "blue", "nir"),
+        valid_min=0,
+        valid_max=65_535,
+        nodata=0,
+        scale=2.75e-5,
+        resolution_m=30,
+    ),
+}
+
+
+def load_sensor(name: str) -> Sensor:
+    """Return a sensor of the table, or the one that a YAML file describes.
+
+    Raises:
+        ValueError: no such sensor (the nearest name is given), or the file does not describe one.
+    """
+    if name in SENSORS:
+        return SENSORS[name]
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise ValueError(f"sensor file {name!r} does not exist; give a YAML file or one of {sorted(SENSORS)}")
+        return Sensor.model_validate(yaml.safe_load(Path(name).read_text()))
+    near = difflib.get_close_matches(name, SENSORS, n=1, cutoff=0.3)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown sensor {name!r}: known are {sorted(SENSORS)}, or a YAML file{hint}")

@@ -1,0 +1,151 @@
+"""The zarr arrays of a run: made whole (shapes, chunks, CRS, fill values) before the first worker, filled by shards.
+
+A group carries `complete: true` once all of its arrays exist: creation that was cut short is simply done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.abc.store import Store
+from zarr.codecs import BloscCodec
+
+from tiler.grids import PixelGrid
+
+CHUNK_PX = 512
+SHARD_CHUNKS = 4
+COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+
+
+def zarr_store(url: str, *, read_only: bool = False) -> Store:
+    """Return the zarr store of a local path or of an `s3://` or `gs://` address."""
+    if "://" not in url:
+        return zarr.storage.LocalStore(url, read_only=read_only)
+    from obstore.store import from_url
+    from zarr.storage import ObjectStore
+
+    return ObjectStore(from_url(url), read_only=read_only)
+
+
+def open_group(url: str) -> zarr.Group:
+    """Open a finished group for reading and for filling its shards.
+
+    Raises:
+        FileNotFoundError: there is none, or its creation was cut short.
+    """
+    try:
+        group = zarr.open_group(zarr_store(url), mode="r+", zarr_format=3)
+    except (FileNotFoundError, KeyError) as error:
+        raise FileNotFoundError(f"no zarr group at {url}; run the stage that makes it first") from error
+    if not group.attrs.get("complete"):
+        raise FileNotFoundError(
+            f"the zarr group at {url} was not created to its end; run the stage that makes it again"
+        )
+    return group
+
+
+def array_of(group: zarr.Group, name: str) -> Any:
+    """Return an array of a group (zarr's own type says "array or group")."""
+    return group[name]
+
+
+def attributes_of(group: zarr.Group) -> dict[str, Any]:
+    """Return a copy of a group's attributes."""
+    return dict(group.attrs)
+
+
+def is_complete(url: str) -> bool:
+    """Whether a group exists with all of its arrays."""
+    try:
+        open_group(url)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def new_group(url: str) -> zarr.Group:
+    """Start a group, replacing one whose creation was cut short."""
+    return zarr.create_group(zarr_store(url), overwrite=True, zarr_format=3)
+
+
+def finish_group(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
+    """Write the attributes, and with them the sign that every array is there."""
+    group.update_attributes({**attributes, "complete": True})
+
+
+def add_array(
+    group: zarr.Group,
+    name: str,
+    dims: Sequence[str],
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    shards: Sequence[int] | None,
+    dtype: str,
+    fill: float | int | bool,
+    attributes: Mapping[str, Any] | None = None,
+) -> zarr.Array:
+    """Create one array; without `shards`, or where a shard is one chunk, a chunk is an object of its own."""
+    chunked = shards is None or tuple(shards) == tuple(chunks)
+    return group.create_array(
+        name,
+        shape=tuple(shape),
+        dtype=dtype,
+        chunks=tuple(chunks),
+        shards=None if chunked or shards is None else tuple(shards),
+        fill_value=fill,
+        dimension_names=tuple(dims),
+        compressors=COMPRESSOR,
+        attributes=dict(attributes or {}),
+    )
+
+
+def shard_px(length_px: int) -> int:
+    """Return the side of a shard for an axis: 2048 px, or as few whole chunks as hold a smaller axis."""
+    return CHUNK_PX * min(SHARD_CHUNKS, -(-length_px // CHUNK_PX))
+
+
+def add_georeference(group: zarr.Group, grid: PixelGrid) -> dict[str, str]:
+    """Write CRS and pixel-centre coordinates as CF and GeoZarr ask, and return the attributes that rasters need.
+
+    A rotated grid has no one-dimensional coordinates; its `GeoTransform` alone says where it lies.
+    """
+    a = grid.affine
+    crs = grid.pyproj_crs
+    transform = " ".join(repr(float(v)) for v in (a.c, a.a, a.b, a.f, a.d, a.e))
+    wkt = crs.to_wkt()
+    add_array(
+        group,
+        "spatial_ref",
+        (),
+        (),
+        (),
+        None,
+        "int64",
+        0,
+        {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": transform},
+    )[...] = 0
+    if a.b == 0 and a.d == 0:
+        names = (
+            ("latitude", "longitude") if crs.is_geographic else ("projection_y_coordinate", "projection_x_coordinate")
+        )
+        units = "degrees" if crs.is_geographic else str(crs.axis_info[0].unit_name)
+        ys = a.f + a.e * (np.arange(grid.height) + 0.5)
+        xs = a.c + a.a * (np.arange(grid.width) + 0.5)
+        for axis, values, name in (("y", ys, names[0]), ("x", xs, names[1])):
+            attributes = {"standard_name": name, "units": units, "axis": axis.upper()}
+            size = max(1, len(values))
+            add_array(group, axis, (axis,), (len(values),), (size,), None, "float64", 0.0, attributes)[:] = values
+    return {"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
+
+
+def open_dataset(url: str) -> xr.Dataset:
+    """Open a scene store or a map store lazily, with dask chunks, band or class names, and its CRS for rioxarray."""
+    dataset = xr.open_zarr(zarr_store(url, read_only=True), consolidated=False, zarr_format=3, decode_coords="all")
+    for dim in ("band", "class"):
+        if dim in dataset.dims and f"{dim}_names" in dataset.attrs:
+            dataset = dataset.assign_coords({dim: list(dataset.attrs[f"{dim}_names"])})
+    return dataset

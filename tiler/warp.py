@@ -1,0 +1,219 @@
+"""Warping that does not depend on how the work was cut up.
+
+GDAL's warper approximates coordinates over whatever block it is given, so the same pixels come out differently when a
+block is warped alone or inside a larger one. Here coordinates are interpolated between nodes at *absolute* multiples of
+32 target pixels; a pixel's value depends on its own node block and on nothing else, so any cut gives the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyproj
+
+from tiler.grids import Box, PixelGrid, same_crs
+
+NODE_PX = 32
+"""Distance between the exact coordinates; a constant, because the result must not depend on the cut."""
+TOLERANCE_PX = 0.01
+"""Largest error of an interpolated coordinate, in source pixels; node blocks above it are computed exactly."""
+STRIP_PX = 256
+"""Rows that are sampled at a time, which bounds temporary memory."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Takes pixels of a target grid to pixels of a source grid."""
+
+    target: PixelGrid
+    source: PixelGrid
+
+    @property
+    def shift(self) -> tuple[int, int] | None:
+        """Whole-pixel offset `(rows, cols)` of the source in target pixels, or None where pixels must be resampled."""
+        a, b = self.target.transform, self.source.transform
+        scale = max(abs(a[0]), abs(a[4]))
+        linear = max(abs(p - q) for p, q in zip(a[:2] + a[3:5], b[:2] + b[3:5], strict=True))
+        extent_px = max(self.source.height, self.source.width)
+        if linear * extent_px > 1e-3 * scale or not same_crs(self.target.crs, self.source.crs):
+            return None
+        row, col = self.target.offset_of(self.source)
+        if max(abs(row - round(row)), abs(col - round(col))) > 1e-3:
+            return None
+        return round(row), round(col)
+
+    def exact(self, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return source `(rows, cols)` of target `(rows, cols)`, float64 of the same shape, by the full transformation.
+
+        Points outside the validity of a CRS come out as infinities or NaN.
+        """
+        x, y = self.target.xy(rows, cols)
+        if not same_crs(self.target.crs, self.source.crs):
+            transformer = pyproj.Transformer.from_crs(self.target.pyproj_crs, self.source.pyproj_crs, always_xy=True)
+            x, y = transformer.transform(x, y)
+        return self.source.rowcol(x, y)
+
+    def coordinates(self, box: Box, offset: tuple[float, float] = (0.5, 0.5)) -> tuple[np.ndarray, np.ndarray]:
+        """Return the source coordinates of the target pixels of `box`.
+
+        Args:
+            box: target pixels, absolute.
+            offset: place `(y, x)` inside the pixel; (0.5, 0.5) is its centre.
+
+        Returns:
+            Source rows and columns, float64 (box.height, box.width), within `TOLERANCE_PX` of the exact ones.
+        """
+        b0, c0 = box.y0 // NODE_PX, box.x0 // NODE_PX
+        b1, c1 = -(-box.y1 // NODE_PX), -(-box.x1 // NODE_PX)
+        nodes_c, nodes_r = np.meshgrid(np.arange(c0, c1 + 1) * NODE_PX, np.arange(b0, b1 + 1) * NODE_PX)
+        with np.errstate(invalid="ignore"):  # infinities outside a projection's domain: the check below sees them
+            nodes = np.stack(self.exact(nodes_r, nodes_c))
+            middles = np.stack(self.exact(nodes_r[:-1, :-1] + NODE_PX / 2, nodes_c[:-1, :-1] + NODE_PX / 2))
+            quarter = (nodes[:, :-1, :-1] + nodes[:, 1:, :-1] + nodes[:, :-1, 1:] + nodes[:, 1:, 1:]) / 4
+            error = np.abs(quarter - middles).max(axis=0)
+            bad = ~(error <= TOLERANCE_PX)
+            out = _interpolate(nodes, box, offset, (b0, c0))
+        for block_row, block_col in np.argwhere(bad).tolist():
+            y, x = (b0 + block_row) * NODE_PX, (c0 + block_col) * NODE_PX
+            part = Box(y, x, y + NODE_PX, x + NODE_PX).clip(box)
+            if not part.empty:
+                cc, rr = np.meshgrid(np.arange(part.x0, part.x1) + offset[1], np.arange(part.y0, part.y1) + offset[0])
+                rows, cols = part.shift(-box.y0, -box.x0).slices
+                out[:, rows, cols] = self.exact(rr, cc)
+        return out[0], out[1]
+
+    def source_box(self, box: Box) -> Box:
+        """Return the source pixels, clipped to the source, that bilinear sampling of `box` may read (maybe empty)."""
+        shift = self.shift
+        if shift is not None:
+            return box.shift(-shift[0], -shift[1]).clip(self.source.box)
+        rows = np.unique(np.append(np.arange(box.y0, box.y1, NODE_PX), box.y1))
+        cols = np.unique(np.append(np.arange(box.x0, box.x1, NODE_PX), box.x1))
+        cc, rr = np.meshgrid(cols, rows)
+        with np.errstate(invalid="ignore"):
+            r, c = self.exact(rr, cc)
+        finite = np.isfinite(r) & np.isfinite(c)
+        if not finite.any():
+            return Box(0, 0, 0, 0)
+        margin = 2 + NODE_PX // 16  # bilinear neighbours, and the bulge of a curved edge between two nodes
+        found = Box(
+            int(np.floor(r[finite].min())) - margin,
+            int(np.floor(c[finite].min())) - margin,
+            int(np.ceil(r[finite].max())) + margin,
+            int(np.ceil(c[finite].max())) + margin,
+        )
+        return found.clip(self.source.box)
+
+    @property
+    def shrink(self) -> int:
+        """Source pixels per target pixel along a side, rounded up; 1 where the target is as fine as the source.
+
+        Measured once for the pair of grids, at the source's centre, so that it cannot differ between cells.
+        """
+        centre = np.array([self.source.height / 2]), np.array([self.source.width / 2])
+        back = Mapping(self.source, self.target)
+        r, c = back.exact(centre[0], centre[1])
+        if not (np.isfinite(r).all() and np.isfinite(c).all()):
+            return 1
+        rows, cols = self.exact(r + np.array([0.0, 1.0, 0.0]), c + np.array([0.0, 0.0, 1.0]))
+        along = np.hypot(rows[1:] - rows[0], cols[1:] - cols[0])
+        return max(1, int(np.ceil(float(along.max()) - 0.25)))  # 1.2 source pixels are still well served by bilinear
+
+
+def _interpolate(nodes: np.ndarray, box: Box, offset: tuple[float, float], first: tuple[int, int]) -> np.ndarray:
+    """Interpolate node coordinates (2, nodes_y, nodes_x) bilinearly at the pixels of `box`: (2, h, w)."""
+    rows, cols = np.arange(box.y0, box.y1), np.arange(box.x0, box.x1)
+    block_r, block_c = rows // NODE_PX - first[0], cols // NODE_PX - first[1]
+    fy = ((rows % NODE_PX + offset[0]) / NODE_PX)[None, :, None]
+    fx = ((cols % NODE_PX + offset[1]) / NODE_PX)[None, None, :]
+    upper = nodes[:, block_r, :] * (1 - fy) + nodes[:, block_r + 1, :] * fy
+    return upper[:, :, block_c] * (1 - fx) + upper[:, :, block_c + 1] * fx
+
+
+def _bilinear(values: np.ndarray, at: Box, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Sample `values` (n, h, w), the source pixels `at`, at absolute source coordinates; outside counts as zero."""
+    inside = np.isfinite(rows) & np.isfinite(cols)
+    r, c = np.where(inside, rows, -9.0) - 0.5, np.where(inside, cols, -9.0) - 0.5
+    r, c = np.clip(r, at.y0 - 2.0, at.y1 + 1.0), np.clip(c, at.x0 - 2.0, at.x1 + 1.0)
+    r0, c0 = np.floor(r).astype(np.int64), np.floor(c).astype(np.int64)
+    fr, fc = (r - r0).astype(np.float32), (c - c0).astype(np.float32)
+    padded = np.pad(values, ((0, 0), (2, 3), (2, 3)))  # zeros around: whatever is outside weighs nothing
+    width = padded.shape[2]
+    flat = padded.reshape(len(values), -1)
+    corner = (r0 - at.y0 + 2) * width + (c0 - at.x0 + 2)
+    out = flat[:, corner] * ((1 - fr) * (1 - fc))
+    out += flat[:, corner + 1] * ((1 - fr) * fc)
+    out += flat[:, corner + width] * (fr * (1 - fc))
+    out += flat[:, corner + width + 1] * (fr * fc)
+    return out
+
+
+def warp(mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Warp layers of a scene to target pixels: `warp(l * valid) / warp(valid)`, missing where `warp(valid) < 0.5`.
+
+    Bilinear; an area average (of bilinear samples on a regular sub-grid) where the target is coarser.
+
+    Args:
+        mapping: from the target grid to the scene.
+        box: target pixels, absolute.
+        values: float32 (layer, y, x): the scene's layers on its pixels `at`; finite also where missing.
+        valid: bool (y, x), the same pixels.
+        at: source pixels that the arrays hold: at least `mapping.source_box(box)`.
+
+    Returns:
+        float32 (layer, box.height, box.width), zero where missing, and bool (box.height, box.width).
+    """
+    weighted = np.concatenate([values * valid, valid[None].astype(np.float32)]).astype(np.float32, copy=False)
+    shift = mapping.shift
+    if shift is not None:
+        sums = np.zeros((len(weighted), box.height, box.width), np.float32)
+        part = at.shift(*shift).clip(box)
+        if not part.empty:
+            target, source = part.shift(-box.y0, -box.x0), part.shift(-shift[0] - at.y0, -shift[1] - at.x0)
+            sums[(slice(None), *target.slices)] = weighted[(slice(None), *source.slices)]
+        return _divide(sums)
+    n = mapping.shrink
+    sums = np.zeros((len(weighted), box.height, box.width), np.float32)
+    for start in range(box.y0, box.y1, STRIP_PX):
+        strip = Box(start, box.x0, min(start + STRIP_PX, box.y1), box.x1)
+        out = sums[:, strip.y0 - box.y0 : strip.y1 - box.y0]
+        for sub_y in range(n):
+            for sub_x in range(n):
+                rows, cols = mapping.coordinates(strip, ((sub_y + 0.5) / n, (sub_x + 0.5) / n))
+                out += _bilinear(weighted, at, rows, cols)
+        out /= n * n
+    return _divide(sums)
+
+
+def _divide(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    seen = sums[-1] >= 0.5
+    return np.where(seen, sums[:-1] / np.where(seen, sums[-1], 1.0), np.float32(0)), seen
+
+
+def nearest(mapping: Mapping, box: Box, values: np.ndarray, at: Box, fill: int | float) -> np.ndarray:
+    """Take for each target pixel the source pixel that holds its centre.
+
+    Args:
+        mapping: from the target grid to the source.
+        box: target pixels, absolute.
+        values: (y, x) source pixels `at`, any dtype.
+        at: the source pixels that `values` holds.
+        fill: value where the source has no pixel.
+
+    Returns:
+        (box.height, box.width), the dtype of `values`.
+    """
+    out = np.full((box.height, box.width), fill, values.dtype)
+    shift = mapping.shift
+    if shift is not None:
+        part = at.shift(*shift).clip(box)
+        if not part.empty:
+            target, source = part.shift(-box.y0, -box.x0), part.shift(-shift[0] - at.y0, -shift[1] - at.x0)
+            out[target.slices] = values[source.slices]
+        return out
+    rows, cols = mapping.coordinates(box)
+    with np.errstate(invalid="ignore"):
+        inside = (rows >= at.y0) & (rows < at.y1) & (cols >= at.x0) & (cols < at.x1)
+    out[inside] = values[np.floor(rows[inside]).astype(int) - at.y0, np.floor(cols[inside]).astype(int) - at.x0]
+    return out
