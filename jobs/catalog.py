@@ -14,7 +14,7 @@ import rasterio
 from jobs.plan import LogitPlan, MosaicPlan, Run
 from jobs.record import git_commit, versions
 from tiler.catalog import AssetFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
-from tiler.cog import CLASS_COLORS, CLASS_NAMES, PRODUCTS
+from tiler.cog import CLASS_COLORS, PRODUCTS
 from tiler.grids import PixelGrid
 
 
@@ -40,7 +40,7 @@ def catalog_facts(
     grid = plan.grid.grid_of(plan.extent)
     geometry, bbox = outline(grid)
     times = [p.source.scene.acquired for p in plans if p.source.scene.acquired is not None]
-    assets = {name: _asset(name, folder / str(file["href"]), file) for name, file in files.items()}
+    assets = {name: _asset(name, folder / str(file["href"]), file, run.classes) for name, file in files.items()}
     crs = grid.pyproj_crs
     return CatalogFacts(
         run_id=Path(run.config.out).name or "map",
@@ -66,13 +66,14 @@ def catalog_facts(
     )
 
 
-def _asset(name: str, path: Path, file: Mapping[str, Any]) -> AssetFacts:
+def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence[str]) -> AssetFacts:
     spec = PRODUCTS[name]
     with rasterio.open(path, driver="GTiff") as data:
         tags = data.tags(1)
     keys = ("minimum", "maximum", "mean", "stddev", "valid_percent")
     statistics = {k: float(tags[f"STATISTICS_{k.upper()}"]) for k in keys if f"STATISTICS_{k.upper()}" in tags}
-    classes = [ClassFacts(v, CLASS_NAMES[v], CLASS_COLORS[v][:3]) for v in CLASS_NAMES] if name == "class" else []
+    named = enumerate(("background", *run_classes)) if name == "class" else ()
+    classes = [ClassFacts(value, title, CLASS_COLORS[value][:3]) for value, title in named]
     return AssetFacts(
         href=str(file["href"]),
         title=spec.description,

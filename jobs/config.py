@@ -18,7 +18,7 @@ from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.split import Split
 
-OUTPUTS = ("cog", "stac", "report")
+Output = Literal["cog", "stac", "report"]
 
 
 class _Frozen(BaseModel):
@@ -90,7 +90,7 @@ class RunConfig(_Frozen):
     """Folders of trained bundles; their logits are averaged."""
     infer: InferConfig = InferConfig()
     fuse: FuseConfig = FuseConfig()
-    outputs: tuple[Literal["cog", "stac", "report"], ...] = OUTPUTS
+    outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="after")
@@ -129,6 +129,8 @@ class RecipeConfig(_Frozen):
 
     out: str
     """Folder of the bundle."""
+    classes: tuple[str] = ("industrial",)
+    """Name of the class that the network finds (label index 1), beside background."""
     network: NetworkConfig
     data: DataConfig
     train: dict[str, Any] = {}
@@ -136,7 +138,7 @@ class RecipeConfig(_Frozen):
     engine: EngineConfig = EngineConfig()
 
 
-Config = TypeVar("Config", RunConfig, RecipeConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def load(kind: type[Config], path: str, overrides: Sequence[str] = ()) -> Config:

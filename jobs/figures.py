@@ -65,12 +65,13 @@ def side_by_side(
     valid: NDArray[np.bool_],
     extent: Extent,
     *,
+    class_name: str = "class",
     threshold: float | None = None,
 ) -> bytes:
     """PNG of imagery, probability and class over the same ground.
 
     `imagery` (y, x, 3) as `stretch` returns it, `valid` (y, x) for it; `probability` (y, x) in [0, 1], NaN where
-    missing; `classes` (y, x), 0 background, 255 missing, anything else drawn as industrial.
+    missing; `classes` (y, x), 0 background, 255 missing, anything else drawn as `class_name`.
     """
     shapes = [imagery.shape[:2], probability.shape, classes.shape, valid.shape]
     if len(set(shapes)) > 1:
@@ -78,7 +79,7 @@ def side_by_side(
     thin = (slice(None, None, max(1, math.ceil(max(valid.shape) / PANEL_PX))),) * 2
     seen, known = valid[thin], imagery[thin]
     figure, panels, drop = _panels(extent)
-    for panel, title in zip(panels, ("Imagery", "Probability of industry", "Class"), strict=True):
+    for panel, title in zip(panels, ("Imagery", f"Probability of {class_name}", "Class"), strict=True):
         _ground(panel, title, extent)
     _draw(panels[0], np.dstack([known, np.where(seen, 255, 0).astype(np.uint8)]), extent)
     colors = matplotlib.colormaps[PROBABILITY_COLORS]
@@ -87,7 +88,7 @@ def side_by_side(
     _color_bar(figure, panels[1], shown, drop, threshold)
     missing = Patch(facecolor=GROUND, edgecolor=HATCH, hatch="////", label="missing")
     _legend(panels[0], [missing], drop)
-    _legend(panels[2], [Patch(facecolor=INDUSTRIAL, label="industrial"), missing], drop)
+    _legend(panels[2], [Patch(facecolor=INDUSTRIAL, label=class_name), missing], drop)
     return _png(figure)
 
 
@@ -116,17 +117,17 @@ def _color_bar(figure: Figure, panel: Axes, shown: Any, drop: float, threshold: 
     place.tick_params(labelsize=8, colors=FAINT, length=2)
     if threshold is not None:
         place.axvline(threshold, color="white", linewidth=1.5)
-        text = f"industrial from {threshold:g}"
+        text = f"the class from {threshold:g}"
         place.annotate(text, (1.03, 0.5), xycoords="axes fraction", va="center", fontsize=8, color=INK)
 
 
 def _overlay(imagery: NDArray, classes: NDArray, valid: NDArray) -> NDArray[np.uint8]:
-    """Pale grey imagery with the industrial pixels in colour, (y, x, 4); transparent where the class is missing."""
+    """Pale grey imagery with the pixels of the class in colour, (y, x, 4); transparent where the class is missing."""
     grey = imagery.astype(np.float32).mean(axis=2, keepdims=True)
     grey = np.where(valid[..., None], 150 + 0.4 * grey, 250)  # a map may know what this one scene did not see
     color = np.array(matplotlib.colors.to_rgb(INDUSTRIAL)) * 255
-    industrial = ((classes != 0) & (classes != MISSING_CLASS))[..., None]
-    painted = np.where(industrial, 0.22 * grey + 0.78 * color, grey)
+    of_class = ((classes != 0) & (classes != MISSING_CLASS))[..., None]
+    painted = np.where(of_class, 0.22 * grey + 0.78 * color, grey)
     alpha = np.where(classes == MISSING_CLASS, 0, 255)
     return np.dstack([np.clip(painted, 0, 255), alpha]).astype(np.uint8)
 

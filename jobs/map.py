@@ -19,7 +19,7 @@ from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested
 from jobs.mosaic import estimate as estimate_mosaic
 from jobs.mosaic import mosaic
-from jobs.plan import Run, plan_run
+from jobs.plan import LogitPlan, Run, plan_run
 from jobs.publish import estimate as estimate_publish
 from jobs.publish import print_paths, publish
 from jobs.runner import engine_of, quarantine
@@ -42,20 +42,21 @@ class PlannedMap:
         with engine_of(self.planned.config.engine) as engine:
             outcomes = ingest(self.planned, engine)
             run = ingested(self.planned)
+            plans: list[LogitPlan] = []
             if run.scenes:
                 precision = decide(run, engine)
                 assert precision is not None
                 outcomes.append(infer(run, engine, run.logits(precision), precision))
-                finished = {p.source.name for p in complete(run, run.logits(precision))}
+                plans = complete(run, run.logits(precision))
+                finished = {p.source.name for p in plans}
                 run = run.without(s.name for s in run.scenes if s.name not in finished)
-            if run.scenes:
-                plans = run.logits(precision)
+            if plans:
                 plan = run.mosaic(plans)
                 outcomes.append(mosaic(run, engine, plans, plan))
         failed = quarantine(outcomes)
         for unit, error in failed.items():
             print(f"quarantined: {unit}: {error}", file=sys.stderr)
-        if not run.scenes:
+        if not plans:
             print("no scene could be mapped; nothing is published", file=sys.stderr)
             return FAULT
         publish(run, plans, plan, failed)

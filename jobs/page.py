@@ -130,7 +130,13 @@ def _figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, SceneStor
         )
         extent = figures.Extent(left, bottom, right, top, crs.name, "°" if crs.is_geographic else "m")
         picture = figures.side_by_side(
-            figures.stretch(rgb, valid), probability, classes, valid, extent, threshold=threshold
+            figures.stretch(rgb, valid),
+            probability,
+            classes,
+            valid,
+            extent,
+            class_name=run.classes[0],
+            threshold=threshold,
         )
         out.append(Figure("The map beside the imagery", f"Class from a probability of {threshold:g} on.", picture))
     counts = np.array(record["products"]["numbers"]["probability_counts"])
@@ -140,10 +146,14 @@ def _figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, SceneStor
     seconds = {name: facts["seconds"] for name, facts in record["stages"].items()}
     if seconds:
         out.append(Figure("Time of each stage", "Wall time when the stage last had work.", figures.timing_bar(seconds)))
-    histories = {m["name"]: m["history"] for m in _histories(run) if m["history"]}
+    histories = {m["name"]: [_shown(row) for row in m["history"]] for m in _histories(run) if m["history"]}
     if histories:
         out.append(Figure("Training", "By epoch.", figures.learning_curves(histories)))
     return out
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("epoch", "training_loss", "mIoU", "learning_rate") if key in row}
 
 
 def _histories(run: Run) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyproj
 
 from cluster.storage import Storage
@@ -68,7 +69,7 @@ class LogitPlan:
     name: str
     """`<id>-<key>`: the store is `infer/<name>.zarr`."""
     lattice: Lattice
-    wanted: object
+    wanted: np.ndarray | None
     """bool (rows, cols) or None: `tiler.logit_store.wanted_windows`."""
 
     def shards(self) -> list[WindowShard]:

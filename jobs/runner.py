@@ -71,7 +71,8 @@ def run_stage(
     outcome = Outcome(name, len(keys), len(keys) - len(left))
     if not left:
         return outcome
-    started, sums, peak = time.monotonic(), {}, 0
+    sums: dict[str, float] = {}
+    started, peak = time.monotonic(), 0
     marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
     with Progress(len(left), facts_as or name, unit=word) as progress:
         for result in engine.run(marked, left):

@@ -103,7 +103,7 @@ class Infer:
         files = [
             {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in self.bundles
         ]
-        opened = lru_cache(maxsize=OPEN_STORES)(lambda name: tuple(_open_pair(*self.stores[name])))
+        opened = _opener(self.stores)
         channels = opened(next(iter(self.stores)))[0].channels
         ensemble = load_ensemble(
             files,
@@ -144,8 +144,15 @@ class Infer:
         return work
 
 
-def _open_pair(scene_url: str, logits_url: str) -> tuple[SceneStore, LogitStore]:
-    return SceneStore(scene_url), LogitStore(logits_url)
+def _opener(stores: dict[str, tuple[str, str]]) -> Callable[[str], tuple[SceneStore, LogitStore]]:
+    """Return what opens the stores of a scene, by the name of its logits, and keeps the last few open."""
+
+    @lru_cache(maxsize=OPEN_STORES)
+    def opened(name: str) -> tuple[SceneStore, LogitStore]:
+        scene_url, logits_url = stores[name]
+        return SceneStore(scene_url), LogitStore(logits_url)
+
+    return opened
 
 
 def read_tiles(scene: SceneStore, logits: LogitStore, shard: WindowShard) -> tuple[list[tuple[int, int]], np.ndarray]:
@@ -183,7 +190,7 @@ class Mosaic:
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
         _limit_threads(self.threads)
-        opened = lru_cache(maxsize=OPEN_STORES)(lambda name: tuple(_open_pair(*self.stores[name])))
+        opened = _opener(self.stores)
         target = MapStore(self.map_url)
 
         def work(task: CellTask) -> dict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ class PlannedTrain:
             out=out if "://" in out else str(Path(out).resolve()),
             key=self.key,
             scenes=tuple(_absolute(run.url("ingest", s.name)) for s in run.scenes),
+            classes=self.recipe.classes,
             network=self.recipe.network.model_dump(),
             data=self.recipe.data.model_dump(),
             train=self.spec.model_dump(),
@@ -103,9 +105,18 @@ class PlannedTrain:
         from cluster import ddp
 
         steps = self.recipe.data.tiles_per_epoch // self.spec.batch
-        with Progress(self.spec.epochs * steps, f"train {task.name}", unit="steps") as progress:
+        total = self.spec.epochs * steps
+        print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
+        with ExitStack() as stack:
+            opened: list[Progress] = []
 
             def show(message: dict[str, Any]) -> None:
+                if not opened:  # from here the clock runs: starting workers says nothing about the time that is left
+                    before = message.get("epoch", 0) * steps
+                    opened.append(
+                        stack.enter_context(Progress(total, f"train {task.name}", unit="steps", restored=before))
+                    )
+                progress = opened[0]
                 if "done_epoch" in message:
                     note = f"epoch {message['done_epoch'] + 1}/{self.spec.epochs}  loss {message['training_loss']:.3f}"
                     miou = message.get("mIoU")

@@ -24,6 +24,7 @@ class TrainingTask:
     """Identifies recipe and data; kept in the card, so that an unchanged recipe is not trained again."""
     scenes: tuple[str, ...]
     """Addresses of the scene stores."""
+    classes: tuple[str, ...]
     network: dict[str, Any]
     data: dict[str, Any]
     train: dict[str, Any]
@@ -105,7 +106,7 @@ def _write_bundle(
         sensor=sensor,
         offset=tuple(network.offset.tolist()),
         scale=tuple(network.scale.tolist()),
-        classes=("industrial",),
+        classes=task.classes,
         metrics=last,
         training_data=task.key,
         split=task.data["split"],

@@ -28,7 +28,8 @@ def confusion(labels: Array, predictions: Array, classes: int, ignore: int = IGN
         )
     if isinstance(labels, Tensor):
         return _counts(labels, predictions, classes, ignore)
-    return _counts(torch.as_tensor(labels), torch.as_tensor(predictions), classes, ignore).numpy()
+    # tensor, not from_numpy: arrays may be read-only
+    return _counts(torch.tensor(labels), torch.tensor(predictions), classes, ignore).numpy()
 
 
 def _counts(labels: Tensor, predictions: Tensor, classes: int, ignore: int) -> Tensor:

@@ -101,7 +101,7 @@ class Ensemble:
         absent = self.batch - len(tiles)
         if absent:
             tiles = np.concatenate([tiles, np.repeat(tiles[-1:], absent, axis=0)])
-        return torch.from_numpy(np.ascontiguousarray(tiles, dtype=np.float32)).to(self.device)
+        return torch.tensor(tiles, dtype=torch.float32, device=self.device)  # a copy: tiles may be read-only
 
     def _predict_batch(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         # Welford (1962): sums of squares of large logits would cancel in float32, these sums do not.

@@ -32,7 +32,6 @@ RESAMPLINGS = ("average", "nearest", "mode")
 Block = tuple[int, int, NDArray]
 Color = tuple[int, int, int, int]
 CLASS_COLORS: dict[int, Color] = {0: (228, 228, 224, 255), 1: (190, 24, 93, 255)}
-CLASS_NAMES: dict[int, str] = {0: "background", 1: "industrial"}
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ class CogSpec:
 
 PRODUCTS: dict[str, CogSpec] = {
     "probability": CogSpec(
-        "probability", "float32", math.nan, "average", description="Probability that the pixel is industrial, 0 to 1"
+        "probability", "float32", math.nan, "average", description="Probability of the class, 0 to 1"
     ),
     "class": CogSpec(
-        "class", "uint8", 255, "mode", CLASS_COLORS, description="Class of the pixel: 0 background, 1 industrial"
+        "class", "uint8", 255, "mode", CLASS_COLORS, description="Class of the pixel: 0 background, 1 the class"
     ),
     "spread": CogSpec(
         "spread",

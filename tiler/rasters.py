@@ -73,7 +73,9 @@ def _expand_remote(pattern: str) -> list[str]:
     wanted = key if prefix != key.rstrip("/") else f"{prefix}/*"
     store = from_url(f"{scheme}://{bucket}")
     keys = (entry["path"] for batch in store.list(prefix or None) for entry in batch)
-    return [f"{scheme}://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, wanted) and Path(k).suffix.lower() in DRIVERS]
+    return [
+        f"{scheme}://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, wanted) and Path(k).suffix.lower() in DRIVERS
+    ]
 
 
 def fingerprint(path: str) -> str:

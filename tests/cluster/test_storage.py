@@ -148,12 +148,9 @@ def test_relative_folders_are_made_absolute_once(tmp_path: Path, monkeypatch: py
 
 def test_an_unusable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    for key_of in (
-        lambda: Storage(str(tmp_path)).put("file/x", b""),
-        lambda: Storage(str(tmp_path / "file")).put("x", b""),
-    ):
+    for folder, key in ((tmp_path, "file/x"), (tmp_path / "file", "x")):
         with pytest.raises(StorageError, match=r"asked to write .*file/x; found .*; check that"):
-            key_of()
+            Storage(str(folder)).put(key, b"")
 
 
 def test_litter_of_a_killed_writer_is_not_listed(tmp_path: Path) -> None:

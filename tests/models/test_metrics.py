@@ -38,9 +38,10 @@ def test_counts_of_parts_add_up_to_the_whole(labels, predictions):
     np.testing.assert_array_equal(parts, confusion(labels, predictions, 2))
 
 
-def test_confusion_of_several_classes():
+def test_confusion_of_several_classes_from_read_only_arrays():
     rng = np.random.default_rng(0)
     labels, predictions = rng.integers(0, 4, (6, 7)), rng.integers(0, 4, (6, 7))
+    labels.flags.writeable = predictions.flags.writeable = False
     np.testing.assert_array_equal(confusion(labels, predictions, 4), oracle(labels, predictions, 4))
 
 

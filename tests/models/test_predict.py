@@ -48,7 +48,9 @@ def members():
 
 @pytest.fixture(scope="module")
 def tiles():
-    return np.random.default_rng(0).standard_normal((5, 6, 64, 96)).astype(np.float32)
+    made = np.random.default_rng(0).standard_normal((5, 6, 64, 96)).astype(np.float32)
+    made.flags.writeable = False  # as arrays from shared memory are
+    return made
 
 
 def by_hand(members, tiles, flips):

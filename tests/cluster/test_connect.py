@@ -1,0 +1,61 @@
+"""One way into Ray."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import connect as module
+from cluster.connect import cluster_facts, connect
+from tests.cluster.conftest import CPUS
+
+
+def test_an_embedded_ray_has_the_cpus_it_was_given(ray_here: dict[str, Any]) -> None:
+    assert ray_here["cpus"] == CPUS
+    assert ray_here["nodes"] == [{"cpus": CPUS, "gpus": ray_here["gpus"]}]
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_a_second_connect_is_free(ray_here: dict[str, Any]) -> None:
+    assert connect(cpus=1) == ray_here == cluster_facts()
+
+
+def test_no_cluster_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ray:
+        @staticmethod
+        def init(address: str, **options: Any) -> None:
+            assert "num_cpus" not in options  # a cluster has the CPUs it has
+            raise ConnectionError(f"nobody at {address}")
+
+    with pytest.raises(ConnectionError, match="asked for the Ray cluster at 'far:1'; found none"):
+        module._start(Ray, "far:1", 3)
+
+
+def test_ours_is_local_in_so_many_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    class Ray:
+        @staticmethod
+        def init(**options: Any) -> None:
+            seen.update(options)
+
+    module._start(Ray, "local", 3)
+    assert (seen["address"], seen["num_cpus"], seen["include_dashboard"]) == ("local", 3, False)
+
+
+def test_the_token_is_private_and_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    module._private_token()
+    token = tmp_path / ".ray" / "auth_token"
+    before = token.read_text()
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert len(before) == 64
+    module._private_token()
+    assert token.read_text() == before

@@ -1,0 +1,239 @@
+"""Every engine keeps the contract of ``cluster.engine``; the serial one is the reference."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cluster.engine import (
+    ENGINES,
+    Done,
+    Engine,
+    Failed,
+    ResolvedResources,
+    Resources,
+    SerialEngine,
+    WorkerError,
+    open_engine,
+    resolve,
+)
+from cluster.markers import Marked, Markers
+from cluster.storage import Storage
+from tests.cluster.conftest import ROOT, Faulty
+
+SMALL = Resources(workers=2, threads_per_worker=1)
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "ray":
+        request.getfixturevalue("ray_here")
+    with open_engine(request.param, SMALL) as engine:
+        yield engine
+
+
+def broken() -> Callable[[int], int]:
+    raise LookupError("no weights at /nowhere")
+
+
+def large() -> Callable[[int], bytes]:
+    return lambda key: bytes(key)
+
+
+def no_pickle() -> Callable[[int], object]:
+    return lambda key: lambda: key
+
+
+def answer() -> tuple[int, str]:
+    return 42, os.environ.get("OMP_NUM_THREADS", "")
+
+
+def refuse() -> None:
+    raise LookupError("no bf16 here")
+
+
+@dataclass(frozen=True)
+class Key:
+    row: int
+
+    @property
+    def unit(self) -> str:
+        return f"row{self.row}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    def __call__(self) -> Callable[[Key], dict[str, int]]:
+        return lambda key: {"twice": 2 * key.row}
+
+
+def squares(results: list[Done[int, dict[str, int]] | Failed[int]]) -> dict[int, int]:
+    return {r.key: r.record["square"] for r in results if isinstance(r, Done)}
+
+
+def test_every_key_is_reported_once(engine: Engine, tmp_path: Path) -> None:
+    results = list(engine.run(Faulty(str(tmp_path)), range(23)))
+    assert squares(results) == {n: n * n for n in range(23)}
+    assert len(results) == 23
+    assert all(r.seconds >= 0 for r in results if isinstance(r, Done))
+
+
+def test_equal_keys_are_units_of_their_own(engine: Engine, tmp_path: Path) -> None:
+    results = list(engine.run(Faulty(str(tmp_path)), [3, 3, 3]))
+    assert [r.key for r in results] == [3, 3, 3]
+
+
+def test_no_keys_no_results(engine: Engine, tmp_path: Path) -> None:
+    assert list(engine.run(Faulty(str(tmp_path)), [])) == []
+
+
+def test_a_unit_that_raises_once_is_done(engine: Engine, tmp_path: Path) -> None:
+    results = list(engine.run(Faulty(str(tmp_path), {4: ("raise",), 0: ("raise",)}), range(6)))
+    assert squares(results) == {n: n * n for n in range(6)}
+
+
+def test_a_unit_that_always_raises_fails_and_the_others_go_on(engine: Engine, tmp_path: Path) -> None:
+    results = list(engine.run(Faulty(str(tmp_path), {2: ("raise",) * 9}), range(6)))
+    (failed,) = [r for r in results if isinstance(r, Failed)]
+    assert squares(results) == {n: n * n for n in (0, 1, 3, 4, 5)}
+    assert (failed.key, failed.attempts) == (2, 2)
+    assert failed.reason == "RuntimeError: injected into 2, attempt 1"
+    assert "Traceback" in failed.error
+
+
+def test_the_factory_is_called_once_per_worker(engine: Engine, tmp_path: Path) -> None:
+    results = list(engine.run(Faulty(str(tmp_path)), range(40)))
+    started = len(list(tmp_path.glob("factory.*")))
+    assert 1 <= started <= 2
+    assert len({r.record["pid"] for r in results if isinstance(r, Done)}) <= started
+
+
+def test_a_factory_that_raises_is_an_error_at_once(engine: Engine) -> None:
+    with pytest.raises((LookupError, WorkerError), match="no weights at /nowhere"):
+        list(engine.run(broken, range(3)))
+
+
+def test_keys_are_taken_as_they_are_needed(engine: Engine, tmp_path: Path) -> None:
+    taken = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal taken
+        for key in itertools.count():
+            taken += 1
+            yield key
+
+    run = engine.run(Faulty(str(tmp_path)), endless())
+    assert len(list(itertools.islice(run, 20))) == 20
+    assert taken < 60
+    run.close()  # type: ignore[attr-defined]
+
+
+def test_an_error_of_the_keys_is_raised(engine: Engine, tmp_path: Path) -> None:
+    def keys() -> Iterator[int]:
+        yield 1
+        raise OSError("listing broke off")
+
+    with pytest.raises(OSError, match="listing broke off"):
+        list(engine.run(Faulty(str(tmp_path)), keys()))
+
+
+@pytest.mark.parametrize(("factory", "reason"), [(large, "write arrays to the store"), (no_pickle, "pickle")])
+def test_records_must_be_small_and_picklable(engine: Engine, factory: Callable, reason: str) -> None:
+    (failed,) = list(engine.run(factory, [3_000_000]))
+    assert isinstance(failed, Failed)
+    assert reason in failed.error
+
+
+def test_one_engine_runs_many_stages(engine: Engine, tmp_path: Path) -> None:
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert squares(list(engine.run(Faulty(str(folder)), [5]))) == {5: 25}
+
+
+def test_marked_stages_resume(engine: Engine, tmp_path: Path) -> None:
+    stage = Marked(Rows(), str(tmp_path / "units"), {"stage": "rows"})
+    keys = [Key(row) for row in range(9)]
+    list(engine.run(stage, keys[:4]))
+    markers = Markers(Storage(str(tmp_path / "units")))
+    rest = [key for key in keys if key.unit not in markers.done()]
+    assert len(rest) == 5
+    list(engine.run(stage, rest))
+    assert {u: r["record"]["twice"] for u, r in markers.read_all().items()} == {f"row{n}": 2 * n for n in range(9)}
+
+
+def test_ask_runs_once_on_a_worker(engine: Engine) -> None:
+    value, threads = engine.ask(answer)
+    assert value == 42
+    if engine.facts()["kind"] == "ray":
+        assert threads == "1"
+    with pytest.raises((LookupError, WorkerError), match="no bf16 here"):
+        engine.ask(refuse)
+    assert engine.ask(partial(int, "7")) == 7
+
+
+def test_facts_say_what_ran(engine: Engine) -> None:
+    facts = engine.facts()
+    assert {"kind", "workers", "cpus", "gpus", "threads", "concurrency"} <= set(facts)
+    assert facts["threads"] == 1
+    assert facts["kind"] in ENGINES
+
+
+def test_the_nearest_engine_is_named() -> None:
+    with pytest.raises(ValueError, match="did you mean 'serial'"):
+        open_engine("seriel")
+    assert isinstance(open_engine("serial"), SerialEngine)
+
+
+@pytest.mark.parametrize(
+    ("asked", "cpus", "gpus", "limit", "found"),
+    [
+        (Resources(), 2, 0, None, (2, 0, 1, 2, 1)),
+        (Resources(), 1, 0, None, (1, 0, 1, 2, 1)),
+        (Resources(), 16, 0, None, (4, 0, 4, 2, 4)),
+        (Resources(), 6, 0, 2, (2, 0, 2, 2, 2)),
+        (Resources(), 16, 1, None, (1, 1, 16, 2, 16)),
+        (Resources(), 64, 8, 6, (8, 1, 6, 2, 6)),
+        (Resources(gpus_per_worker=0.5), 8, 2, None, (4, 0.5, 2, 2, 2)),
+        (Resources(gpus_per_worker=0), 8, 2, None, (2, 0, 4, 2, 4)),
+        (Resources(workers=3, threads_per_worker=2), 8, 0, None, (3, 0, 2, 2, 2)),
+        (Resources(workers=3), 2, 0, None, (3, 0, 1, 2, 0.666)),
+        (Resources(workers=2, threads_per_worker=8), 6, 0, None, (2, 0, 8, 2, 3)),
+        (Resources(workers=2, concurrency=1), 8, 4, None, (2, 1, 4, 1, 4)),
+    ],
+)
+def test_auto_is_resolved(asked: Resources, cpus: int, gpus: int, limit: int | None, found: tuple) -> None:
+    workers, per_worker, threads, concurrency, cpus_each = found
+    expected = ResolvedResources(workers, per_worker, threads, concurrency, cpus_each)
+    assert resolve(asked, cpus, gpus, limit) == expected
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads_per_worker": 0}, {"concurrency": 0}, {"workers": "all"}])
+def test_impossible_resources_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        Resources(**wrong)
+
+
+def test_gpus_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ValueError, match="asked for 3 workers with 1 GPU each; found 2 GPU; lower"):
+        resolve(Resources(workers=3), 8, 2)
+    with pytest.raises(ValueError, match="found 0 GPU"):
+        resolve(Resources(gpus_per_worker=1), 8, 0)
+    with pytest.raises(ValueError, match="whole number"):
+        Resources(gpus_per_worker=1.5)
+
+
+def test_nothing_needs_ray_to_be_imported() -> None:
+    modules = ["engine", "markers", "storage", "connect", "decisions", "slots", "pool", "ray_engine", "session", "ddp"]
+    code = "import sys; sys.modules['ray'] = sys.modules['torch'] = None; import cluster"
+    code += "".join(f"; import cluster.{module}" for module in modules)
+    code += "; from cluster.engine import *; assert list(SerialEngine().run(lambda: abs, [-1]))[0].record == 1"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
