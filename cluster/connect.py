@@ -51,7 +51,7 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's announcements of its own future
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, TimeoutError) as error:
         raise ConnectionError(
             f"asked for the Ray cluster at {address!r}; found none ({error}); "

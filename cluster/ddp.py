@@ -83,7 +83,8 @@ def launch(
 
     ``torch.distributed`` is initialised before the function is called: nccl with GPUs, gloo without. The same
     ``run_name`` and ``storage_path`` again resumes: ``latest_checkpoint_files`` is then not ``None``.
-    ``Ctrl-C`` raises ``KeyboardInterrupt`` here and stops the workers (by leaving Ray).
+    ``Ctrl-C`` raises ``KeyboardInterrupt`` here and stops the workers (by leaving Ray). Measured on 2 busy cores:
+    10 to 20 s until the function is called, nearly all of it imports of torch and ray.train in three processes.
 
     Args:
         train_function: Importable by the workers; called with ``config``.

@@ -185,16 +185,21 @@ class TrainSession:
         self.send(record)
 
     def report(self, metrics: dict[str, Any], files: Mapping[str, bytes] | None) -> None:
-        """Through Ray Train, which uploads the checkpoint before it counts."""
+        """Through Ray Train; returns when the checkpoint counts, on every rank."""
         import ray.train
 
+        self._send_report(ray.train, metrics, files)
+        # report() only hands over: a worker that fails within the controller's next poll would lose the checkpoint.
+        ray.train.get_all_reported_checkpoints(ray.train.CheckpointConsistencyMode.COMMITTED)
+
+    def _send_report(self, train: Any, metrics: dict[str, Any], files: Mapping[str, bytes] | None) -> None:
         if files is None:
-            ray.train.report(metrics)
+            train.report(metrics)
             return
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
                 Path(folder, name).write_bytes(data)
-            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+            train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
 
     def latest(self) -> dict[str, bytes] | None:
         """Of Ray Train: of this run, or of an earlier one of the same name and place."""

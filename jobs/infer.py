@@ -80,7 +80,6 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
         bundles=run.config.models,
         tta=run.config.infer.tta,
         precision=precision,
-        threads=int(engine.facts().get("threads", 1)),
     )
     shards = [shard for plan in plans for shard in plan.shards()]
     return run_stage(engine, run.storage, "infer", stage, shards, "window shards")

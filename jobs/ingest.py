@@ -34,8 +34,7 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
         url = run.url("ingest", plan.name)
         if not is_complete(url):
             create_scene_store(url, plan.scene, plan.labels is not None)
-    threads = int(engine.facts().get("threads", 1))
-    stage = Ingest({s.name: (s.scene, s.labels, run.url("ingest", s.name)) for s in open_scenes}, threads)
+    stage = Ingest({s.name: (s.scene, s.labels, run.url("ingest", s.name)) for s in open_scenes})
     shards = [shard for plan in run.scenes for shard in plan.shards()]
     filled = run_stage(engine, run.storage, "ingest", stage, shards, "shards")
     damaged = {unit.rsplit("_r", 1)[0] for unit in filled.failed}

@@ -31,7 +31,6 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
     stage = Mosaic(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         map_url=url,
-        threads=int(engine.facts().get("threads", 1)),
     )
     return run_stage(engine, run.storage, "mosaic", stage, plan.tasks, "cells")
 

@@ -6,6 +6,7 @@ calling it, with no engine. Keys are small; pixels are read from stores and writ
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -39,8 +40,9 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _limit_threads(threads: int) -> None:
-    """Keep zarr's own pools inside the worker's share of the cores."""
+def _limit_threads() -> None:
+    """Keep zarr's own pools inside the worker's share of the cores, which engines tell as OpenMP's setting."""
+    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     zarr.config.set({"threading.max_workers": max(1, threads), "async.concurrency": max(2, threads)})
 
 
@@ -50,11 +52,10 @@ class Ingest:
 
     scenes: dict[str, tuple[Scene, Labels | None, str]]
     """Store name to the scene, its labels and the address of its store."""
-    threads: int = 1
 
     def __call__(self) -> Callable[[Shard], dict]:
         """Prepare a worker."""
-        _limit_threads(self.threads)
+        _limit_threads()
 
         def work(shard: Shard) -> dict:
             scene, labels, url = self.scenes[shard.scene]
@@ -88,7 +89,6 @@ class Infer:
     bundles: tuple[str, ...]
     tta: str
     precision: Precision
-    threads: int = 1
 
     def __call__(self) -> Callable[[WindowShard], dict]:
         """Prepare a worker: load the networks once.
@@ -99,7 +99,7 @@ class Infer:
         from cluster.storage import Storage
         from models.predict import load_ensemble
 
-        _limit_threads(self.threads)
+        _limit_threads()
         files = [
             {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in self.bundles
         ]
@@ -185,11 +185,10 @@ class Mosaic:
     stores: dict[str, tuple[str, str]]
     """Logit store name to the addresses of the scene store and of the logit store."""
     map_url: str
-    threads: int = 1
 
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
-        _limit_threads(self.threads)
+        _limit_threads()
         opened = _opener(self.stores)
         target = MapStore(self.map_url)
 

@@ -1,0 +1,116 @@
+"""Stores: groups that exist wholly or not at all, and arrays that other people's tools can place on the Earth."""
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401  (adds `.rio`)
+from affine import Affine
+from numpy.testing import assert_array_equal
+
+from tests.tiler.rasters_for_tests import TRANSFORM, grid
+from tiler.stores import (
+    add_array,
+    add_georeference,
+    array_of,
+    attributes_of,
+    finish_group,
+    is_complete,
+    new_group,
+    open_dataset,
+    open_group,
+    shard_px,
+)
+
+rio = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
+
+
+def make(url, of, finish=True):
+    group = new_group(url)
+    attributes = add_georeference(group, of)
+    array = add_array(
+        group, "image", ("y", "x"), (of.height, of.width), (16, 16), (32, 32), "uint16", 7, {**attributes, "note": "n"}
+    )
+    if finish:
+        finish_group(group, {"answer": 42})
+    return array
+
+
+@rio
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32652", TRANSFORM),
+        ("EPSG:5179", Affine(10.0, 0.0, 953_120.0, 0.0, 12.0, 1_951_340.0)),
+        ("EPSG:4326", Affine(0.0001, 0.0, 126.51, 0.0, -0.0002, 37.42)),
+    ],
+)
+def test_an_array_lies_where_its_grid_says(crs, transform, tmp_path):
+    of = grid(45, 71, transform, crs)
+    url = f"{tmp_path}/store"
+    make(url, of)[3:5, 9] = 12
+    dataset = open_dataset(url)
+    image = dataset["image"]
+    assert image.rio.crs.to_epsg() == int(crs[5:])
+    np.testing.assert_allclose(tuple(image.rio.transform())[:6], tuple(transform)[:6], rtol=1e-12)
+    corners = [v for row, col in ((45, 0), (0, 71)) for v in of.xy(np.array(row), np.array(col))]
+    left, low, right, high = min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])
+    np.testing.assert_allclose(image.rio.bounds(), (left, low, right, high), rtol=1e-12)
+    assert image.dims == ("y", "x")
+    assert image.chunks is not None, "opened lazily"
+    expected = np.full((45, 71), 7)
+    expected[3:5, 9] = 12
+    assert_array_equal(image.values, expected)
+    assert dataset.attrs["answer"] == 42
+
+
+@rio
+def test_a_rotated_grid_is_placed_by_its_transform_alone(tmp_path):
+    rotated = TRANSFORM @ Affine.rotation(20)
+    make(f"{tmp_path}/store", grid(45, 71, rotated))
+    dataset = open_dataset(f"{tmp_path}/store")
+    assert "x" not in dataset.coords
+    np.testing.assert_allclose(tuple(dataset["image"].rio.transform())[:6], tuple(rotated)[:6], rtol=1e-12)
+
+
+def test_coordinates_are_pixel_centres_in_the_units_of_the_crs(tmp_path):
+    make(f"{tmp_path}/store", grid(3, 2, Affine(0.5, 0, 100, 0, -0.25, 40), "EPSG:4326"))
+    dataset = open_dataset(f"{tmp_path}/store")
+    assert_array_equal(dataset.x, [100.25, 100.75])
+    assert_array_equal(dataset.y, [39.875, 39.625, 39.375])
+    assert (dataset.x.attrs["units"], dataset.y.attrs["standard_name"]) == ("degrees", "latitude")
+
+
+def test_a_group_whose_creation_was_cut_short_is_not_opened(tmp_path):
+    url = f"{tmp_path}/store"
+    with pytest.raises(FileNotFoundError, match=r"no zarr group at .*store; run the stage"):
+        open_group(url)
+    assert not is_complete(url)
+    make(url, grid(45, 71), finish=False)[...] = 3
+    with pytest.raises(FileNotFoundError, match="was not created to its end; run the stage that makes it again"):
+        open_group(url)
+    assert not is_complete(url)
+    make(url, grid(20, 30))
+    assert is_complete(url)
+    array = array_of(open_group(url), "image")
+    assert array.shape == (20, 30)
+    assert (array[...] == 7).all(), "nothing of the first attempt is left"
+    assert attributes_of(open_group(url)) == {"answer": 42, "complete": True}
+
+
+def test_attributes_are_a_copy(tmp_path):
+    make(f"{tmp_path}/store", grid(4, 5))
+    group = open_group(f"{tmp_path}/store")
+    attributes_of(group)["answer"] = 1
+    assert attributes_of(group)["answer"] == 42
+
+
+@pytest.mark.parametrize(
+    ("length", "shard"), [(1, 512), (512, 512), (513, 1024), (1537, 2048), (2048, 2048), (2049, 2048), (99_999, 2048)]
+)
+def test_a_shard_holds_whole_chunks_and_no_more_than_it_needs(length, shard):
+    assert shard_px(length) == shard
+
+
+def test_shards_are_files_of_their_own(tmp_path):
+    make(f"{tmp_path}/store", grid(45, 71))[0:32, 32:64] = 5
+    files = [p.relative_to(tmp_path / "store/image") for p in (tmp_path / "store/image/c").rglob("*") if p.is_file()]
+    assert [str(f) for f in files] == ["c/0/1"]
