@@ -145,7 +145,8 @@ def evaluation_of(records: Sequence[dict[str, Any]], map_key: str, split: Split,
         "threshold": threshold,
         "split": split.model_dump(),
         "columns": list(COLUMNS),
-        "rows": [{k: r.get(k) for k in ("name", *COLUMNS)} for r in rows],
+        # An undefined score (0/0) is null: NaN is no JSON.
+        "rows": [{"name": r["name"], **{k: r[k] if r[k] == r[k] else None for k in COLUMNS}} for r in rows],
         "confusion": confusion.tolist(),
         "definition": DEFINITION.format(pixels=int(total), share=share),
     }

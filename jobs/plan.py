@@ -18,7 +18,7 @@ import pyproj
 
 from cluster.storage import Storage
 from jobs.config import GridConfig, RunConfig
-from models.bundle import Card, read_card
+from models.card import Card, read_card
 from tiler.area import area_digest, read_area, touched_blocks
 from tiler.grids import Box, Cell, MapGrid, footprint
 from tiler.labels import Labels, open_labels

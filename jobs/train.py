@@ -23,7 +23,7 @@ from jobs.progress import Progress
 from jobs.runner import engine_of
 from jobs.shell import DONE, FAULT, Job, run_job
 from jobs.training import TrainingTask, train_worker
-from models.bundle import read_card
+from models.card import read_card
 from models.networks import NetworkSpec
 from models.train import TrainSpec
 

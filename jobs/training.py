@@ -95,7 +95,8 @@ def _write_bundle(
     sensor: str,
     channels: tuple[str, ...],
 ) -> None:
-    from models.bundle import Card, bundle_files
+    from models.bundle import bundle_files
+    from models.card import Card
 
     last = {k: v for k, v in history[-1].items() if k not in ("epoch", "seconds", "learning_rate")}
     card = Card(

@@ -5,104 +5,19 @@ halves do not belong together is refused, and the digest of the card identifies 
 """
 
 import hashlib
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.networks import NetworkSpec, SegmentationNetwork, build
-
-WEIGHTS_FILE = "weights.safetensors"
-CARD_FILE = "card.json"
-
-# Raised by hand when the same weights would be asked to mean something else (order of the arithmetic,
-# padding, scaling); part of the digest, so maps made before are not mistaken for maps made after.
-CONTRACT = 1
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that shape a network."""
-    return {name: version(name) for name in ("torch", "segmentation-models-pytorch", "timm", "safetensors")}
-
-
-class Card(BaseModel):
-    """Everything about a trained network but its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    """Version of this file format."""
-    name: str
-    architecture: str
-    encoder: str
-    channels: tuple[str, ...] = Field(min_length=1)
-    """Names of the input channels in the order of the network, for example red, green, blue, nir, mask."""
-    sensor: str
-    offset: tuple[float, ...]
-    """Per channel, in the units of the sensor: the network sees (x - offset) / scale."""
-    scale: tuple[float, ...]
-    classes: tuple[str, ...] = Field(min_length=1)
-    """Names of the output channels; one name is the binary case."""
-    metrics: dict[str, float] = {}
-    """Scores by name; a score that is undefined (NaN) is null in the file."""
-    training_data: str
-    """Hash of the data the network learnt from."""
-    split: dict[str, Any] = {}
-    """How training and validation were divided, free form."""
-    weights: str
-    """Where the weights began: file:PATH, hub:ID[@rev], recipe:NAME or random:SEED."""
-    weights_sha256: str = ""
-    """Of the bytes of the weights file; filled when the bundle is written."""
-    created_with: dict[str, str] = Field(default_factory=versions)
-    contract: int = CONTRACT
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _null_is_nan(cls, metrics: Any) -> Any:
-        if isinstance(metrics, Mapping):
-            return {name: float("nan") if value is None else value for name, value in metrics.items()}
-        return metrics
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Card":
-        if len(set(self.channels)) != len(self.channels):
-            raise ValueError(f"channels must be unique, got {list(self.channels)}. Rename the repeated one.")
-        for what, values in (("offset", self.offset), ("scale", self.scale)):
-            if len(values) != len(self.channels):
-                raise ValueError(
-                    f"{what} holds {len(values)} numbers for {len(self.channels)} channels. Give one each."
-                )
-        self.spec()
-        return self
-
-    def spec(self) -> NetworkSpec:
-        """Return what must be known to build the network of this card."""
-        return NetworkSpec(
-            architecture=self.architecture,
-            encoder=self.encoder,
-            in_channels=len(self.channels),
-            classes=len(self.classes),
-        )
-
-    def digest(self) -> str:
-        """Return the sha256 (hex) of the card in canonical JSON: it names card and weights together.
-
-        Raises ValueError: the card does not know its weights yet (it has not been through `bundle_files`).
-        """
-        if not self.weights_sha256:
-            raise ValueError(f"The card {self.name!r} has no weights_sha256: save it with its network first.")
-        canonical = json.dumps(json.loads(self.model_dump_json()), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+from models.card import CARD_FILE, WEIGHTS_FILE, Card, read_card, read_file, versions
+from models.networks import SegmentationNetwork, build
 
 
 def bundle_files(network: SegmentationNetwork, card: Card) -> dict[str, bytes]:
@@ -192,34 +107,7 @@ def load_bundle(directory: Path) -> tuple[Card, SegmentationNetwork]:
 
 def read_bundle(directory: Path) -> dict[str, bytes]:
     """Return the bytes of a bundle's files by name. Raises FileNotFoundError as `load_bundle` does."""
-    return {name: _read(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
-
-
-def read_card(source: Path | str | bytes | Mapping[str, bytes]) -> Card:
-    """Return the card of a bundle: from its directory, its files by name, or the bytes of card.json.
-
-    Raises ValueError: the card is not valid; FileNotFoundError: the directory holds none.
-    """
-    if isinstance(source, Mapping):
-        if CARD_FILE not in source:
-            raise ValueError(f"A bundle has a {CARD_FILE}, found only {sorted(source)}. Copy it whole.")
-        data = source[CARD_FILE]
-    else:
-        data = source if isinstance(source, bytes) else _read(Path(source), CARD_FILE)
-    try:
-        return Card.model_validate_json(data)
-    except ValidationError as error:
-        raise ValueError(f"{CARD_FILE} is not a card of format 1: {error}") from error
-
-
-def _read(directory: Path, name: str) -> bytes:
-    if not (directory / name).is_file():
-        found = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else "no such directory"
-        raise FileNotFoundError(
-            f"Asked for the bundle {directory}, which must hold {WEIGHTS_FILE} and {CARD_FILE}; found {found}. "
-            "Give the directory that save_bundle wrote."
-        )
-    return (directory / name).read_bytes()
+    return {name: read_file(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
 
 
 def _parse_weights(card: Card, data: bytes) -> dict[str, Tensor]:

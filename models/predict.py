@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bundle import Card, load_files
+from models.bundle import load_files
+from models.card import Card
 from models.names import lookup
 from models.networks import SegmentationNetwork
 from models.precision import choose, prepare

@@ -51,8 +51,13 @@ def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndar
         bool (ceil(height / 32), ceil(width / 32)).
     """
     shape = -(-grid.height // BLOCK_PX), -(-grid.width // BLOCK_PX)
-    local = shapely.segmentize(area, _step(area))
+    local = area
     if not same_crs(crs, grid.crs):
+        # Only what lies around the scene is projected: far from it (an area may be the world) its CRS has no place.
+        local = shapely.intersection(area, _surroundings(grid, crs))
+        if local.is_empty:
+            return np.zeros(shape, bool)
+        local = shapely.segmentize(local, _step(local))
         transformer = pyproj.Transformer.from_crs(crs, grid.pyproj_crs, always_xy=True)
         local = shapely.transform(local, transformer.transform, interleaved=False)
     pixels = shapely.transform(local, lambda x, y: grid.rowcol(x, y)[::-1], interleaved=False)
@@ -60,6 +65,22 @@ def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndar
         return np.zeros(shape, bool)
     blocks = rasterize([pixels], out_shape=shape, transform=Affine.scale(BLOCK_PX), all_touched=True, dtype="uint8")
     return np.asarray(blocks.astype(bool))
+
+
+def _surroundings(grid: PixelGrid, crs: str) -> shapely.Geometry:
+    """Return a rectangle of another CRS that holds a scene with room around it; two where it crosses 180 degrees."""
+    rows, cols = np.meshgrid(np.linspace(0, grid.height, 17), np.linspace(0, grid.width, 17))
+    x, y = pyproj.Transformer.from_crs(grid.pyproj_crs, crs, always_xy=True).transform(*grid.xy(rows, cols))
+    good = np.isfinite(x) & np.isfinite(y)
+    if not good.any():
+        return shapely.Polygon()
+    x, y = x[good], y[good]
+    room = 0.1 * (np.ptp(y) + min(np.ptp(x), np.ptp(y)))
+    low, high = y.min() - room, y.max() + room
+    if pyproj.CRS.from_user_input(crs).is_geographic and np.ptp(x) > 180.0:
+        west, east = x[x < 0].max() + room, x[x >= 0].min() - room
+        return shapely.union(shapely.box(-180.0, low, west, high), shapely.box(east, low, 180.0, high))
+    return shapely.box(x.min() - room, low, x.max() + room, high)
 
 
 def _step(area: shapely.Geometry) -> float:

@@ -205,6 +205,7 @@ def quad_boxes(grid: PixelGrid, target: MapGrid, step_px: int = 64) -> np.ndarra
     Returns:
         float64 (n, 4): y0, x0, y1, x1; quadrilaterals that the target CRS cannot represent are left out.
     """
+    step_px = max(1, min(step_px, max(grid.height, grid.width) // 16))  # a small grid may have very large pixels
     rows = np.unique(np.append(np.arange(0, grid.height, step_px), grid.height)).astype(float)
     cols = np.unique(np.append(np.arange(0, grid.width, step_px), grid.width)).astype(float)
     cc, rr = np.meshgrid(cols, rows)

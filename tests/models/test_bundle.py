@@ -4,7 +4,8 @@ import os
 import pytest
 import torch
 
-from models.bundle import Card, bundle_files, load_bundle, load_files, read_bundle, read_card, save_bundle
+from models.bundle import bundle_files, load_bundle, load_files, read_bundle, save_bundle
+from models.card import Card, read_card
 from models.networks import NetworkSpec, SegmentationNetwork, build
 from models.precision import prepare
 
@@ -154,14 +155,3 @@ def test_rounded_weights_are_not_saved(trained, monkeypatch):
     monkeypatch.setattr("models.precision._cpu_has_bf16", lambda: True)
     with pytest.raises(ValueError, match="float32 weights"):
         bundle_files(prepare(trained, "bf16", "cpu"), card())
-
-
-def test_an_inconsistent_card_is_refused():
-    with pytest.raises(ValueError, match="channels must be unique"):
-        card(channels=("red", "red", "blue", "nir", "mask"))
-    with pytest.raises(ValueError, match="offset holds 4 numbers for 5 channels"):
-        card(offset=OFFSET[:4])
-    with pytest.raises(ValueError, match="Did you mean 'unet'"):
-        card(architecture="unett")
-    with pytest.raises(ValueError, match="frozen"):
-        card().name = "other"

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import Card, bundle_files
+from models.bundle import bundle_files
+from models.card import Card
 from models.networks import SegmentationNetwork, build
 from models.predict import Ensemble, load_ensemble
 

@@ -6,7 +6,8 @@ import safetensors.torch
 import torch
 
 from models import weights
-from models.bundle import Card, read_card, save_bundle
+from models.bundle import save_bundle
+from models.card import Card, read_card
 from models.networks import NetworkSpec, build
 from models.weights import build_with_weights, initialise
 

@@ -98,7 +98,9 @@ def test_a_pixel_that_one_window_covers_keeps_its_value_exactly(lattice):
             window = lattice.window(row, col)
             part = window.clip(whole(lattice))
             times[part.slices] += 1
-            alone[(slice(None), *part.slices)] = read(row, col)[(slice(None), *part.shift(-window.y0, -window.x0).slices)]
+            alone[(slice(None), *part.slices)] = read(row, col)[
+                (slice(None), *part.shift(-window.y0, -window.x0).slices)
+            ]
     assert (times == 1).any()
     assert_array_equal(out[:, times == 1], alone[:, times == 1])
 

@@ -97,7 +97,9 @@ def test_near_keeps_what_may_overlap_and_nothing_of_another_country(tmp_path):
         write_tif(tmp_path / f"{name}.tif", numbers(40, 60, high=3, dtype="uint8"), transform=transform, crs=crs)
     kept = labels(tmp_path).near(grid(100, 150))
     assert [h.path for h in kept.headers] == [f"{tmp_path}/here.tif"]
-    assert_array_equal(kept.read(grid(100, 150), grid(100, 150).box), labels(tmp_path).read(grid(100, 150), Box(0, 0, 100, 150)))
+    assert_array_equal(
+        kept.read(grid(100, 150), grid(100, 150).box), labels(tmp_path).read(grid(100, 150), Box(0, 0, 100, 150))
+    )
 
 
 def test_refusals(tmp_path):

@@ -65,9 +65,7 @@ def test_touching_equals_brute_force(lattice, data):
 @given(st.integers(1, 9000), st.integers(1, 9000))
 def test_shards_partition_the_windows(height, width):
     lattice = Lattice(height, width)
-    shards = [
-        list(lattice.shard(row, col)) for row in range(lattice.shard_rows) for col in range(lattice.shard_cols)
-    ]
+    shards = [list(lattice.shard(row, col)) for row in range(lattice.shard_rows) for col in range(lattice.shard_cols)]
     assert all(shards), "a shard without windows would be a unit of work that does nothing"
     assert sorted(place for shard in shards for place in shard) == places(lattice)
     side = 1 if lattice.rows * lattice.cols <= 64 else 4

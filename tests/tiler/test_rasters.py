@@ -62,7 +62,10 @@ def test_a_window_is_read_as_it_lies(tmp_path):
 
 def test_an_unknown_suffix_is_refused(tmp_path):
     (tmp_path / "a.vrt").write_text("<VRTDataset/>")
-    with pytest.raises(ValueError, match=r"cannot tell the format of .*a\.vrt.*\.tif"), open_raster(f"{tmp_path}/a.vrt"):
+    with (
+        pytest.raises(ValueError, match=r"cannot tell the format of .*a\.vrt.*\.tif"),
+        open_raster(f"{tmp_path}/a.vrt"),
+    ):
         pass
 
 

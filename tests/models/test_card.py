@@ -1,0 +1,49 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from models.card import Card, read_card
+from tests.models.test_bundle import OFFSET, card
+
+
+def test_an_inconsistent_card_is_refused():
+    with pytest.raises(ValueError, match="channels must be unique"):
+        card(channels=("red", "red", "blue", "nir", "mask"))
+    with pytest.raises(ValueError, match="offset holds 4 numbers for 5 channels"):
+        card(offset=OFFSET[:4])
+    with pytest.raises(ValueError, match="Did you mean 'unet'"):
+        card(architecture="unett").spec()
+    with pytest.raises(ValueError, match="frozen"):
+        card().name = "other"
+
+
+def test_a_card_survives_its_file_and_its_digest_follows_its_content():
+    first = card(weights_sha256="ab" * 32, metrics={"mIoU": 0.5, "precision": float("nan")})
+    again = read_card(first.model_dump_json().encode())
+    assert again.digest() == first.digest()
+    assert again.metrics["mIoU"] == 0.5
+    assert again.metrics["precision"] != again.metrics["precision"]
+    assert card(weights_sha256="cd" * 32).digest() != card(weights_sha256="ab" * 32).digest()
+    assert card(weights_sha256="ab" * 32, scale=(2.0,) * 5).digest() != card(weights_sha256="ab" * 32).digest()
+    with pytest.raises(ValueError, match="no weights_sha256"):
+        card().digest()
+
+
+def test_what_is_no_card_is_refused():
+    values = json.loads(card().model_dump_json())
+    for broken in (
+        b"{}",
+        b"not json",
+        json.dumps(values | {"format": 2}).encode(),
+        json.dumps(values | {"x": 1}).encode(),
+    ):
+        with pytest.raises(ValueError, match="not a card of format 1"):
+            read_card(broken)
+    assert isinstance(read_card(json.dumps(values).encode()), Card)
+
+
+def test_reading_a_card_does_not_import_torch():
+    code = "import sys, models.card; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,143 @@
+"""The logit store: windows come back to float16, whole shards at a time; a NaN is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from tiler.lattice import Lattice
+from tiler.logit_store import (
+    FLOAT16_MAX,
+    LogitStore,
+    WindowShard,
+    create_logit_store,
+    wanted_windows,
+    window_shards,
+)
+
+SMALL = Lattice(100, 210, 64, 32)
+LARGE = Lattice(9 * 32 + 64, 11 * 32 + 33, 64, 32)  # 10 x 12 windows: shards of 4 x 4, the last ones partly empty
+
+
+def windows(lattice, layers, scale=9.0):
+    return {
+        (row, col): np.random.default_rng([row, col]).normal(size=(layers, 64, 64), scale=scale).astype(np.float32)
+        for row in range(lattice.rows)
+        for col in range(lattice.cols)
+    }
+
+
+def make(url, lattice, classes=("urban", "water"), wanted=None):
+    create_logit_store(url, "scene", lattice, classes, wanted)
+    return LogitStore(url)
+
+
+def fill(store, values, order=1):
+    for shard in list(window_shards("scene", store.lattice))[::order]:
+        store.write(shard, {place: values[place] for place in store.windows_of(shard)})
+
+
+@pytest.mark.parametrize("lattice", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_every_window_comes_back(lattice, order, tmp_path):
+    store = make(f"{tmp_path}/s", lattice)
+    values = windows(lattice, store.layers)
+    fill(store, values, order)
+    again = LogitStore(f"{tmp_path}/s")
+    for place, written in values.items():
+        assert_array_equal(again.window(*place), written.astype(np.float16))
+    assert again.lattice == lattice
+    assert again.classes == ("urban", "water")
+    assert again.layers == 4
+
+
+def test_shards_are_padded_beyond_64_windows(tmp_path):
+    assert (LARGE.rows, LARGE.cols) == (10, 12)
+    store = make(f"{tmp_path}/s", LARGE, ("urban",))
+    array = store.group["logits"]
+    assert array.shape == (12, 12, 2, 64, 64)
+    assert array.shards == (4, 4, 2, 64, 64)
+    assert array.chunks == (1, 1, 2, 64, 64)
+    assert len(list(window_shards("scene", LARGE))) == 9
+    assert len(store.windows_of(WindowShard("scene", 2, 1))) == 8
+    assert store.write(WindowShard("scene", 2, 1), {}) == 16 * 2 * 64 * 64 * 2
+
+
+def test_a_window_is_a_shard_up_to_64(tmp_path):
+    store = make(f"{tmp_path}/s", SMALL, ("urban",))
+    assert store.group["logits"].shards is None
+    assert store.group["logits"].chunks == (1, 1, 2, 64, 64)
+    assert [s.unit for s in window_shards("scene", SMALL)][:2] == ["scene_r0_c0", "scene_r0_c1"]
+
+
+def test_writing_one_shard_touches_no_other(tmp_path):
+    store = make(f"{tmp_path}/s", LARGE)
+    values = windows(LARGE, store.layers)
+    fill(store, values)
+    new = np.full((4, 64, 64), 7.5, np.float32)
+    store.write(WindowShard("scene", 1, 0), {(4, 0): new})
+    assert_array_equal(store.window(4, 0), new)
+    assert not store.window(4, 1).any(), "a window left out of its shard is zero"
+    assert_array_equal(store.window(3, 0), values[3, 0].astype(np.float16))
+    assert_array_equal(store.window(4, 4), values[4, 4].astype(np.float16))
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return make(f"{tmp_path_factory.mktemp('logits')}/s", Lattice(20, 30, 32, 0), ("urban",))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-3e5, 3e5, width=32), min_size=1, max_size=40))
+def test_what_float16_storage_costs(scratch, numbers):
+    """Within max(1e-3, 2 ulp of float16), and within the range of float16."""
+    values = np.zeros((2, 32, 32), np.float32)
+    values.ravel()[: len(numbers)] = numbers
+    scratch.write(WindowShard("scene", 0, 0), {(0, 0): values})
+    stored = scratch.window(0, 0).astype(np.float64)
+    assert np.isfinite(stored).all()
+    clipped = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float64)
+    _, exponent = np.frexp(clipped)
+    ulp = np.ldexp(1.0, np.maximum(exponent, -13) - 11)  # ten bits of fraction after the leading one
+    assert (np.abs(stored - clipped) <= np.maximum(1e-3, 2 * ulp)).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_and_nothing_is_written(bad, tmp_path):
+    store = make(f"{tmp_path}/s", SMALL)
+    values = np.ones((4, 64, 64), np.float32)
+    values[3, 2, 1] = bad
+    with pytest.raises(ArithmeticError, match=r"window \(1, 2\) of scene: the networks gave NaN or infinite"):
+        store.write(WindowShard("scene", 1, 2), {(1, 2): values})
+    assert not store.window(1, 2).any()
+
+
+def test_unwanted_windows_are_none(tmp_path):
+    wanted = np.zeros((LARGE.rows, LARGE.cols), bool)
+    wanted[1, 2] = wanted[9, 11] = True
+    store = make(f"{tmp_path}/s", LARGE, wanted=wanted)
+    assert store.windows_of(WindowShard("scene", 0, 0)) == [(1, 2)]
+    assert store.windows_of(WindowShard("scene", 1, 1)) == []
+    values = windows(LARGE, store.layers)
+    fill(store, values)
+    seen = {place for place in values if store.window(*place) is not None}
+    assert seen == {(1, 2), (9, 11)}
+    assert_array_equal(store.window(9, 11), values[9, 11].astype(np.float16))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 99))
+def test_a_window_is_wanted_where_it_holds_a_touched_block(height, width, seed):
+    lattice = Lattice(height, width, 64, 32)
+    blocks = np.random.default_rng(seed).random((-(-height // 32), -(-width // 32))) > 0.85
+    pixels = blocks.repeat(32, 0).repeat(32, 1)[:height, :width]
+    found = wanted_windows(lattice, blocks)
+    for row in range(lattice.rows):
+        for col in range(lattice.cols):
+            window = lattice.window(row, col)
+            # A shifted window may begin inside a block: the whole block counts then.
+            whole = blocks[window.y0 // 32 : -(-window.y1 // 32), window.x0 // 32 : -(-window.x1 // 32)].any()
+            assert found[row, col] == whole
+            assert found[row, col] >= pixels[window.slices].any()
+    assert wanted_windows(lattice, None) is None
