@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BASE_MEMORY_BYTES = 350 * 2**20
-"""A worker with numpy, zarr, rasterio and Ray loaded."""
-TORCH_MEMORY_BYTES = 450 * 2**20
-"""What torch and the networks' libraries add."""
+BASE_MEMORY_BYTES = 250 * 2**20
+"""A worker with numpy, zarr, rasterio and Ray loaded, as measured."""
+TORCH_MEMORY_BYTES = 550 * 2**20
+"""What torch and the networks' libraries add, as measured."""
+IN_FLIGHT = 2
+"""Units that a worker holds at once: one is read or written while another computes."""
 ACTIVATION_BYTES_PER_PIXEL = 900
 """Live activations of one view of one pixel: measured at 512 px with U-Net++ and DeepLabV3+, rounded up."""
 
@@ -34,12 +36,12 @@ class Estimate:
 
 def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:
     """Return the expected peak of a worker of Ingest: image, masks and copies of one shard."""
-    return BASE_MEMORY_BYTES + shard_px**2 * bands * (3 * itemsize + 3)
+    return BASE_MEMORY_BYTES + IN_FLIGHT * shard_px**2 * (bands * (2 * itemsize + 2) + 24)
 
 
 def infer_memory(tile_px: int, channels: int, shard_windows: int, batch: int, views: int, weight_bytes: int) -> int:
-    """Return the expected peak of a worker of Infer: weights, two shards of tiles, and one batch in all its views."""
-    tiles = 2 * shard_windows**2 * channels * tile_px**2 * 4 * 2
+    """Return the expected peak of a worker of Infer: weights, tiles of its units, one batch in all its views."""
+    tiles = IN_FLIGHT * shard_windows**2 * channels * tile_px**2 * 4 * 2
     return (
         BASE_MEMORY_BYTES
         + TORCH_MEMORY_BYTES
@@ -50,8 +52,8 @@ def infer_memory(tile_px: int, channels: int, shard_windows: int, batch: int, vi
 
 
 def mosaic_memory(cell_px: int, classes: int) -> int:
-    """Return the expected peak of a worker of Mosaic: coordinates, sums, and one scene's part of a cell."""
-    return BASE_MEMORY_BYTES + cell_px**2 * (4 * 8 + 2 * classes * 6 * 4 + 16)
+    """Return the expected peak of a worker of Mosaic: sums of a cell, and one scene's blended and warped part of it."""
+    return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (2 * classes * 20 + 48)
 
 
 def format_bytes(count: int) -> str:

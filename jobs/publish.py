@@ -109,7 +109,7 @@ def estimate(run: Run) -> Estimate:
         done=done,
         read_bytes=pixels * 14,
         write_bytes=pixels * 11 * 4 // 3,  # overviews add a third
-        peak_memory_bytes=BASE_MEMORY_BYTES + 512 * 2**20,
+        peak_memory_bytes=BASE_MEMORY_BYTES + 1024 * 2**20,
         folder=run.config.out if run.storage.is_local else "",
     )
 

@@ -8,7 +8,7 @@ import pyproj
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -88,12 +88,14 @@ triangles = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(triangles)
+@example([(0.0, 227.0), (0.0, 250.0), (268.0, 185.0)])  # enters a block by a tenth of a pixel
+@example([(0.0, 2.0), (0.001953125, 0.0), (-1.0, 0.0)])
 def test_no_block_that_the_area_enters_is_left_out(points):
     exact = exact_blocks(pixels_of(points))
     assert (touched_blocks(SCENE, on_scene(points), SCENE.crs) >= exact).all()
     assert (
         touched_blocks(SCENE, in_degrees(on_scene(points)), "EPSG:4326")
-        >= exact_blocks(pixels_of(points).buffer(-0.01))
+        >= exact_blocks(pixels_of(points).buffer(-0.05))
     ).all()
 
 
@@ -148,6 +150,17 @@ def test_an_area_around_everything_touches_all():
 )
 def test_an_area_as_large_as_the_world_touches_all(box):
     assert touched_blocks(SCENE, shapely.box(*box), "EPSG:4326").all()
+
+
+@pytest.mark.parametrize("south", np.arange(36.0, 36.4, 0.05).round(2))
+def test_long_edges_are_followed_along_their_parallel(south):
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32652", always_xy=True).transform(129.0, 37.0)
+    scene = grid(430, 610, Affine(1000.0, 0, x - 305e3, 0, -1000.0, y + 215e3))  # 610 km: the edge bends by five pixels
+    rows, cols = np.mgrid[0:430, 0:610] + 0.5
+    _, lat = pyproj.Transformer.from_crs(scene.crs, "EPSG:4326", always_xy=True).transform(*scene.xy(rows, cols))
+    found = touched_blocks(scene, shapely.box(100, south, 150, 60), "EPSG:4326").repeat(32, 0).repeat(32, 1)
+    assert (found[:430, :610] >= (lat > south + 0.002)).all()
+    assert not found.all()
 
 
 def test_an_area_across_the_antimeridian():

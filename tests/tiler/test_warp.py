@@ -95,10 +95,10 @@ def test_coordinates_are_true_to_a_hundredth_of_a_pixel(name, offset):
     assert np.abs(cols - exact_cols).max() <= TOLERANCE_PX
 
 
-@pytest.mark.parametrize("size_m", [1000, 2000, 4000])
+@pytest.mark.parametrize("size_m", [500, 1000, 2000])
 def test_coordinates_between_conformal_grids_are_true_off_the_block_centres_too(size_m):
     # Both components are harmonic there: the error is a saddle, nought at a block's centre and largest at its sides.
-    pair = Pair(24.0, 69.0, "EPSG:32633", (size_m, size_m), "EPSG:32636", (size_m, size_m))
+    pair = Pair(24.0, 69.0, "EPSG:32633", (30, 30), "EPSG:32636", (size_m, size_m))
     box = pair.box(4 * NODE_PX + 5, 3 * NODE_PX)
     found = np.stack(pair.mapping.coordinates(box))
     assert np.abs(found - np.stack(pair.mapping.exact(*centres(box)))).max() <= TOLERANCE_PX
