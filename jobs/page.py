@@ -32,7 +32,8 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
     evaluation = None
     if run.storage.exists("evaluation.json"):
         found = json.loads(run.storage.get("evaluation.json"))
-        evaluation = found if found["map"] == record["map"]["key"] else None  # of another map: says nothing of this one
+        judged = record["map"]["key"], record["config"]["fuse"]["threshold"]
+        evaluation = found if (found["map"], found["threshold"]) == judged else None  # else it is of another map
     stores = {s["id"]: SceneStore(run.url("ingest", s["store"])) for s in record["scenes"]}
     facts = ReportFacts(
         title=f"Map of {', '.join(run.classes)} areas",

@@ -111,6 +111,8 @@ class Run:
     sensor: Sensor
     scenes: tuple[ScenePlan, ...]
     """In order of scene ids."""
+    grid: MapGrid
+    """Decided once from all scenes that the configuration names: a quarantined scene does not move the map."""
     area: tuple[object, str] | None
     """Geometry and CRS."""
 
@@ -137,7 +139,11 @@ class Run:
         """
         if not self.config.models:
             raise ValueError("models: the run names no bundle; train one and add its folder to `models`")
-        return tuple(_fitting_card(path, self.sensor) for path in self.config.models)
+        cards = tuple(_fitting_card(path, self.sensor) for path in self.config.models)
+        if len({card.classes for card in cards}) > 1:
+            found = {path: list(card.classes) for path, card in zip(self.config.models, cards, strict=True)}
+            raise ValueError(f"models: bundles of one run must find the same class, found {found}; take out the others")
+        return cards
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -156,15 +162,6 @@ class Run:
         digests = [card.digest() for card in self.cards]
         key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), settings.tta, asdict(precision), digests, area)
         return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched))
-
-    @cached_property
-    def grid(self) -> MapGrid:
-        """The map grid.
-
-        Raises:
-            ValueError: the CRS is unknown, or its unit does not fit the resolution.
-        """
-        return _grid(self.config.grid, self.scenes[0].scene)
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:
         """Return the plan of Mosaic: every cell that a scene may touch, with those scenes."""
@@ -194,8 +191,8 @@ def plan_run(config: RunConfig) -> Run:
     specs = _scene_specs(config)
     scenes = [open_scene(spec, sensor, labels.headers if labels else ()) for spec in specs]
     plans = tuple(_scene_plan(scene, labels) for scene in sorted(scenes, key=lambda s: s.id))
-    run = Run(config, sensor, plans, None if config.area is None else read_area(config.area))
-    _ = run.grid  # an unknown CRS is found now, not after hours of Infer
+    grid = _grid(config.grid, plans[0].scene)
+    run = Run(config, sensor, plans, grid, None if config.area is None else read_area(config.area))
     _check_writable(run.storage)
     return run
 
@@ -252,6 +249,11 @@ def _fitting_card(path: str, sensor: Sensor) -> Card:
 
 
 def _grid(config: str | GridConfig, first: Scene) -> MapGrid:
+    """Return the map grid.
+
+    Raises:
+        ValueError: the CRS is unknown, or its unit does not fit the resolution.
+    """
     if not isinstance(config, GridConfig):
         return MapGrid.like(first.grid)
     try:

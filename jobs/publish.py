@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,27 +47,43 @@ def _output_folder(run: Run, name: str) -> Iterator[Path]:
             run.storage.put_file(f"{name}/{file.relative_to(scratch).as_posix()}", file)
 
 
-def publish_key(run: Run, plan: MosaicPlan) -> str:
-    """Return what identifies the published files."""
-    return key_of(CONTRACTS["publish"], plan.name, run.config.fuse.model_dump(), sorted(run.config.outputs))
+def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> str:
+    """Return what identifies the published files; a map with holes where units failed is another one."""
+    settings = run.config.fuse.model_dump(), sorted(run.config.outputs)
+    return key_of(CONTRACTS["publish"], plan.name, *settings, sorted(quarantined))
 
 
-def is_published(run: Run, plan: MosaicPlan) -> bool:
+def is_published(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> bool:
     """Whether the files at `OUT/map` are those of this plan."""
     name = "map/published.json"
-    return run.storage.exists(name) and json.loads(run.storage.get(name))["key"] == publish_key(run, plan)
+    key = publish_key(run, plan, quarantined)
+    return run.storage.exists(name) and json.loads(run.storage.get(name))["key"] == key
+
+
+def _is_recorded(run: Run, plan: MosaicPlan, quarantined: Mapping[str, str]) -> bool:
+    """Whether `run.json` says already what it would say now."""
+    if not run.storage.exists("run.json"):
+        return False
+    record = json.loads(run.storage.get("run.json"))
+    now = plan.name, run.config.model_dump(mode="json"), dict(quarantined)
+    return (record["map"]["key"], record["config"], record["quarantined"]) == now
 
 
 def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined: Mapping[str, str]) -> None:
     """Write the products of a map, unless they lie there already, and then its record and its report."""
-    if not is_published(run, plan):
+    if is_published(run, plan, quarantined):
+        if _is_recorded(run, plan, quarantined):
+            return
+    else:
         started = time.monotonic()
         products = _write_files(run, plans, plan)
         cost = {"seconds": round(time.monotonic() - started, 3), "peak_memory_bytes": peak_memory_bytes()}
         cost["bytes_written"] = sum(p["size_bytes"] for p in products["files"].values())
         run.storage.put("stages/publish.json", json.dumps(cost).encode())
         # Last, because its presence says that the files beside it are whole and belong together.
-        run.storage.put("map/published.json", json.dumps({"key": publish_key(run, plan), **products}).encode())
+        run.storage.put(
+            "map/published.json", json.dumps({"key": publish_key(run, plan, quarantined), **products}).encode()
+        )
     products = json.loads(run.storage.get("map/published.json"))
     record = run_record(run, list(plans), plan, quarantined, products)
     run.storage.put("run.json", json.dumps(record, indent=1, default=str).encode())

@@ -36,14 +36,18 @@ class Labels:
     headers: tuple[Header, ...]
     codes: tuple[tuple[int, int], ...]
     ignore: tuple[int, ...]
-    fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of what identifies the files' content and the meaning of their codes."""
+        return digest([*(fingerprint(h.path) for h in self.headers), repr((self.codes, self.ignore))])
 
     def near(self, grid: PixelGrid) -> Labels:
         """Return only the rasters that may overlap `grid`."""
         pixels = MapGrid.like(grid)
         mine, _ = footprint(grid, pixels)
         kept = tuple(h for h in self.headers if h.grid and not footprint(h.grid, pixels)[0].clip(mine).empty)
-        return Labels(kept, self.codes, self.ignore, self.fingerprint)
+        return Labels(kept, self.codes, self.ignore)
 
     def read(self, grid: PixelGrid, box: Box) -> np.ndarray:
         """Read labels at the pixels of a rectangle of a scene.
@@ -97,6 +101,4 @@ def open_labels(spec: LabelSpec) -> Labels:
     for header in headers:
         if header.grid is None:
             raise ValueError(f"labels: {header.path} has no CRS and transform; labels must say where they lie")
-    return Labels(
-        tuple(headers), tuple(spec.codes.items()), spec.ignore, digest([fingerprint(p) for p in paths] + [repr(spec)])
-    )
+    return Labels(tuple(headers), tuple(spec.codes.items()), spec.ignore)
