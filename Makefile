@@ -32,10 +32,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "--- installing into $(VENV): about 5 GB, mostly PyTorch; a few minutes"
 	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
 	touch $@
 
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "--- installing into $(VENV): about 5 GB, mostly PyTorch; a few minutes"
 	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint constraints.txt
 	touch $@ $(VENV)/installed
 

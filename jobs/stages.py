@@ -209,9 +209,12 @@ class Mosaic:
                 if seen is not None and layers is not None:
                     fusion.add(layers, seen, scene.acquired)
             fused = fusion.result()
-            target.write(task.cell, fused)
-            seen_px = int((fused.count > 0).sum())
-            return {"seen_px": seen_px, "scenes": len(task.scenes), "peak_memory_bytes": peak_memory_bytes()}
+            written = target.write(task.cell, fused)
+            return {
+                "seen_px": int((fused.count > 0).sum()),
+                "bytes_written": written,
+                "peak_memory_bytes": peak_memory_bytes(),
+            }
 
         return work
 

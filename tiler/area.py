@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import shapely
-from rasterio.features import rasterize
-from rasterio.transform import Affine
+from affine import Affine
 
 from tiler.grids import PixelGrid, same_crs
 
@@ -50,6 +49,8 @@ def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndar
     Returns:
         bool (ceil(height / 32), ceil(width / 32)).
     """
+    from rasterio.features import rasterize
+
     shape = -(-grid.height // BLOCK_PX), -(-grid.width // BLOCK_PX)
     local = area
     if not same_crs(crs, grid.crs):

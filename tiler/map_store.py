@@ -74,13 +74,14 @@ class MapStore:
     def _slices(self, box: Box) -> tuple[slice, slice]:
         return box.shift(-self.origin[0], -self.origin[1]).slices
 
-    def write(self, cell: Cell, fused: Fused) -> None:
-        """Write one cell: one assignment, and so one whole shard, in each array."""
+    def write(self, cell: Cell, fused: Fused) -> int:
+        """Write one cell: one assignment, and so one whole shard, in each array. Return bytes before compression."""
         rows, cols = self._slices(self.grid.box_of(cell))
         array_of(self.group, "logit")[:, rows, cols] = fused.logit
         array_of(self.group, "spread")[:, rows, cols] = fused.spread
         array_of(self.group, "count")[rows, cols] = fused.count
         array_of(self.group, "latest")[rows, cols] = fused.latest
+        return fused.logit.nbytes + fused.spread.nbytes + fused.count.nbytes + fused.latest.nbytes
 
     def read(self, name: str, box: Box) -> np.ndarray:
         """Read absolute map pixels of `logit`, `spread` (class, y, x), `count` or `latest` (y, x)."""

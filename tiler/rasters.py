@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
-from rasterio.windows import Window
 
 from tiler.grids import PixelGrid
+
+# rasterio is imported where a file is opened, not above: whoever reads scene stores (Infer on a GPU machine) needs none.
+if TYPE_CHECKING:
+    import rasterio
 
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".img": "HFA", ".png": "PNG"}
 """Suffix to GDAL driver."""
@@ -33,6 +35,9 @@ def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     Raises:
         ValueError: the suffix is unknown, the file is absent, not of its kind, or not permitted.
     """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
     driver = DRIVERS.get(PurePosixPath(path).suffix.lower())
     if driver is None:
         raise ValueError(f"cannot tell the format of {path!r} from its suffix; known are {sorted(DRIVERS)}")
@@ -133,13 +138,16 @@ def read_header(path: str) -> Header:
 
 
 def _probe(path: str, data: rasterio.DatasetReader) -> None:
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
     block_h, block_w = data.block_shapes[0]
     last_row, last_col = (data.height - 1) // block_h * block_h, (data.width - 1) // block_w * block_w
     for row, col in {(0, 0), (last_row, last_col)}:
         window = Window(col, row, min(block_w, data.width - col), min(block_h, data.height - row))
         try:
             data.read(window=window)
-        except (RasterioIOError, RasterioError) as error:
+        except RasterioError as error:
             raise ValueError(
                 f"{path} is damaged: its block at row {row}, column {col} cannot be read ({error}); replace the file"
             ) from error
@@ -151,10 +159,13 @@ def read_window(path: str, bands: Sequence[int], row: int, col: int, height: int
     Raises:
         ValueError: the file cannot be read there.
     """
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
     with open_raster(path) as data:
         try:
             return np.asarray(data.read(list(bands), window=Window(col, row, width, height)))
-        except (RasterioIOError, RasterioError) as error:
+        except RasterioError as error:
             raise ValueError(f"{path} cannot be read at row {row}, column {col}: {error}; replace the file") from error
 
 

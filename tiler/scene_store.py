@@ -125,7 +125,8 @@ def fill_shard(group: zarr.Group, scene: Scene, labels: Labels | None, shard: Sh
     """Read one shard's pixels from the scene's files and write them, each array in one assignment.
 
     Returns:
-        Counts for the marker: pixels, valid pixels, labelled pixels, labelled pixels of any class above 0.
+        Counts for the marker: pixels, valid pixels, labelled pixels, labelled pixels of any class above 0, and bytes
+        before compression.
     """
     box = shard_box(shard, scene.grid)
     image, valid = scene.read(box)
@@ -135,7 +136,8 @@ def fill_shard(group: zarr.Group, scene: Scene, labels: Labels | None, shard: Sh
     bins = bins_of(scene)
     counts = np.stack([bins.counts(band[valid]) for band in image]).astype(np.uint32)
     array_of(group, "quality/histogram")[shard.row, shard.col] = counts
-    record = {"pixels": valid.size, "valid": int(valid.sum()), "labelled": 0, "positive": 0}
+    written = image.nbytes + valid.nbytes + (0 if labels is None else valid.size)
+    record = {"pixels": valid.size, "valid": int(valid.sum()), "labelled": 0, "positive": 0, "bytes_written": written}
     if labels is not None:
         label = labels.read(scene.grid, box)
         array_of(group, "label")[box.slices] = label

@@ -84,6 +84,7 @@ def test_a_shard_counts_what_it_wrote(thin, tmp_path):
         "valid": valid.sum(),
         "labelled": known.sum(),
         "positive": (known & (label > 0)).sum(),
+        "bytes_written": box.height * box.width * (len(scene.sensor.bands) * np.dtype(scene.dtype).itemsize + 2),
     }
     assert 0 < record["positive"] < record["labelled"] < record["valid"] < record["pixels"]
 
