@@ -41,7 +41,7 @@ def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:
 
 def infer_memory(tile_px: int, channels: int, shard_windows: int, batch: int, views: int, weight_bytes: int) -> int:
     """Return the expected peak of a worker of Infer: weights, tiles of its units, one batch in all its views."""
-    tiles = IN_FLIGHT * shard_windows**2 * channels * tile_px**2 * 4 * 2
+    tiles = IN_FLIGHT * shard_windows**2 * channels * tile_px**2 * 4 * 4  # region, tiles, tensors and results
     return (
         BASE_MEMORY_BYTES
         + TORCH_MEMORY_BYTES
