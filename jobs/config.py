@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cluster.engine import ENGINES, Resources
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.split import Split
@@ -49,7 +50,7 @@ class InferConfig(_Frozen):
     tta: Literal["none", "flips4"] = "flips4"
     """Test-time augmentation: "flips4" averages identity, left-right, up-down and both."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    batch: int | Literal["auto"] = "auto"
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Windows per forward pass (each in all its views)."""
 
 
@@ -69,6 +70,22 @@ class EngineConfig(_Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
+
+    @model_validator(mode="after")
+    def _known(self) -> EngineConfig:
+        if self.kind not in ENGINES:
+            near = difflib.get_close_matches(self.kind, ENGINES, n=1, cutoff=0.0)[0]
+            raise ValueError(f"kind {self.kind!r} is unknown: known are {sorted(ENGINES)}; did you mean {near!r}?")
+        self.resources()
+        return self
+
+    def resources(self) -> Resources:
+        """Return what the engine is asked for.
+
+        Raises:
+            ValueError: a number that no engine can give.
+        """
+        return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker)
 
 
 class RunConfig(_Frozen):
@@ -155,12 +172,26 @@ def load(kind: type[Config], path: str, overrides: Sequence[str] = ()) -> Config
     values = _read(Path(path), ())
     for override in overrides:
         _override(values, override)
+    return parse(kind, values, path)
+
+
+def parse(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
+    """Turn plain values into a model.
+
+    Args:
+        kind: the model.
+        values: its keys and values.
+        source: what to call the values in errors: a file, or a section of one.
+
+    Raises:
+        ValueError: one sentence for each key or value that does not fit.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         # Of a union, pydantic reports every alternative: those of another shape than the input only confuse.
         told = [e for e in error.errors() if not (e["type"] == "string_type" and isinstance(e["input"], list | dict))]
-        raise ValueError(f"{path}: " + "; ".join(_explain(kind, e) for e in told or error.errors())) from error
+        raise ValueError(f"{source}: " + "; ".join(_explain(kind, e) for e in told or error.errors())) from error
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -194,13 +225,23 @@ def _override(values: dict[str, Any], text: str) -> None:
     *parents, last = key.strip().split(".")
     place: Any = values
     for parent in parents:
-        place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        place = place.setdefault(parent, {}) if isinstance(place, dict) else place[_index(place, parent, text)]
         if not isinstance(place, dict | list):
             raise ValueError(f"--set {text}: {parent!r} is {place!r}, not a mapping; it has no keys below it")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {text}: {raw!r} is not a YAML value; put it in quotes") from error
     if isinstance(place, list):
-        place[int(last)] = yaml.safe_load(raw)
+        place[_index(place, last, text)] = value
     else:
-        place[last] = yaml.safe_load(raw)
+        place[last] = value
+
+
+def _index(items: Sequence[Any], part: str, text: str) -> int:
+    if not part.isdecimal() or int(part) >= len(items):
+        raise ValueError(f"--set {text}: {part!r} is no item; the list has items 0 to {len(items) - 1}")
+    return int(part)
 
 
 def _explain(kind: type[BaseModel], error: Any) -> str:

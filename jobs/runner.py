@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cluster.engine import Done, Engine, Resources, open_engine
+from cluster.engine import Done, Engine, open_engine
 from cluster.markers import Marked, Markers, unit_of
 from cluster.storage import Storage
 from jobs.config import EngineConfig
@@ -18,12 +18,7 @@ from jobs.progress import Progress
 
 def engine_of(config: EngineConfig) -> Engine:
     """Open the engine a configuration asks for; Ray itself starts with the first unit of work."""
-    resources = Resources(
-        workers=config.workers,
-        gpus_per_worker=config.gpus_per_worker,
-        threads_per_worker=config.threads_per_worker,
-    )
-    return open_engine(config.kind, resources, address=config.address)
+    return open_engine(config.kind, config.resources(), address=config.address)
 
 
 def markers_of(storage: Storage, stage: str) -> Markers:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import Storage
-from jobs.config import RecipeConfig, RunConfig, load
+from jobs.config import RecipeConfig, RunConfig, load, parse
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested
@@ -26,6 +26,7 @@ from jobs.training import TrainingTask, train_worker
 from models.card import read_card
 from models.networks import NetworkSpec
 from models.train import TrainSpec
+from models.weights import build_with_weights
 
 CONTRACT = 1
 TRAINING_BYTES_PER_PIXEL = 6_000
@@ -157,14 +158,12 @@ def plan_train(recipe: RecipeConfig) -> PlannedTrain:
     if config.labels is None:
         raise ValueError(f"data.run: {recipe.data.run} has no labels; training needs them: set `labels` there")
     run = plan_run(config)
-    try:
-        spec = TrainSpec(**recipe.train)
-    except ValueError as error:
-        raise ValueError(f"train: {error}") from error
-    NetworkSpec(
-        architecture=recipe.network.architecture, encoder=recipe.network.encoder, in_channels=len(run.sensor.bands) + 1
-    )
-    return PlannedTrain(recipe, spec, run)
+    network = recipe.network.model_dump(exclude={"weights"}) | {"in_channels": len(run.sensor.bands) + 1}
+    spec = parse(NetworkSpec, network, "network")
+    planned = PlannedTrain(recipe, parse(TrainSpec, recipe.train, "train"), run)
+    if not planned.is_trained:
+        build_with_weights(spec, recipe.network.weights)  # absent or unfitting weights are found here, not by workers
+    return planned
 
 
 JOB = Job(

@@ -20,7 +20,7 @@ import numpy as np
 
 from tiler.grids import PixelGrid
 
-# rasterio is imported where a file is opened, not above: whoever reads scene stores (Infer on a GPU machine) needs none.
+# rasterio is imported where a file is opened, not here: Infer reads scene stores on machines that may have none.
 if TYPE_CHECKING:
     import rasterio
 
