@@ -15,8 +15,10 @@ from pathlib import PurePosixPath
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tiler.grids import Box, PixelGrid, same_crs
-from tiler.rasters import Header, digest, expand, fingerprint, landsat_metadata_grid, read_header, read_window
+from tiler.grids import Box, PixelGrid
+from tiler.placing import box_on, locate
+from tiler.quality_rule import QualityBand, QualitySpec, open_quality
+from tiler.rasters import Header, digest, expand, fingerprint, read_header, read_window
 from tiler.sensors import Sensor
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
@@ -41,6 +43,8 @@ class SceneSpec(BaseModel):
     """CRS of files that have a transform but no CRS, or a wrong one."""
     georeference: str | None = None
     """A raster of the same size whose CRS and transform the files take."""
+    quality: QualitySpec | None = None
+    """Scene classification, quality bits or cloud mask: what it calls unusable is missing."""
 
     @field_validator("acquired", mode="before")
     @classmethod
@@ -79,6 +83,7 @@ class Scene:
     """Digest of what identifies the content of its files."""
     size_bytes: int
     """Bytes of its files (0 where unknown)."""
+    quality: QualityBand | None = None
 
     def read(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
         """Read a rectangle.
@@ -108,6 +113,8 @@ class Scene:
                 filled[place, rows, cols] |= here
         valid = np.asarray(filled.all(axis=0))
         image[:, ~valid] = self.fill
+        if self.quality is not None:  # what lies under a cloud is a measurement still, only not of the ground
+            valid &= ~self.quality.missing(self.grid, box)
         return image, valid
 
     @property
@@ -135,9 +142,9 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
     chosen = _choose_files(spec, sensor)
     headers = {path: read_header(path) for path in chosen}
     _check_alike(spec, list(headers.values()), chosen)
-    placed = {path: _placed(spec, header, georeferenced) for path, header in headers.items()}
+    placed = {path: locate(spec.id, h, spec.crs, spec.georeference, georeferenced) for path, h in headers.items()}
     first = next(iter(placed.values()))
-    boxes = {path: _box_on(spec.id, path, first, grid) for path, grid in placed.items()}
+    boxes = {path: box_on(spec.id, path, first, grid) for path, grid in placed.items()}
     top, left = min(b.y0 for b in boxes.values()), min(b.x0 for b in boxes.values())
     bottom, right = max(b.y1 for b in boxes.values()), max(b.x1 for b in boxes.values())
     grid = first.part(Box(top, left, bottom, right))
@@ -145,6 +152,7 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
         Piece(path, bands, boxes[path].shift(-top, -left), _nodata(spec, headers[path]))
         for path, bands in chosen.items()
     )
+    quality = None if spec.quality is None else open_quality(spec.id, spec.quality, grid)
     return Scene(
         id=spec.id,
         acquired=spec.acquired or _date_in_name(spec.id),
@@ -152,8 +160,9 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
         grid=grid,
         dtype=next(iter(headers.values())).dtype,
         pieces=pieces,
-        fingerprint=digest([fingerprint(path) for path in chosen]),
+        fingerprint=digest([fingerprint(p) for p in chosen] + ([] if quality is None else [quality.fingerprint])),
         size_bytes=sum(h.size_bytes for h in headers.values()),
+        quality=quality,
     )
 
 
@@ -221,54 +230,6 @@ def _check_alike(spec: SceneSpec, headers: list[Header], chosen: dict[str, tuple
         raise ValueError(
             f"scene {spec.id}: type {first.dtype} of {first.path} is not one of {list(DTYPES)}; convert it"
         )
-
-
-def _placed(spec: SceneSpec, header: Header, georeferenced: Sequence[Header]) -> PixelGrid:
-    """Return where a file lies: its own georeference, the setting, a sidecar, or a label of the same shape."""
-    if header.grid is not None and spec.crs is None and spec.georeference is None:
-        return header.grid
-    if spec.georeference is not None:
-        other = read_header(spec.georeference)
-        if other.grid is None or (other.height, other.width) != (header.height, header.width):
-            raise ValueError(
-                f"scene {spec.id}: georeference {spec.georeference} is {other.height} x {other.width} px, CRS "
-                f"{'present' if other.grid else 'absent'}; {header.path} is "
-                f"{header.height} x {header.width}: give one that fits"
-            )
-        return other.grid
-    if header.transform is not None and spec.crs is not None:
-        return PixelGrid(spec.crs, header.transform, header.height, header.width)
-    sidecar = landsat_metadata_grid(header.path, header.height, header.width)
-    if sidecar is not None:
-        return sidecar
-    stem = PurePosixPath(header.path).stem
-    fitting = [g for g in georeferenced if g.grid is not None and (g.height, g.width) == (header.height, header.width)]
-    named = [g for g in fitting if PurePosixPath(g.path).stem == stem] or (fitting if len(georeferenced) == 1 else [])
-    if named and named[0].grid is not None:
-        return named[0].grid
-    raise ValueError(
-        f"scene {spec.id}: {header.path} has no CRS and no transform, and neither a sidecar (world file with .aux.xml, "
-        f"*_MTL.txt) nor a label of its name and size has one; set `crs` or `georeference` of the scene"
-    )
-
-
-def _box_on(scene: str, path: str, first: PixelGrid, grid: PixelGrid) -> Box:
-    """Return the place of a piece on the pixels of the first one."""
-    row, col = first.offset_of(grid)
-    linear = max(abs(p - q) for p, q in zip(_linear(first), _linear(grid), strict=True))
-    apart = max(abs(row - round(row)), abs(col - round(col)))
-    extent = max(grid.height, grid.width)
-    if not same_crs(first.crs, grid.crs) or linear * extent > 0.01 * max(first.resolution) or apart > 0.01:
-        raise ValueError(
-            f"scene {scene}: {path} does not lie on the pixels of its other files (its origin is at row {row:.3f}, "
-            f"column {col:.3f} of theirs, resolution {grid.resolution} against {first.resolution}); resample it, or "
-            f"make it a scene of its own"
-        )
-    return Box(round(row), round(col), round(row) + grid.height, round(col) + grid.width)
-
-
-def _linear(grid: PixelGrid) -> tuple[float, ...]:
-    return grid.transform[:2] + grid.transform[3:5]
 
 
 def _date_in_name(name: str) -> datetime | None:
