@@ -28,6 +28,10 @@ DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".img": "HF
 """Suffix to GDAL driver."""
 
 
+ZIPPED = "/vsizip/"
+"""What GDAL's path of a member of a zip begins with; the member's suffix names the driver all the same."""
+
+
 @contextmanager
 def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     """Open a raster file for reading.
@@ -92,8 +96,16 @@ def fingerprint(path: str) -> str:
         bucket, _, key = rest.partition("/")
         meta = from_url(f"{scheme}://{bucket}").head(key)
         return f"{path}|{meta['size']}|{meta['e_tag']}"
-    stat = Path(path).stat()
+    stat = _container(path).stat()
     return f"{Path(path).name}|{stat.st_size}|{stat.st_mtime_ns}"
+
+
+def _container(path: str) -> Path:
+    """Return the local file that holds a raster: itself, or the zip that it is a member of."""
+    place = Path(path)
+    if path.startswith(ZIPPED):
+        place = next(p for p in Path(path.removeprefix(ZIPPED)).parents if p.suffix.lower() == ".zip")
+    return place
 
 
 def digest(texts: Sequence[str]) -> str:
@@ -133,7 +145,7 @@ def read_header(path: str) -> Header:
         grid = None
         if data.crs is not None and transform is not None:
             grid = PixelGrid(data.crs.to_wkt(), transform, data.height, data.width)
-        size = 0 if "://" in path else Path(path).stat().st_size
+        size = 0 if "://" in path or path.startswith(ZIPPED) else Path(path).stat().st_size
         return Header(path, grid, transform, data.height, data.width, data.count, data.dtypes[0], data.nodata, size)
 
 
