@@ -89,7 +89,7 @@ def side_by_side(
     missing = Patch(facecolor=GROUND, edgecolor=HATCH, hatch="////", label="missing")
     _legend(panels[0], [missing], drop)
     _legend(panels[2], [Patch(facecolor=INDUSTRIAL, label=class_name), missing], drop)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _panels(extent: Extent) -> tuple[Figure, list[Axes], float]:
@@ -100,11 +100,11 @@ def _panels(extent: Extent) -> tuple[Figure, list[Axes], float]:
     ratio = min(max((extent.top - extent.bottom) / (extent.right - extent.left), 0.15), 3.0)
     if ratio < 0.4:
         height_in = 8.7 * ratio
-        figure = _figure(9.5, 3 * (height_in + 1.6))
+        figure = new_figure(9.5, 3 * (height_in + 1.6))
         panels = figure.subplots(3, 1)
     else:
         height_in = 3.7 * ratio
-        figure = _figure(12.0, height_in + 1.5)
+        figure = new_figure(12.0, height_in + 1.5)
         panels = figure.subplots(1, 3, sharey=True)
     return figure, list(panels), 0.6 / height_in
 
@@ -156,14 +156,18 @@ def _legend(panel: Axes, handles: list[Patch], drop: float) -> None:
     panel.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK, **where)
 
 
-def histogram(counts: NDArray, edges: NDArray, *, label: str, threshold: float | None = None) -> bytes:
+def histogram(
+    counts: NDArray, edges: NDArray, *, label: str, threshold: float | None = None, of: str = "pixels"
+) -> bytes:
     """PNG of how many pixels have which value: `counts` (n,), `edges` (n + 1,); the count axis is logarithmic.
+
+    `of` says what is counted, if not pixels.
 
     Missing pixels belong in no bin. `threshold` is marked where given, with the share of pixels above it.
     """
     if len(edges) != len(counts) + 1:
         raise ValueError(f"asked for one edge more than counts, found {len(edges)} and {len(counts)}; pass both whole")
-    figure = _figure(7.2, 3.2)
+    figure = new_figure(7.2, 3.2)
     panel = figure.subplots()
     middle = (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2
     span = float(edges[-1] - edges[0])
@@ -180,14 +184,14 @@ def histogram(counts: NDArray, edges: NDArray, *, label: str, threshold: float |
         panel.annotate(text, (threshold, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=9, color=INK)
     panel.set_xlim(edges[0], edges[-1])
     panel.set_xlabel(label, fontsize=9, color=INK)
-    panel.set_ylabel("pixels", fontsize=9, color=INK)
+    panel.set_ylabel(of, fontsize=9, color=INK)
     _quiet(panel, grid="y")
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def timing_bar(seconds: Mapping[str, float]) -> bytes:
     """PNG with one bar per stage, in the order given; values in seconds of wall time."""
-    figure = _figure(7.2, 0.9 + 0.42 * max(1, len(seconds)))
+    figure = new_figure(7.2, 0.9 + 0.42 * max(1, len(seconds)))
     panel = figure.subplots()
     total_s = sum(seconds.values())
     bars = panel.barh(list(seconds), list(seconds.values()), height=0.62, color=LINE_COLORS[0])
@@ -197,7 +201,7 @@ def timing_bar(seconds: Mapping[str, float]) -> bytes:
     panel.set_xlim(0, 1.3 * max([*seconds.values(), 1e-9]))
     panel.set_xlabel("wall time, s", fontsize=9, color=INK)
     _quiet(panel, grid="x")
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
@@ -211,7 +215,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> byt
     names = list(dict.fromkeys(_base(key) for key in keys)) or ["no values"]
     columns = min(3, len(names))
     lines = math.ceil(len(names) / columns)
-    figure = _figure(4.6 * columns + 0.4, 3.1 * lines + 0.4)
+    figure = new_figure(4.6 * columns + 0.4, 3.1 * lines + 0.4)
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, name in zip(panels, names, strict=False):
         panel.set_title(name.replace("_", " "), fontsize=11, color=INK, loc="left")
@@ -229,7 +233,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> byt
         figure.legend(
             legend.values(), legend.keys(), loc="outside lower left", ncols=4, frameon=False, fontsize=9, labelcolor=INK
         )
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _labelled(panel: Axes) -> list[tuple[str, Any]]:
@@ -256,7 +260,8 @@ def _curve(panel: Axes, history: Sequence[Mapping[str, Any]], key: str, color: s
     panel.plot(epochs, values, color=color, marker="o" if len(values) < 3 else None, label=label, **style)
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """A figure of the report's look, apart from pyplot's global state."""
     return Figure(figsize=(width_in, height_in), dpi=110, layout="constrained", facecolor="white")
 
 
@@ -270,7 +275,8 @@ def _quiet(panel: Axes, grid: Literal["x", "y"] | None = None) -> None:
         panel.set_axisbelow(True)
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure always gives the same bytes."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes; the page repeats it as text.
