@@ -54,9 +54,12 @@ def catalog_facts(
         epsg=crs.to_epsg(),
         shape=(grid.height, grid.width),
         transform=grid.transform,
-        resolution_m=None if crs.is_geographic else plan.grid.resolution[0],
+        resolution_m=None if crs.is_geographic else plan.grid.resolution[0] * crs.axis_info[0].unit_conversion_factor,
         assets=assets,
-        models=[_model(path, card, folder) for path, card in zip(run.config.models, run.cards, strict=True)],
+        models=[
+            _model(path, card, folder if run.storage.is_local else None)
+            for path, card in zip(run.config.models, run.cards, strict=True)
+        ],
         scenes=[
             SceneFacts(p.source.scene.id, p.source.scene.acquired, [x.path for x in p.source.scene.pieces])
             for p in plans
@@ -87,7 +90,10 @@ def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence
     )
 
 
-def _model(path: str, card: Any, folder: Path) -> ModelFacts:
+def _model(path: str, card: Any, folder: Path | None) -> ModelFacts:
+    weights = f"{path}/weights.safetensors"
+    if "://" not in path:  # beside a catalogue on this machine a relative link stays true when both are moved
+        weights = str(Path(weights).resolve()) if folder is None else os.path.relpath(weights, folder)
     return ModelFacts(
         name=card.name,
         architecture=card.architecture,
@@ -96,7 +102,7 @@ def _model(path: str, card: Any, folder: Path) -> ModelFacts:
         classes=card.classes,
         framework_version=versions().get("torch", "unknown"),
         digest=card.digest(),
-        href=f"{path}/weights.safetensors" if "://" in path else os.path.relpath(f"{path}/weights.safetensors", folder),
+        href=weights,
         weights_sha256=card.weights_sha256,
         scaling=[{"mean": o, "stddev": s} for o, s in zip(card.offset, card.scale, strict=True)],
     )

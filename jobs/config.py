@@ -195,18 +195,18 @@ def parse(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path in seen:
+    if path.resolve() in seen:
         raise ValueError(f"{path}: `extends` goes in a circle through {[str(p) for p in seen]}; break it")
     if not path.is_file():
         raise ValueError(f"configuration {path} does not exist (looked in {Path.cwd()}); check the path")
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping of keys to values, found {type(values).__name__}")
     parent = values.pop("extends", None)
-    return _merge(_read(path.parent / parent, (*seen, path)), values) if parent else values
+    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values) if parent else values
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def best_interval(counts: np.ndarray) -> tuple[int, int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         foreground = true_positive / (true_positive + false_positive + false_negative)
         background = true_negative / (true_negative + false_positive + false_negative)
-    score = np.nan_to_num(foreground + background)
+    score = np.nan_to_num(foreground) + np.nan_to_num(background)  # a class that is nowhere has no IoU (0/0)
     score[np.tril_indices(score.shape[0])] = -1.0
     low, high = np.unravel_index(int(score.argmax()), score.shape)
     return int(low), int(high)

@@ -18,7 +18,7 @@ from jobs.config import RunConfig
 from jobs.estimate import Estimate, infer_memory
 from jobs.ingest import ingested
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
-from jobs.runner import Outcome, engine_of, markers_of, run_stage
+from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Infer
 from tiler.logit_store import create_logit_store
@@ -138,7 +138,8 @@ class PlannedInfer:
             precision = decide(run, engine)
             assert precision is not None
             plans = run.logits(precision)
-            infer(run, engine, plans, precision)
+            outcome = infer(run, engine, plans, precision)
+        report_failures([outcome])
         finished = complete(run, plans)
         print(f"{len(finished)} of {len(plans)} scenes inferred in {run.config.out}/infer")
         return DONE if len(finished) == len(plans) else INCOMPLETE

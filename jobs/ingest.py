@@ -16,7 +16,7 @@ from cluster.engine import Engine
 from jobs.config import RunConfig
 from jobs.estimate import Estimate, ingest_memory
 from jobs.plan import Run, ScenePlan, plan_run
-from jobs.runner import Outcome, engine_of, markers_of, run_stage
+from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import QUALITY, Ingest, Summarise
 from tiler.scene_store import create_scene_store, shard_shape
@@ -91,9 +91,7 @@ class PlannedIngest:
         """Ingest, and name the scenes that could not be."""
         with engine_of(self.planned.config.engine) as engine:
             outcomes = ingest(self.planned, engine)
-        for outcome in outcomes:
-            for unit, error in outcome.failed.items():
-                print(f"quarantined: {unit}: {error}", file=sys.stderr)
+        report_failures(outcomes)
         good = ingested(self.planned)
         print(f"{len(good.scenes)} of {len(self.planned.scenes)} scenes ingested in {self.planned.config.out}/ingest")
         return DONE if len(good.scenes) == len(self.planned.scenes) else INCOMPLETE

@@ -22,7 +22,7 @@ from jobs.mosaic import mosaic
 from jobs.plan import LogitPlan, Run, plan_run
 from jobs.publish import estimate as estimate_publish
 from jobs.publish import print_paths, publish
-from jobs.runner import engine_of, quarantine
+from jobs.runner import engine_of, quarantine, report_failures
 from jobs.shell import DONE, FAULT, INCOMPLETE, Job, run_job
 
 
@@ -53,9 +53,8 @@ class PlannedMap:
             if plans:
                 plan = run.mosaic(plans)
                 outcomes.append(mosaic(run, engine, plans, plan))
+        report_failures(outcomes)
         failed = quarantine(outcomes)
-        for unit, error in failed.items():
-            print(f"quarantined: {unit}: {error}", file=sys.stderr)
         if not plans:
             print("no scene could be mapped; nothing is published", file=sys.stderr)
             return FAULT

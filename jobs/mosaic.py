@@ -15,7 +15,7 @@ from jobs.config import RunConfig
 from jobs.estimate import Estimate, mosaic_memory
 from jobs.infer import complete, decide, require_ingested
 from jobs.plan import LogitPlan, MosaicPlan, Precision, Run, plan_run
-from jobs.runner import Outcome, engine_of, markers_of, run_stage
+from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Mosaic
 from tiler.grids import CELL_PX
@@ -88,6 +88,7 @@ class PlannedMosaic:
         """Make the cells."""
         with engine_of(self.planned.config.engine) as engine:
             outcome = mosaic(self.planned, engine, self.plans, self.map)
+        report_failures([outcome])
         made = outcome.total - len(outcome.failed)
         print(f"{made} of {outcome.total} cells in {self.planned.url('mosaic', self.map.name)}")
         return INCOMPLETE if outcome.failed else DONE

@@ -143,6 +143,9 @@ class Run:
         if len({card.classes for card in cards}) > 1:
             found = {path: list(card.classes) for path, card in zip(self.config.models, cards, strict=True)}
             raise ValueError(f"models: bundles of one run must find the same class, found {found}; take out the others")
+        names = [card.name for card in cards]
+        if len(set(names)) < len(names):  # the catalogue has an item for each, by name
+            raise ValueError(f"models: bundles of one run must have names of their own, found {names}; rename one")
         return cards
 
     @property

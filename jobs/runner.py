@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,3 +110,9 @@ def stage_facts(storage: Storage, stages: Iterable[str]) -> dict[str, dict]:
 def quarantine(outcomes: Iterable[Outcome]) -> dict[str, str]:
     """Return every failed unit, as `stage/unit`, with the last line of its error."""
     return {f"{o.stage}/{u}": error for o in outcomes for u, error in o.failed.items()}
+
+
+def report_failures(outcomes: Iterable[Outcome]) -> None:
+    """Name every failed unit on stderr: the progress line shows only the latest."""
+    for unit, error in quarantine(outcomes).items():
+        print(f"quarantined: {unit}: {error}", file=sys.stderr)

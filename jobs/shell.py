@@ -55,7 +55,7 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
             return DONE
         check_room(planned.estimates())
     except (ValueError, OSError) as error:
-        print(f"sandan {job.name}: {error}", file=sys.stderr)
+        print(f"sandan {job.name}: {' '.join(str(error).split())}", file=sys.stderr)  # one sentence, one line
         return BAD_INPUT
     try:
         return planned.run()

@@ -44,7 +44,7 @@ class PlannedTrain:
     @property
     def key(self) -> str:
         """What identifies recipe and data."""
-        recipe = self.recipe.model_dump(mode="json", exclude={"out", "engine"})
+        recipe = self.recipe.model_dump(mode="json", exclude={"out", "engine", "train"})  # `spec` is `train`, resolved
         recipe["data"].pop("run")
         return key_of(CONTRACT, recipe, self.spec.model_dump(mode="json"), [s.name for s in self.planned.scenes])
 

@@ -1,0 +1,83 @@
+"""What the STAC catalogue is told: outlines on the sphere, and files where they can be found."""
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+
+from cluster.engine import SerialEngine
+from jobs.catalog import catalog_facts, outline
+from jobs.config import RunConfig, load
+from jobs.mosaic import planned_map
+from jobs.plan import plan_run
+from jobs.products import sha256_of, write_products
+from tests.jobs.worlds import ORIGIN, UTM52, answering, image, make, moved, small_cells, world
+from tiler.grids import PixelGrid
+from tiler.map_store import MapStore
+
+
+@pytest.mark.parametrize("crs", [UTM52, "EPSG:5179"])
+def test_an_outline_is_the_grids_border_counter_clockwise(crs):
+    grid = PixelGrid(crs, tuple(ORIGIN)[:6], 3000, 5000)
+    geometry, bbox = outline(grid)
+    polygon = shapely.from_geojson(__import__("json").dumps(geometry))
+    assert polygon.is_valid
+    assert shapely.is_ccw(polygon.exterior)
+    assert np.allclose(polygon.bounds, bbox, atol=1e-6)
+    assert geometry["coordinates"][0][0] == geometry["coordinates"][0][-1]
+    back = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    x, y = back.transform(*np.array(geometry["coordinates"][0]).T)
+    rows, cols = grid.rowcol(x, y)
+    on_border = (
+        np.isclose(rows, 0, atol=0.01)
+        | np.isclose(rows, 3000, atol=0.01)
+        | np.isclose(cols, 0, atol=0.01)
+        | np.isclose(cols, 5000, atol=0.01)
+    )
+    assert on_border.all()
+    assert len(rows) > 40
+    assert np.ptp(rows) == pytest.approx(3000, abs=0.02)
+
+
+def test_facts_of_a_run(tmp_path):
+    here = world(tmp_path, models=2)
+    here.scene("b", image(70, 90), "2024-05-06")
+    here.scene("a", image(64, 80, 1), "2023-01-02", transform=moved(5, 50))
+    here.scene("c", image(64, 80, 1), transform=moved(9, 9))
+    with answering(), small_cells():
+        make(here, SerialEngine(1))
+        run = plan_run(load(RunConfig, here.config, ["fuse.threshold=0.6"]))
+        plans, plan = planned_map(run)
+        folder = here.out / "map"
+        files = write_products(MapStore(run.url("mosaic", plan.name)), folder, 0.6, {})
+    described = {
+        name: {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for name, path in files.items()
+    }
+    facts = catalog_facts(run, plans, plan, folder, described)
+    assert facts.run_id == "out"
+    assert [facts.start.date().isoformat(), facts.end.date().isoformat()] == ["2023-01-02", "2024-05-06"]
+    assert facts.shape == (plan.extent.height, plan.extent.width)
+    assert facts.transform == plan.grid.grid_of(plan.extent).transform
+    assert (facts.epsg, facts.resolution_m) == (32652, 10)
+    assert set(facts.assets) == set(files)
+    assert [c.name for c in facts.assets["class"].classes] == ["background", "industrial"]
+    assert facts.assets["probability"].classes == []
+    assert 0 < facts.assets["probability"].statistics["mean"] < 1
+    assert {s.id: s.datetime and s.datetime.year for s in facts.scenes} == {"a": 2023, "b": 2024, "c": None}
+    assert [m.digest for m in facts.models] == [card.digest() for card in run.cards]
+    for number, model in enumerate(facts.models):
+        assert (folder / model.href).resolve() == tmp_path / f"net{number}" / "weights.safetensors"
+    assert {href for scene in facts.scenes for href in scene.hrefs} == {str(p) for p in (tmp_path / "scenes").iterdir()}
+    assert facts.properties == {"sandan:map": plan.name, "sandan:threshold": 0.6}
+
+
+def test_on_degrees_there_is_no_resolution_in_metres(tmp_path):
+    here = world(tmp_path, grid={"crs": "EPSG:4326", "resolution_deg": 0.0002})
+    here.scene("only", image(64, 90))
+    with answering(), small_cells():
+        make(here, SerialEngine(1))
+        run = plan_run(load(RunConfig, here.config))
+        plans, plan = planned_map(run)
+    facts = catalog_facts(run, plans, plan, here.out / "map", {})
+    assert (facts.epsg, facts.resolution_m, facts.start) == (4326, None, None)

@@ -1,0 +1,246 @@
+"""Infer: what is kept of each window is the formula of the design, for any ensemble, in any order."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cluster.engine import SerialEngine
+from jobs import infer as job
+from jobs.config import RunConfig, load
+from jobs.infer import decide, estimate, infer, main, plan_infer
+from jobs.ingest import ingest
+from jobs.plan import LogitPlan, Precision, Run, plan_run
+from models.bundle import load_bundle
+from tests.jobs.worlds import (
+    CHANNELS,
+    INFER,
+    ShuffledEngine,
+    World,
+    answering,
+    files_below,
+    image,
+    moved,
+    rounding,
+    world,
+    write_bundle,
+)
+from tiler.logit_store import LogitStore
+from tiler.scene_store import SceneStore
+
+
+def inferred(here: World, engine=None, *changes: str) -> tuple[Run, list[LogitPlan]]:
+    """Run Ingest and Infer."""
+    run = plan_run(load(RunConfig, here.config, changes))
+    with engine or SerialEngine(1) as engine:
+        ingest(run, engine)
+        precision = decide(run, engine)
+        plans = list(run.logits(precision))
+        outcome = infer(run, engine, plans, precision)
+    assert not outcome.failed
+    return run, plans
+
+
+def stores(run: Run, plan: LogitPlan) -> tuple[SceneStore, LogitStore]:
+    return SceneStore(run.url("ingest", plan.source.name)), LogitStore(run.url("infer", plan.name))
+
+
+def by_hand(bundles: list[str], tile: np.ndarray, flips: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over networks and views, one tile, one network, one view at a time, in float64."""
+    answers = []
+    for path in bundles:
+        card, network = load_bundle(Path(path))
+        chosen = tile[[CHANNELS.index(name) for name in card.channels]]
+        for axes in [(), (2,), (1,), (1, 2)] if flips else [()]:
+            with torch.inference_mode():
+                logits = network(torch.tensor(np.flip(chosen, axes).copy())[None])[0].numpy()
+            answers.append(np.flip(logits, axes).astype(np.float64))
+    return np.mean(answers, axis=0), np.std(answers, axis=0)
+
+
+@pytest.mark.parametrize("tta", ["none", "flips4"])
+@pytest.mark.parametrize("networks", [1, 2])
+def test_mean_logit_and_spread_are_those_of_the_formula(tmp_path, networks, tta):
+    """The second network has other channels, in another order; the scene has a hole and hangs over its last windows."""
+    here = world(tmp_path, models=0, infer=INFER | {"tta": tta})
+    here.settings["models"] = [
+        write_bundle(tmp_path / "all", 1),
+        write_bundle(tmp_path / "few", 2, channels=("nir", "red")),
+    ][:networks]
+    array = image(83, 50)
+    array[:, 20:40, 10:30] = 0
+    here.scene("only", array)
+    run, (plan,) = inferred(here)
+    scene, logits = stores(run, plan)
+    assert (logits.lattice.rows, logits.lattice.cols) == (2, 1)
+    for place in ((0, 0), (1, 0)):
+        tile = scene.network_input(logits.lattice.window(*place))
+        mean, spread = by_hand(here.settings["models"], tile, tta == "flips4")
+        found = logits.window(*place).astype(np.float32)
+        assert np.ptp(mean) > 0.5
+        assert (np.abs(found[:1] - mean) <= rounding(mean)).all()
+        assert (np.abs(found[1:] - spread) <= rounding(spread)).all()
+        assert spread.max() > 0.05 or (networks == 1 and tta == "none")
+
+
+def test_what_the_network_sees_of_a_missing_pixel(tmp_path):
+    """The scene's median in every band, and 1 in the mask; 0 there where the pixel is valid."""
+    array = image(70, 90)
+    array[:, 5:9, 60:] = 0
+    here = world(tmp_path)
+    here.scene("only", array)
+    seen = []
+
+    class Watching:
+        def predict(self, tiles):
+            seen.append(tiles)
+            return np.zeros((len(tiles), 1, 64, 64), np.float32), np.zeros((len(tiles), 1, 64, 64), np.float32)
+
+    with answering(Watching()):
+        run, (plan,) = inferred(here)
+    _, logits = stores(run, plan)
+    valid = (array != 0).all(axis=0)
+    medians = [np.median(band[valid]) for band in array]
+    assert len(seen) == logits.lattice.rows * logits.lattice.cols == 4
+    box = logits.lattice.window(0, 1)
+    (tile,) = seen[1]
+    hole = ~valid[box.slices]
+    np.testing.assert_array_equal(tile[-1], hole)
+    np.testing.assert_array_equal(tile[:-1, ~hole], array[(slice(None), *box.slices)][:, ~hole])
+    for band, median in zip(tile[:-1], medians, strict=True):
+        assert np.unique(band[hole]).size == 1
+        assert band[hole][0] == pytest.approx(median, rel=0.01)  # from a histogram
+
+
+def test_a_window_without_a_valid_pixel_costs_nothing(tmp_path):
+    array = image(64, 256)
+    array[:, :, 64:160] = 0  # windows begin at 0, 32, 64, 96...
+    here = world(tmp_path)
+    here.scene("only", array)
+    with answering():
+        run, plans = inferred(here)
+    facts = json.loads(run.storage.get("stages/infer.json"))
+    assert (facts["units"], facts["windows"]) == (7, 5)
+    _, logits = stores(run, plans[0])
+    assert not logits.window(0, 2).any()
+    assert logits.window(0, 1).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_order_leaves_the_same_bytes(tmp_path, seed):
+    """Of a scene with more than 64 windows, so that shards hold 4 x 4 of them and the last ones are padded."""
+    arrays = []
+    for number, engine in enumerate((SerialEngine(1), ShuffledEngine(seed))):
+        here = world(tmp_path / str(number), infer=INFER | {"tile_px": 32, "overlap_px": 0, "batch": 5})
+        here.scene("only", image(300, 200, seed))
+        run, (plan,) = inferred(here, engine)
+        _, logits = stores(run, plan)
+        assert (logits.lattice.rows, logits.lattice.cols, logits.lattice.shard_windows) == (10, 7, 4)
+        arrays.append(np.asarray(logits.group["logits"][...]))
+    np.testing.assert_array_equal(arrays[0], arrays[1])
+    assert arrays[0].any()
+
+
+def test_batch_and_shards_do_not_show(tmp_path):
+    """Windows meet the network alone or in company: the same logits."""
+    found = []
+    for batch in (1, 7):
+        here = world(tmp_path / str(batch), infer=INFER | {"tile_px": 32, "overlap_px": 0, "batch": batch})
+        here.scene("only", image(300, 230))
+        run, (plan,) = inferred(here)
+        _, logits = stores(run, plan)
+        assert logits.lattice.shard_windows == 4
+        found.append([logits.window(r, c).astype(np.float32) for r in range(10) for c in range(8)])
+    one, seven = np.stack(found[0]), np.stack(found[1])
+    assert (np.abs(one - seven) <= rounding(one)).all()
+
+
+def test_a_network_that_answers_nan_is_a_fault_of_its_window_alone(tmp_path, capsys):
+    class Faulty:
+        def __init__(self):
+            self.calls = 0
+
+        def predict(self, tiles):
+            self.calls += 1
+            answer = np.full((len(tiles), 1, 64, 64), 1.0, np.float32)
+            answer[:, 0, 3, 5] = np.nan if self.calls in (2, 3) else 1.0  # both attempts at the second window
+            return answer, np.zeros_like(answer)
+
+    here = world(tmp_path)
+    here.scene("only", image(64, 128))
+    run = plan_run(load(RunConfig, here.config))
+    ingest(run, SerialEngine(1))
+    with answering(Faulty()):
+        assert main(here.command()) == 3
+    told = capsys.readouterr()
+    assert "NaN or infinite" in told.err
+    assert "0 of 1 scenes" in told.out
+    with answering():
+        assert main(here.command()) == 0
+    assert "1 of 1 scenes" in capsys.readouterr().out
+
+
+def test_auto_is_decided_once_and_found_again(tmp_path, monkeypatch):
+    here = world(tmp_path, infer=INFER | {"precision": "auto", "batch": "auto"})
+    here.scene("only", image(64, 90))
+    run = plan_run(load(RunConfig, here.config))
+    monkeypatch.setattr(job, "probe", lambda: ("cpu", "bf16"))
+    assert decide(run, None) == Precision("cpu", "bf16", 1)
+    assert not here.out.exists()  # nobody was told to start
+    assert decide(run, SerialEngine(1)) == Precision("cpu", "bf16", 1)
+    monkeypatch.setattr(job, "probe", lambda: ("cuda", "fp32"))
+    assert decide(run, SerialEngine(1)) == Precision("cpu", "bf16", 1)
+    other = plan_run(load(RunConfig, here.config, ["infer.batch=3", "infer.precision=fp32"]))
+    assert decide(other, SerialEngine(1)) == Precision("cuda", "fp32", 3)
+    no_gpu = plan_run(load(RunConfig, here.config, ["engine.gpus_per_worker=0"]))
+    assert decide(no_gpu, SerialEngine(1)) == Precision("cpu", "fp32", 1)
+
+
+def test_workers_elsewhere_are_asked_what_they_can_do(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    here = world(tmp_path, infer=INFER | {"precision": "auto", "batch": "auto"})
+    here.scene("only", image(64, 90))
+    run = plan_run(load(RunConfig, here.config, ["engine={kind: ray, address: 'ray://10.0.0.1:10001'}"]))
+    assert decide(run, None) is None
+    assert "decided by the cluster's workers" in estimate(run).notes[0]
+
+    class Elsewhere(SerialEngine):
+        def ask(self, function):
+            assert function is job.probe
+            return "cuda", "bf16"
+
+    assert decide(run, Elsewhere()) == Precision("cuda", "bf16", 8)
+    assert decide(run, None) == Precision("cuda", "bf16", 8)
+
+
+def test_infer_before_ingest_is_refused(tmp_path, capsys):
+    here = world(tmp_path)
+    here.scene("first", image(64, 90))
+    here.scene("second", image(64, 70), transform=moved(3, 2))
+    assert main(here.command()) == 2
+    told = capsys.readouterr().err
+    assert "['first', 'second'] are not ingested" in told
+    assert told.count("\n") == 1
+    assert not here.out.exists()
+
+
+def test_the_job_infers_and_an_unchanged_rerun_does_nothing(tmp_path, monkeypatch, capsys):
+    here = world(tmp_path)
+    here.scene("only", image(70, 90))
+    run = plan_run(load(RunConfig, here.config))
+    ingest(run, SerialEngine(1))
+    before = plan_infer(load(RunConfig, here.config)).estimates()[0]
+    assert (before.units, before.done) == (4, 0)
+    with answering():
+        assert main(here.command()) == 0
+    facts = json.loads(run.storage.get("stages/infer.json"))
+    assert facts["bytes_written"] == before.write_bytes == 4 * 2 * 64 * 64 * 2
+    after = estimate(run)
+    assert (after.units, after.done, after.read_bytes, after.write_bytes) == (4, 4, 0, 0)
+    kept = files_below(here.out)
+    monkeypatch.setattr(SerialEngine, "run", lambda *_: pytest.fail("nothing is left to run"))
+    assert main(here.command()) == 0
+    assert files_below(here.out) == kept
+    assert capsys.readouterr().out.count("1 of 1 scenes inferred") == 2

@@ -1,0 +1,190 @@
+"""Train: a recipe becomes a bundle that a map accepts; bad recipes are refused before anything starts."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from cluster import ddp
+from jobs import map as map_job
+from jobs.config import RecipeConfig, load
+from jobs.train import main, plan_train
+from models.bundle import load_bundle
+from models.card import read_card
+from tests.jobs.worlds import ARCHITECTURE, ENCODER, World, files_below, image, small_cells, world, write_tif
+
+
+class Recipe:
+    """A recipe over a labelled world; the class is where the red band is high."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world: World = world(folder, models=0)
+        self.folder, self.out = folder, folder / "models" / "tiny"
+        array = image(200, 150, low=500, high=6500)
+        array[:, 10:30, 40:60] = 0
+        self.world.scene("s-20240102", array)
+        self.array = array
+        write_tif(folder / "labels.tif", (array[0] > 3500).astype(np.uint8) + 1, nodata=None)
+        self.world.settings["labels"] = {"files": str(folder / "labels.tif"), "codes": {2: 1}}
+        self.settings = {
+            "out": str(self.out),
+            "classes": ["bright"],
+            "network": {"architecture": ARCHITECTURE, "encoder": ENCODER, "weights": "random:3"},
+            "data": {"run": self.world.config, "tile_px": 64, "tiles_per_epoch": 12, "split": {"block_px": 32}},
+            "train": {"epochs": 3, "batch": 4, "learning_rate": 5e-3, "precision": "fp32"},
+            "engine": {"kind": "serial", "threads_per_worker": 1},
+        }
+
+    @property
+    def config(self) -> str:
+        self.settings["data"]["run"] = self.world.config
+        path = self.folder / "recipe.yaml"
+        path.write_text(yaml.safe_dump(self.settings))
+        return str(path)
+
+    def command(self, *changes: str) -> list[str]:
+        return [self.config, *(word for change in changes for word in ("--set", change))]
+
+    def key(self, *changes: str) -> str:
+        return plan_train(load(RecipeConfig, self.config, changes)).key
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Recipe:
+    recipe = Recipe(tmp_path_factory.mktemp("train"))
+    assert main(recipe.command()) == 0
+    return recipe
+
+
+def test_the_bundle_says_what_was_learnt_from_what(trained):
+    card, network = load_bundle(trained.out)
+    assert (card.name, card.classes, card.sensor) == ("tiny", ("bright",), "SN10")
+    assert card.channels == ("red", "green", "blue", "nir", "mask")
+    assert card.weights == "random:3"
+    assert card.split == {"block_px": 32, "fraction": 0.2, "seed": 0}
+    assert card.training_data == trained.key()
+    assert network.spec.in_channels == 5
+
+
+def test_the_scaling_is_the_datas_mean_and_deviation(trained):
+    card = read_card(trained.out)
+    valid = (trained.array != 0).all(axis=0)
+    for band, offset, scale in zip(trained.array.astype(float), card.offset, card.scale, strict=False):
+        assert offset == pytest.approx(band[valid].mean(), rel=2e-3)  # from a histogram
+        assert scale == pytest.approx(band[valid].std(), rel=5e-3)
+    assert (card.offset[-1], card.scale[-1]) == (0, 1)
+
+
+def test_it_learns(trained):
+    history = json.loads((trained.out / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    losses = [row["training_loss"] for row in history]
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(0 <= row["mIoU"] <= 1 for row in history)
+    assert read_card(trained.out).metrics["mIoU"] == history[-1]["mIoU"]
+
+
+def test_a_recipe_that_is_trained_is_not_trained_again(trained, capsys, monkeypatch):
+    monkeypatch.setattr(ddp, "launch_inline", lambda *_, **__: pytest.fail("it is trained"))
+    monkeypatch.setattr("jobs.train.engine_of", lambda *_: pytest.fail("no worker is needed"))
+    before = files_below(trained.folder / "models") | files_below(trained.world.out)
+    assert main(trained.command()) == 0
+    assert "is trained already" in capsys.readouterr().out
+    # who does the work is no part of the recipe
+    assert main(trained.command("engine.workers=2", "engine.kind=ray")) == 0
+    assert files_below(trained.folder / "models") | files_below(trained.world.out) == before
+
+
+def test_a_recipe_is_named_by_all_that_shapes_the_network(trained):
+    base = trained.key()
+    assert trained.key("engine.workers=5", f"out={trained.folder}/elsewhere") == base
+    changes = ["train.epochs=4", "train.seed=1", "network.weights=random:4", "data.tile_px=96", "data.flips=false"]
+    changes += ["data.split.seed=2", "classes=[dark]", "network.architecture=unetplusplus", "data.tiles_per_epoch=13"]
+    keys = [trained.key(change) for change in changes]
+    assert len({base, *keys}) == len(changes) + 1
+    assert trained.key("train.alpha=0.5") == base  # said or left to its default: the same
+
+
+def test_a_dry_run_knows_what_is_trained(trained, capsys):
+    before = files_below(trained.folder)
+    assert main([*trained.command(), "--dry-run"]) == 0
+    assert [line.split()[:5] for line in capsys.readouterr().out.split("\n")[2:4]] == [
+        ["ingest", "1", "shards", "1", "0"],
+        ["train", "3", "epochs", "3", "0"],
+    ]
+    assert main([*trained.command("train.epochs=7"), "--dry-run"]) == 0
+    assert "train   7 epochs  0     7" in capsys.readouterr().out
+    assert set(files_below(trained.folder)) == set(before)
+
+
+def test_a_map_takes_the_bundle(trained):
+    with small_cells():
+        assert map_job.main(trained.world.command(f"models=[{trained.out}]")) == 0
+    record = json.loads((trained.world.out / "run.json").read_text())
+    assert record["models"][0]["training_data"] == trained.key()
+    assert record["config"]["labels"]["codes"] == {"2": 1}
+    assert "Training" in (trained.world.out / "report.html").read_text()
+
+
+def test_weights_of_a_recipe_begin_where_that_ended(trained, tmp_path, capsys):
+    """recipe: names a bundle; one epoch from a trained network starts lower than from a random one."""
+    bundle = tmp_path / "next"
+    changes = [f"out={bundle}", f"network.weights=recipe:{trained.out}", "train.epochs=1"]
+    assert main(trained.command(*changes)) == 0
+    first = json.loads((trained.out / "history.json").read_text())[0]["training_loss"]
+    assert json.loads((bundle / "history.json").read_text())[0]["training_loss"] < first
+    assert read_card(bundle).weights == f"recipe:{trained.out}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("network.architecture=unetplus", "Did you mean 'unetplusplus'?"),
+        ("network.encoder=tu-mobilenetv3_smal_050", "Did you mean 'tu-mobilenetv3_small_050'?"),
+        ("network.encoder=efficientnetb5", "Did you mean 'efficientnet-b5'?"),
+        ("network.weights=fil:x.pth", "Did you mean file:?"),
+        ("network.weights=imagenet", "name no source"),
+        ("network.weights=random:abc", "the seed must be a whole number"),
+        ("network.weights=file:gone.safetensors", "file:gone.safetensors, which is not there"),
+        ("network.weights=recipe:gone", "gone"),
+        ("network.weights=hub:no/such-model", "hub:no/such-model"),
+        ("network={architecture: unet}", "'network.weights' is required"),
+        ("train.epoch=3", "did you mean 'epochs'?"),
+        ("train.epochs=0", "epochs"),
+        ("train.loss=bce_dise", "Did you mean 'bce_dice'?"),
+        ("data.run=gone.yaml", "gone.yaml does not exist"),
+        ("data.tile_px=16", "data.tile_px"),
+        ("engine.kind=spark", "'spark' is unknown"),
+        ("classes=[a, b]", "classes"),
+    ],
+)
+def test_a_bad_recipe_is_refused_before_anything_starts(tmp_path, monkeypatch, capsys, change, told):
+    recipe = Recipe(tmp_path)
+    monkeypatch.setattr("jobs.train.engine_of", lambda *_: pytest.fail("nothing may start"))
+    assert main(recipe.command(change)) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert error.startswith("sandan train: ")
+    assert not recipe.out.exists()
+    assert not recipe.world.out.exists()
+
+
+def test_a_run_without_labels_teaches_nothing(tmp_path, capsys):
+    recipe = Recipe(tmp_path)
+    del recipe.world.settings["labels"]
+    assert main(recipe.command()) == 2
+    assert "has no labels" in capsys.readouterr().err
+
+
+def test_a_scene_that_cannot_be_read_stops_the_training(tmp_path, capsys):
+    from tests.jobs.worlds import damage, undamaged
+
+    recipe = Recipe(tmp_path)
+    bad = recipe.world.scene("bad", image(333, 290), **undamaged())
+    damage(bad)
+    assert main(recipe.command()) == 1
+    assert "['bad'] could not be ingested" in capsys.readouterr().err
+    assert not recipe.out.exists()
