@@ -88,13 +88,37 @@ class EngineConfig(_Frozen):
         return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker)
 
 
+class ModalityConfig(_Frozen):
+    """A coarse raster that comes with every tile of a data set."""
+
+    name: str
+    """gems or air."""
+    bands: int = Field(ge=1)
+    side_px: int = Field(default=64, ge=1)
+
+
+class DatasetConfig(_Frozen):
+    """A data set of equal tiles, in the layout of AI-Hub 71805."""
+
+    root: str
+    """Folder that holds Training/ and Validation/, with zips or extracted folders."""
+    tile_px: int = Field(default=512, ge=1)
+    codes: dict[int, int] = {10: 1, 90: 0}
+    """Label code to class index; other codes are not labelled."""
+    modalities: tuple[ModalityConfig, ...] = ()
+    missing_limit: float | None = Field(default=None, ge=0, le=1)
+    """Largest missing ratio of a tile that is kept; default: the sensor's."""
+
+
 class RunConfig(_Frozen):
-    """A run: which scenes become which map."""
+    """A run: which scenes become which map, or which data set becomes a tile store."""
 
     out: str
     """Folder of everything the run makes: a local path, s3:// or gs://."""
-    scenes: str | tuple[SceneSpec, ...]
+    scenes: str | tuple[SceneSpec, ...] = ()
     """Scenes, or a glob or folder in which each file is a scene."""
+    dataset: DatasetConfig | None = None
+    """Tiles to ingest instead of scenes."""
     sensor: str = "SN10"
     labels: LabelSpec | None = None
     modalities: tuple[str, ...] = ()
@@ -116,8 +140,10 @@ class RunConfig(_Frozen):
             raise ValueError(
                 f"modalities: coarse rasters cannot be fused yet, got {list(self.modalities)}; leave it []"
             )
-        if not self.scenes:
-            raise ValueError("scenes: the list is empty; name at least one")
+        if self.dataset is None and not self.scenes:
+            raise ValueError("scenes: the list is empty; name at least one, or a `dataset`")
+        if self.dataset is not None and self.scenes:
+            raise ValueError("a run has `scenes` or a `dataset`, not both; make two runs of it")
         return self
 
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from cluster.engine import Engine
 from jobs.config import RunConfig
+from jobs.datasets import plan_dataset
 from jobs.estimate import Estimate, ingest_memory
 from jobs.plan import Run, ScenePlan, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
-from jobs.shell import DONE, INCOMPLETE, Job, run_job
+from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
 from jobs.stages import QUALITY, Ingest, Summarise
 from tiler.scene_store import create_scene_store, shard_shape
 from tiler.stores import is_complete
@@ -97,13 +98,22 @@ class PlannedIngest:
         return DONE if len(good.scenes) == len(self.planned.scenes) else INCOMPLETE
 
 
+def plan_ingest(config: RunConfig) -> Planned:
+    """Check a run of scenes or a data set.
+
+    Raises:
+        ValueError: bad input.
+    """
+    return PlannedIngest(plan_run(config)) if config.dataset is None else plan_dataset(config)
+
+
 JOB = Job(
     name="ingest",
-    summary="Read the files of every scene into its scene store, with validity, labels and quality.",
+    summary="Read scenes into scene stores, or a data set into a tile store, with validity, labels and quality.",
     example="  sandan ingest examples/aberystwyth/map.yaml\n"
     "  sandan ingest map.yaml --set out=s3://bucket/runs/june --dry-run",
     kind=RunConfig,
-    plan=lambda config: PlannedIngest(plan_run(config)),
+    plan=plan_ingest,
 )
 
 

@@ -189,6 +189,8 @@ def plan_run(config: RunConfig) -> Run:
     Raises:
         ValueError: anything that could not work; nothing has been started or written.
     """
+    if config.dataset is not None:
+        raise ValueError("this command works on `scenes`; the run names a `dataset`, which is only ingested")
     sensor = load_sensor(config.sensor)
     labels = None if config.labels is None else open_labels(config.labels)
     specs = _scene_specs(config)

@@ -31,6 +31,8 @@ class Sensor(BaseModel):
     """Physical value = digital number * scale (reflectance, column density)."""
     resolution_m: float = Field(gt=0)
     """Nominal pixel size on the ground."""
+    missing_limit: float = Field(default=0.3, ge=0, le=1)
+    """Largest missing ratio of a tile that may train."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Sensor:
@@ -78,6 +80,7 @@ SENSORS: dict[str, Sensor] = {
         nodata=0,
         scale=2.75e-5,
         resolution_m=30,
+        missing_limit=0.8,
     ),
 }
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.tiler.aihub_for_tests import SIDE, TILES, missing_pixels, write_delivery
 from tests.tiler.rasters_for_tests import moved, numbers, write_tif
 from tiler.aihub import AihubTile, scan
 from tiler.labels import IGNORE
@@ -20,32 +21,12 @@ from tiler.tile_store import (
 
 SN10 = load_sensor("SN10")
 GEMS = Modality("gems", bands=10, side_px=6)
-SIDE, TILES = 24, 5
 CODES = {10: 1, 90: 0}
-
-
-def missing_pixels(index: int) -> int:
-    """Return how many pixels of tile `index` are zero in one band: 0 %, 15 %, 30 %, 30.2 % and 100 %."""
-    return [0, 86, 173, 174, SIDE * SIDE][index]
 
 
 @pytest.fixture
 def delivery(tmp_path) -> Path:
-    for index in range(TILES):
-        split = "T" if index < 4 else "V"
-        name = f"SN10_CHN_{index:05d}_230409.tif"
-        image = numbers(4, SIDE, SIDE, seed=index)
-        image[index % 4].flat[: missing_pixels(index)] = 0
-        write_tif(tmp_path / f"{split}S_SN10_SN10/{name}", image, crs=None, transform=None)
-        label = np.full((SIDE, SIDE), 90, np.int8)
-        label[: 3 + index] = 10
-        label[-1] = 7
-        write_tif(tmp_path / f"{split}L_SN10/{name}", label, transform=moved(0, 100 * index))
-        if index != 2:
-            gems = numbers(10, 6, 6, seed=50 + index).astype(np.float32)
-            gems[3, 1, 2] = -999
-            write_tif(tmp_path / f"{split}S_SN10_GEMS/{name}", gems, crs=None, transform=None, nodata=-999)
-    return tmp_path
+    return write_delivery(tmp_path)
 
 
 def ingested(folder: Path, shards=None) -> tuple[TileStore, tuple[AihubTile, ...], list[dict]]:

@@ -1,0 +1,199 @@
+"""Data sets of equal tiles: from their archives into one tile store, with quality gates and a report.
+
+The same command as for scenes: `sandan ingest CONFIG.yaml`, where the run names a `dataset` instead of `scenes`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cluster.storage import Storage
+from jobs.config import RunConfig
+from jobs.dataset_report import dataset_report
+from jobs.estimate import BASE_MEMORY_BYTES, Estimate
+from jobs.plan import CONTRACTS, key_of
+from jobs.runner import engine_of, markers_of, report_failures, run_stage
+from jobs.shell import DONE, FAULT, INCOMPLETE
+from jobs.stages import peak_memory_bytes
+from tiler.aihub import AihubListing, scan
+from tiler.rasters import fingerprint, read_header
+from tiler.sensors import load_sensor
+from tiler.stores import is_complete, open_group
+from tiler.tile_store import (
+    SHARD_TILES,
+    Modality,
+    TileShard,
+    TileSource,
+    TileStore,
+    create_tile_store,
+    tile_shards,
+)
+
+
+@dataclass(frozen=True)
+class IngestTiles:
+    """Read the files of a shard of tiles and write its rows."""
+
+    source: TileSource
+    url: str
+
+    def __call__(self) -> Callable[[TileShard], dict]:
+        """Prepare a worker."""
+        group = open_group(self.url)
+
+        def work(shard: TileShard) -> dict:
+            return {**self.source.fill(group, shard), "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
+
+
+@dataclass(frozen=True)
+class PlannedDataset:
+    """A data set, listed and checked; nothing has been written yet."""
+
+    config: RunConfig
+    listing: AihubListing
+    source: TileSource
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where the run lives."""
+        return Storage(self.config.out)
+
+    @cached_property
+    def name(self) -> str:
+        """`<sensor>-<key>`: the store is `tiles/<name>.zarr`."""
+        files = sorted({fingerprint(path) for tile in self.source.tiles for path in tile.files.values()})
+        settings = (self.source.sensor.model_dump(mode="json"), sorted(self.source.codes.items()), self.source.tile_px)
+        modalities = [(m.name, m.bands, m.side_px) for m in self.source.modalities]
+        return f"{self.source.sensor.name}-{key_of(CONTRACTS['ingest'], files, settings, modalities)}"
+
+    @property
+    def url(self) -> str:
+        """Address of the tile store."""
+        return f"{self.config.out.rstrip('/')}/tiles/{self.name}.zarr"
+
+    def shards(self) -> list[TileShard]:
+        """Return the units of work."""
+        return list(tile_shards(self.name, len(self.source.tiles)))
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do."""
+        done = markers_of(self.storage, "ingest").done()
+        left = [s for s in self.shards() if s.unit not in done]
+        tiles = min(len(left) * SHARD_TILES, len(self.source.tiles))
+        coarse = sum(m.bands * m.side_px**2 * 4 for m in self.source.modalities)
+        pixels = self.source.tile_px**2
+        row = pixels * (len(self.source.sensor.bands) * np.dtype(self.source.dtype).itemsize + 2) + coarse
+        return [
+            Estimate(
+                stage="ingest",
+                units=len(self.shards()),
+                unit=f"shards of {SHARD_TILES} tiles",
+                done=len(self.shards()) - len(left),
+                read_bytes=tiles * row,
+                write_bytes=tiles * row,
+                peak_memory_bytes=BASE_MEMORY_BYTES + 2 * 2 * SHARD_TILES * row,  # two units, rows and their stack
+                folder=self.config.out if self.storage.is_local else "",
+                notes=(f"{len(self.listing.unmatched)} files have no partner and are listed in OUT/unmatched.csv",),
+            )
+        ]
+
+    def run(self) -> int:
+        """Ingest, judge every tile, write the lists and the report."""
+        if not is_complete(self.url):
+            source = self.source
+            create_tile_store(self.url, source.tiles, source.sensor, source.tile_px, source.dtype, source.modalities)
+        with engine_of(self.config.engine) as engine:
+            outcome = run_stage(
+                engine, self.storage, "ingest", IngestTiles(self.source, self.url), self.shards(), "shards"
+            )
+        report_failures([outcome])
+        if outcome.failed:
+            return FAULT if len(outcome.failed) == outcome.total else INCOMPLETE
+        damaged = self._damaged()
+        store = TileStore(self.url)
+        self.storage.put("unmatched.csv", _csv(("path", "reason"), self.listing.unmatched))
+        self.storage.put("tiles.csv", _csv(TILE_COLUMNS, tile_rows(store, self._limit(), damaged)))
+        facts, page = dataset_report(store, self._limit(), damaged, self.listing.unmatched, self.config)
+        self.storage.put("quality.json", json.dumps(facts, indent=1).encode())
+        self.storage.put("report.html", page.encode())
+        print(f"{facts['kept']} of {facts['tiles']} tiles kept; report {self.config.out.rstrip('/')}/report.html")
+        for tile, error in damaged.items():
+            print(f"quarantined: {tile}: {error}", file=sys.stderr)
+        return INCOMPLETE if damaged else DONE
+
+    def _limit(self) -> float:
+        dataset = self.config.dataset
+        assert dataset is not None
+        return self.source.sensor.missing_limit if dataset.missing_limit is None else dataset.missing_limit
+
+    def _damaged(self) -> dict[str, str]:
+        """Return the tiles that could not be read, with their errors, from the markers of all shards."""
+        markers = markers_of(self.storage, "ingest")
+        found: dict[str, str] = {}
+        for shard in self.shards():
+            found |= markers.read(shard.unit)["record"]["damaged"]
+        return found
+
+
+TILE_COLUMNS = ("id", "split", "missing_ratio", "missing_ratio_3_patches", "coverage", "epsg", "kept", "reason")
+
+
+def tile_rows(store: TileStore, limit: float, damaged: dict[str, str]) -> list[tuple[object, ...]]:
+    """Return a row of `TILE_COLUMNS` for every tile, kept or dropped and why."""
+    facts = {name: store.facts(name) for name in ("missing_ratio", "missing_ratio_3_patches", "coverage", "epsg")}
+    kept = set(store.kept(limit).tolist())
+    rows = []
+    for row, tile in enumerate(store.tiles):
+        reason = ""
+        if tile["id"] in damaged:
+            reason = "damaged"
+        elif row not in kept:
+            reason = f"missing ratio above {limit:g}"
+        values = (round(float(facts[n][row]), 6) for n in ("missing_ratio", "missing_ratio_3_patches", "coverage"))
+        rows.append((tile["id"], tile["split"], *values, int(facts["epsg"][row]), row in kept, reason))
+    return rows
+
+
+def _csv(header: tuple[str, ...], rows: object) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)  # type: ignore[arg-type]
+    return text.getvalue().encode()
+
+
+def plan_dataset(config: RunConfig) -> PlannedDataset:
+    """List a data set and check its first tile.
+
+    Raises:
+        ValueError: nothing of the sensor below the root, no tile with a label, or a tile of another form.
+    """
+    dataset = config.dataset
+    assert dataset is not None
+    sensor = load_sensor(config.sensor)
+    listing = scan(dataset.root, sensor.name)
+    if not listing.tiles:
+        path, reason = listing.unmatched[0] if listing.unmatched else (dataset.root, "no raster at all")
+        raise ValueError(
+            f"dataset: no tile below {dataset.root} has an image and a label ({len(listing.unmatched)} files without a "
+            f"partner, the first {path}: {reason}); fetch both parts"
+        )
+    header = read_header(listing.tiles[0].files["image"])
+    if (header.bands, header.height, header.width) != (len(sensor.bands), dataset.tile_px, dataset.tile_px):
+        raise ValueError(
+            f"dataset: {header.path} is {header.bands} x {header.height} x {header.width}, expected "
+            f"{len(sensor.bands)} x {dataset.tile_px} x {dataset.tile_px}; set `dataset.tile_px`, or another sensor"
+        )
+    modalities = tuple(Modality(m.name, m.bands, m.side_px) for m in dataset.modalities)
+    source = TileSource(listing.tiles, sensor, dataset.tile_px, header.dtype, dataset.codes, modalities)
+    return PlannedDataset(config, listing, source)
