@@ -84,6 +84,8 @@ def dataset_report(
         description="Tiles over the limit are dropped before any statistic is taken.",
         summary=[(label, facts[key]) for label, key in SUMMARY],
         warnings=[*facts["verdicts"].values(), *(f"{tile}: {error}" for tile, error in damaged.items())],
+        warnings_title="Before you train on it",
+        figures_title="Distributions and samples",
         figures=_figures(store, kept, missing, coverage, limit),
         quality=[_splits(store, kept, missing, coverage), _bands(facts)],
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),

@@ -198,6 +198,10 @@ def plan_run(config: RunConfig) -> Run:
     plans = tuple(_scene_plan(scene, labels) for scene in sorted(scenes, key=lambda s: s.id))
     grid = _grid(config.grid, plans[0].scene)
     run = Run(config, sensor, plans, grid, None if config.area is None else read_area(config.area))
+    if run.area is not None and not any(touched_blocks(p.scene.grid, *run.area).any() for p in plans):
+        raise ValueError(
+            f"area: {config.area} touches none of the scenes {[p.scene.id for p in plans][:5]}; choose others"
+        )
     _check_writable(run.storage)
     return run
 

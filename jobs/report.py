@@ -63,7 +63,9 @@ class ReportFacts:
     """(label, value): the few numbers one wants to see first."""
     warnings: Sequence[str] = ()
     """What a reader must know before trusting the map: quarantined scenes, missing areas."""
+    warnings_title: str = "Before you trust this map"
     figures: Sequence[Figure] = ()
+    figures_title: str = "Map"
     quality: Sequence[Table] = ()
     """Per scene: exact missing ratio, its 3-patch estimate, band statistics, coverage."""
     evaluation: Sequence[Table] = ()
@@ -91,7 +93,7 @@ class Section:
 def sections(facts: ReportFacts) -> list[Section]:
     """The groups of tables that have something to show, in the order of the page."""
     groups = [
-        Section("quality", "Quality of the scenes", facts.quality),
+        Section("quality", "Quality of the imagery", facts.quality),
         Section("evaluation", "Evaluation", facts.evaluation),
         Section("models", "Networks", facts.models),
         Section("timings", "Time and bytes", facts.timings),

@@ -123,7 +123,7 @@ def test_logits_are_named_by_what_makes_them(two):
     same = ["fuse.threshold=0.3", "engine.workers=7", "engine.kind=ray", "outputs=[cog]", f"out={two.folder}/elsewhere"]
     assert names(*same, "grid={crs: EPSG:5179, resolution_m: 20}") == base
     area = two.folder / "area.geojson"
-    area.write_text('{"type": "Polygon", "coordinates": [[[127, 37], [128, 37], [128, 38], [127, 37]]]}')
+    area.write_text('{"type": "Polygon", "coordinates": [[[126, 36], [128, 36], [128, 38], [126, 38], [126, 36]]]}')
     others = [
         names("infer.overlap_px=0"),
         names("infer.tile_px=96"),
@@ -134,10 +134,17 @@ def test_logits_are_named_by_what_makes_them(two):
         names(precision=Precision("cpu", "bf16", 1)),
         names("sensor=LS30"),
     ]
-    area.write_text('{"type": "Polygon", "coordinates": [[[127, 37], [128, 37], [128, 38.5], [127, 37]]]}')
+    area.write_text('{"type": "Polygon", "coordinates": [[[126, 36], [128, 36], [128, 38.5], [126, 38], [126, 36]]]}')
     others.append(names(f"area={area}"))
     flat = [name for found in [base, *others] for name in found]
     assert len(set(flat)) == len(flat) == 2 * 10
+
+
+def test_an_area_that_touches_no_scene_is_refused(two):
+    area = two.folder / "elsewhere.geojson"
+    area.write_text('{"type": "Polygon", "coordinates": [[[10, 10], [11, 10], [11, 11], [10, 10]]]}')
+    with pytest.raises(ValueError, match="touches none of the scenes"):
+        planned(two, f"area={area}")
 
 
 def test_labels_near_a_scene_are_part_of_it_and_others_are_not(two):

@@ -38,7 +38,7 @@ def published(tmp_path_factory) -> World:
     """A map of two scenes of two zones that is larger than a block."""
     here = world(tmp_path_factory.mktemp("published"), models=2, grid={"crs": "EPSG:5179", "resolution_m": 10})
     here.settings["infer"] |= {"tile_px": 256, "overlap_px": 32}
-    array = image(577, 613)
+    array = image(540, 330)
     array[:, 200:260, 100:300] = 0
     here.scene("b-20240102", array)
     here.scene("a-20230506", image(130, 170, 2), transform=moved(-90, -120))
