@@ -173,8 +173,10 @@ def _bilinear(values: np.ndarray, at: Box, rows: np.ndarray, cols: np.ndarray) -
     return out
 
 
-def warp(mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Warp layers of a scene to target pixels: `warp(l * valid) / warp(valid)`, missing where `warp(valid) < 0.5`.
+def warp(
+    mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: Box, least: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Warp layers of a scene to target pixels: `warp(l * valid) / warp(valid)`, missing where `warp(valid) < least`.
 
     Bilinear; an area average (of bilinear samples on a regular sub-grid) where the target is coarser.
 
@@ -184,6 +186,7 @@ def warp(mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: 
         values: float32 (layer, y, x): the scene's layers on its pixels `at`; finite also where missing.
         valid: bool (y, x), the same pixels.
         at: source pixels that the arrays hold: at least `mapping.source_box(box)`.
+        least: share of a target pixel that must be valid, above 0.
 
     Returns:
         float32 (layer, box.height, box.width), zero where missing, and bool (box.height, box.width).
@@ -196,10 +199,10 @@ def warp(mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: 
         if not part.empty:
             target, source = part.shift(-box.y0, -box.x0), part.shift(-shift[0] - at.y0, -shift[1] - at.x0)
             sums[(slice(None), *target.slices)] = weighted[(slice(None), *source.slices)]
-        return _divide(sums)
+        return _divide(sums, least)
     sums = np.zeros((len(weighted), box.height, box.width), np.float32)
     if at.empty:
-        return _divide(sums)
+        return _divide(sums, least)
     n = mapping.shrink
     for start in range(box.y0, box.y1, STRIP_PX):
         strip = Box(start, box.x0, min(start + STRIP_PX, box.y1), box.x1)
@@ -210,11 +213,11 @@ def warp(mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: 
                 rows, cols = mapping._coordinates(strip, ((sub_y + 0.5) / n, (sub_x + 0.5) / n), nodes, bad)
                 out += _bilinear(weighted, at, rows, cols)
         out /= n * n
-    return _divide(sums)
+    return _divide(sums, least)
 
 
-def _divide(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    seen = sums[-1] >= 0.5
+def _divide(sums: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    seen = sums[-1] >= least
     return np.where(seen, sums[:-1] / np.where(seen, sums[-1], 1.0), np.float32(0)), seen
 
 
