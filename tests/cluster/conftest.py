@@ -14,7 +14,7 @@ CPUS = 4
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: the tests of other folders have the machine to themselves
 def ray_here() -> Iterator[dict[str, Any]]:
     """Ray with 4 CPUs in its books, whatever the machine has; workers can import the tests."""
     from cluster.connect import connect, disconnect
