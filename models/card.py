@@ -10,7 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 if TYPE_CHECKING:
     from models.networks import NetworkSpec
@@ -58,6 +67,10 @@ class Card(BaseModel):
     """Of the bytes of the weights file; filled when the bundle is written."""
     created_with: dict[str, str] = Field(default_factory=versions)
     contract: int = CONTRACT
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """The logits of the network are divided by it (models/calibration.py)."""
+    origin: dict[str, Any] = {}
+    """What happened to the weights it began with: a `models.weights.Provenance` as plain values."""
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -65,6 +78,12 @@ class Card(BaseModel):
         if isinstance(metrics, Mapping):
             return {name: float("nan") if value is None else value for name, value in metrics.items()}
         return metrics
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # left out, not written as 1: cards and digests made before these fields existed stay what they were
+        unset = {"temperature": 1.0, "origin": {}}
+        return {key: value for key, value in handler(self).items() if key not in unset or value != unset[key]}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Card":

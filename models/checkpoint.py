@@ -1,4 +1,4 @@
-"""The state of a training run between two epochs, as plain data that loads without running code."""
+"""The state of a training run between two steps, as plain data that loads without running code."""
 
 import io
 from collections.abc import Mapping
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 # Raised by hand when the content of a state changes; an older state is refused, not misread.
-STATE_FORMAT = 1
+STATE_FORMAT = 2
+READABLE_FORMATS = (1, 2)
+"""1 has no `within` (steps of an unfinished epoch) and no `selection` (best network, early stop): both are None."""
 STATE_KEYS = ("format", "spec", "epoch", "network", "optimizer", "schedule", "scaler")
 
 
@@ -46,9 +48,9 @@ def state_from_bytes(data: bytes) -> dict[str, Any]:
 def check_state(state: Mapping[str, Any]) -> None:
     """Raise ValueError unless `state` is complete and of this format."""
     absent = [key for key in STATE_KEYS if key not in state]
-    if absent or state["format"] != STATE_FORMAT:
+    if absent or state["format"] not in READABLE_FORMATS:
         raise ValueError(
-            f"A training state of format {STATE_FORMAT} has {list(STATE_KEYS)}; found {sorted(state)}, format "
+            f"A training state of format {READABLE_FORMATS} has {list(STATE_KEYS)}; found {sorted(state)}, format "
             f"{state.get('format')}. Resume from a checkpoint that this version wrote, or start again."
         )
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.channels import ChannelMap
+
 State = Mapping[str, Tensor]
 
 # A counter of batch normalisation that older files do not hold and inference does not read.
@@ -47,16 +49,16 @@ class Fit:
     unexpected: int
     """Tensors of the source without a place in the network."""
     stem: str
-    """What happened to the first convolution: "as saved" or, for example, "tile 3 -> 5"."""
+    """What happened to the first convolution: "as saved", or "tile 3 -> 5", or "names 5 -> 6; new (zero): gems"."""
 
 
-def fit(network: nn.Module, state: State, rule: str, source: str) -> Fit:
+def fit(network: nn.Module, state: State, rule: str | ChannelMap, source: str) -> Fit:
     """Match `state` to the network (an encoder-decoder of smp) and check every shape.
 
     state: a whole network (keys encoder.*, decoder.*, with or without the `network.` of
     `SegmentationNetwork`), or an encoder alone (keys of smp, timm or torchvision; dots and underscores in
     names are the same, because timm's feature extractors write stages_0 for stages.0).
-    rule: a key of `STEMS`; source: what to call the state in messages.
+    rule: a key of `STEMS`, or the channels of source and network by name; source: what to call the state in messages.
     Raises ValueError: tensors are missing, superfluous (whole networks only) or of another shape.
     """
     saved = _without_wrapper(state)
@@ -76,9 +78,12 @@ def fit(network: nn.Module, state: State, rule: str, source: str) -> Fit:
     tensors, stem = {}, "as saved"
     for key, saved_key in pairs.items():
         tensor, shape = saved[saved_key], target[key].shape
-        if key == stem_key and tensor.shape != shape and _differ_in_channels_only(tensor, target[key]):
-            stem = f"{rule} {tensor.shape[1]} -> {shape[1]}"
-            tensor = STEMS[rule](tensor, shape[1])
+        if key == stem_key and _differ_in_channels_only(tensor, target[key]):
+            if isinstance(rule, ChannelMap):
+                tensor, stem = rule.stem(tensor), str(rule)
+            elif tensor.shape != shape:
+                stem = f"{rule} {tensor.shape[1]} -> {shape[1]}"
+                tensor = STEMS[rule](tensor, shape[1])
         if tensor.shape != shape:
             raise ValueError(
                 f"{source}: {saved_key} has shape {tuple(tensor.shape)}, the network needs {tuple(shape)}. "

@@ -28,7 +28,7 @@ class Reader(Protocol):
         ...
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return image float32 (C, h, w) and label uint8 (h, w): 0, 1 or 255 (ignored)."""
+        """Return image float32 (C, h, w) and label uint8 (h, w): class index or 255 (ignored)."""
         ...
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,10 +81,11 @@ def read_ahead(load: Callable[[Key], Value], keys: Iterable[Key], threads: int =
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def load_batch(reader: Reader, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+def load_batch(reader: Reader, indices: np.ndarray, classes: int = 2) -> tuple[Tensor, Tensor]:
     """Return the samples as one batch: images float32 (n, C, h, w), labels uint8 (n, h, w).
 
-    Raises ValueError: samples of unequal shapes, or a label that is not 0, 1 or 255.
+    classes: how many label values there are besides 255; 2 in the binary case.
+    Raises ValueError: samples of unequal shapes, or a label that is neither below `classes` nor 255.
     """
     samples = [reader[int(index)] for index in indices]
     shapes = {(image.shape, label.shape) for image, label in samples}
@@ -95,10 +96,10 @@ def load_batch(reader: Reader, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         )
     images = np.stack([image for image, _ in samples]).astype(np.float32, copy=False)
     labels = np.stack([label for _, label in samples])
-    wrong = np.setdiff1d(labels, [0, 1, IGNORE])
+    wrong = np.setdiff1d(labels, [*range(classes), IGNORE])
     if wrong.size:
         raise ValueError(
-            f"Samples {indices.tolist()} hold the labels {wrong.tolist()[:5]}; only 0, 1 and {IGNORE} "
+            f"Samples {indices.tolist()} hold the labels {wrong.tolist()[:5]}; only 0 to {classes - 1} and {IGNORE} "
             "(ignored) have a meaning here. Map the label values when the tiles are read."
         )
     return torch.from_numpy(images), torch.from_numpy(labels.astype(np.uint8, copy=False))

@@ -1,115 +1,115 @@
-"""Losses of the binary segmentation, as pure functions that split into sums and counts.
+"""The table of losses: sums over a part of a batch, divided by the counts of the whole batch.
 
-A mean over a batch is a sum divided by a count. Workers that share a batch hold unequal counts (ignored
-pixels), so the mean of their means is not the mean of the batch. Therefore every loss here divides its
-*own sums* by the counts of *all workers* and multiplies by their number: DistributedDataParallel's mean of
-gradients over the workers is then exactly the gradient of one worker that holds the whole batch.
+A mean over a batch is a sum divided by a count. Parts of a batch (one worker's images, one of several
+accumulated forward passes) hold unequal counts (ignored pixels), so the mean of their means is not the mean of
+the batch. But every denominator here depends on the labels alone: they are counted first, over all parts and all
+workers, and each part then contributes its own sum divided by the count of the whole. The parts add up to the loss
+and to the gradient of one worker that holds the whole batch, up to rounding. That is so for every entry:
 
-All arithmetic is float32, whatever autocast says. Labels: uint8 or int64 (n, h, w); 0 is background, 1 is
-foreground, 255 is ignored.
+    bce      sum of w[y] * cross-entropy  /  sum of w[y] over valid pixels            softmax for several classes
+    focal    the same with (1 - p)^gamma in front
+    dice     sum over images              /  images with a valid pixel
+    lovasz   sum over images              /  images with a valid pixel                (per image; see lovasz_sum)
+    bce_dice alpha * bce + (1 - alpha) * dice
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from models.loss_sums import cross_entropy_sum, dice_sum, focal_sum, lovasz_sum
 from models.metrics import IGNORE
 
-ReduceCount = Callable[[Tensor], Tensor]
-"""Adds an int64 tensor over all workers; None where there is one worker."""
+
+@dataclass(frozen=True)
+class LossOptions:
+    """What a loss may be told."""
+
+    alpha: float = 0.5
+    """Share of the cross-entropy in bce_dice."""
+    gamma: float = 2.0
+    """Exponent of focal."""
+    class_weights: tuple[float, ...] | None = None
+    """One for each label value (two in the binary case); None: all 1."""
+
+    def weights(self, device: torch.device) -> Tensor | None:
+        """Return the class weights as float32 on `device`."""
+        return None if self.class_weights is None else torch.tensor(self.class_weights, device=device)
 
 
-def bce_sums(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum over valid pixels of the binary cross-entropy with logits, and their number.
+@dataclass(frozen=True)
+class Denominators:
+    """By what the sums of a batch are divided; made from the labels of the whole batch."""
 
-    logits: (n, 1, h, w); returns: float32 (), int64 ().
+    pixels: Tensor
+    """float32 (): the valid pixels, each weighted as its class."""
+    images: Tensor
+    """float32 (): the images with a valid pixel."""
+
+
+def label_counts(labels: Tensor, classes: int) -> Tensor:
+    """Return int64 (classes + 1,): the pixels of each label value, then the images with a valid pixel.
+
+    Counts of parts add up to those of the whole, so workers exchange one small message.
+    labels: (n, h, w), 0 to classes - 1 or 255; classes: label values, 2 in the binary case.
     """
-    logit, target, valid = _prepared(logits, labels)
-    losses = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-    return (losses * valid).sum(), valid.sum()
+    valid = labels != IGNORE
+    pixels = torch.bincount(labels[valid].long(), minlength=classes)
+    return torch.cat([pixels, valid.flatten(1).any(1).sum()[None]])
 
 
-def dice_sums(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Return the sum over images of the soft Dice loss, and the number of images with a valid pixel.
-
-    Per image, over its valid pixels, with p = sigmoid(logit) and label y:
-    1 - (2 sum(p y) + smooth) / (sum p + sum y + smooth)   (Milletari et al. 2016, first-power form).
-    Per image, not per batch: only then does it not matter which worker holds which image.
-    logits: (n, 1, h, w); returns: float32 (), int64 ().
-    """
-    logit, target, valid = _prepared(logits, labels)
-    probability = torch.sigmoid(logit) * valid
-    common = (probability * target).sum((1, 2))
-    total = probability.sum((1, 2)) + target.sum((1, 2))
-    per_image = 1 - (2 * common + smooth) / (total + smooth)
-    seen = valid.any(2).any(1)
-    return (per_image * seen).sum(), seen.sum()
+def denominators(counts: Tensor, options: LossOptions) -> Denominators:
+    """Return what the counts of a whole batch divide by; a batch without a valid pixel has loss 0, not NaN."""
+    weights = options.weights(counts.device)
+    pixels = counts[:-1].sum().clamp(min=1).float()
+    if weights is not None:
+        weighted = (counts[:-1] * weights).sum()
+        pixels = torch.where(weighted > 0, weighted, 1.0)
+    return Denominators(pixels, counts[-1].clamp(min=1).float())
 
 
-def bce_loss(
-    logits: Tensor,
-    labels: Tensor,
-    alpha: float = 0.5,
-    reduce_count: ReduceCount | None = None,
-    world_size: int = 1,
-) -> Tensor:
-    """Return the mean binary cross-entropy over the valid pixels of all workers (`alpha` has no part)."""
-    total, count = bce_sums(logits, labels)
-    return world_size * total / _denominators(reduce_count, count)[0]
+def bce_loss(logits: Tensor, labels: Tensor, whole: Denominators, options: LossOptions) -> Tensor:
+    """Return this part of the mean cross-entropy over valid pixels."""
+    return cross_entropy_sum(logits, labels, options.weights(logits.device)) / whole.pixels
 
 
-def dice_loss(
-    logits: Tensor,
-    labels: Tensor,
-    alpha: float = 0.5,
-    reduce_count: ReduceCount | None = None,
-    world_size: int = 1,
-) -> Tensor:
-    """Return the mean soft Dice loss over the images of all workers (`alpha` has no part)."""
-    total, count = dice_sums(logits, labels)
-    return world_size * total / _denominators(reduce_count, count)[0]
+def focal_loss(logits: Tensor, labels: Tensor, whole: Denominators, options: LossOptions) -> Tensor:
+    """Return this part of the mean focal loss over valid pixels."""
+    return focal_sum(logits, labels, options.weights(logits.device), options.gamma) / whole.pixels
 
 
-def bce_dice_loss(
-    logits: Tensor,
-    labels: Tensor,
-    alpha: float = 0.5,
-    reduce_count: ReduceCount | None = None,
-    world_size: int = 1,
-) -> Tensor:
-    """Return `alpha * BCE + (1 - alpha) * Dice`, float32 ().
-
-    The value is this worker's part times `world_size`: its mean over the workers is the loss of the batch.
-    A batch without a valid pixel has loss 0 and gradient 0.
-    """
-    bce, pixels = bce_sums(logits, labels)
-    dice, images = dice_sums(logits, labels)
-    pixels, images = _denominators(reduce_count, pixels, images)
-    return world_size * (alpha * bce / pixels + (1 - alpha) * dice / images)
+def dice_loss(logits: Tensor, labels: Tensor, whole: Denominators, options: LossOptions) -> Tensor:
+    """Return this part of the mean soft Dice loss over images."""
+    return dice_sum(logits, labels, options.weights(logits.device)) / whole.images
 
 
-LOSSES: dict[str, Callable[..., Tensor]] = {
+def lovasz_loss(logits: Tensor, labels: Tensor, whole: Denominators, options: LossOptions) -> Tensor:
+    """Return this part of the mean Lovasz loss over images."""
+    return lovasz_sum(logits, labels, options.weights(logits.device)) / whole.images
+
+
+def bce_dice_loss(logits: Tensor, labels: Tensor, whole: Denominators, options: LossOptions) -> Tensor:
+    """Return this part of `alpha * bce + (1 - alpha) * dice`."""
+    bce, dice = (loss(logits, labels, whole, options) for loss in (bce_loss, dice_loss))
+    return options.alpha * bce + (1 - options.alpha) * dice
+
+
+Loss = Callable[[Tensor, Tensor, Denominators, LossOptions], Tensor]
+
+# Add a loss: one entry; tests/models/test_losses.py then owes it an oracle for value, gradient and parts.
+LOSSES: dict[str, Loss] = {
     "bce": bce_loss,
     "dice": dice_loss,
     "bce_dice": bce_dice_loss,
+    "focal": focal_loss,
+    "lovasz": lovasz_loss,
 }
 
 
-def _prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape[:1] + logits.shape[2:] != labels.shape:
-        raise ValueError(
-            f"The loss takes logits (n, 1, h, w) and labels (n, h, w), got {tuple(logits.shape)} and "
-            f"{tuple(labels.shape)}. Build the network with classes=1."
-        )
-    valid = labels != IGNORE
-    # where, not a product: a product would let an infinite logit of an ignored pixel through as NaN
-    return torch.where(valid, logits[:, 0].float(), 0.0), torch.where(valid, labels, 0).float(), valid
-
-
-def _denominators(reduce_count: ReduceCount | None, *counts: Tensor) -> tuple[Tensor, ...]:
-    together = torch.stack(counts)  # one message between the workers, not one per count
-    if reduce_count is not None:
-        together = reduce_count(together)
-    return together.clamp(min=1).float().unbind()
+def batch_loss(name: str, logits: Tensor, labels: Tensor, options: LossOptions | None = None) -> Tensor:
+    """Return the loss of a whole batch in one part, float32 (); for one worker, for tests and for reports."""
+    chosen = options or LossOptions()
+    counts = label_counts(labels, max(logits.shape[1], 2))
+    return LOSSES[name](logits, labels, denominators(counts, chosen), chosen)

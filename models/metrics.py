@@ -5,6 +5,7 @@ Definitions: iou_c = TP / (TP + FP + FN); mIoU = mean over the classes that occu
 positive where sigmoid(logit) > 0.5, that is logit > 0.
 """
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -69,6 +70,51 @@ def scores(matrix: np.ndarray | Tensor) -> dict[str, float]:
         "accuracy": _ratio(true_positive + true_negative, true_positive + true_negative + wrong),
         "empty_classes": float(np.isnan(ious).sum()),
     }
+
+
+def class_scores(matrix: np.ndarray | Tensor) -> dict[str, float]:
+    """Return the scores of a confusion matrix (K, K) of any number of classes.
+
+    Keys: `mIoU` (mean IoU over the classes that occur in labels or predictions), `macro_f1` (mean over the same
+    classes), `accuracy`, `empty_classes`, and `iou_0` to `iou_{K-1}` (NaN for a class that nowhere occurs).
+    """
+    counts = np.asarray(matrix, dtype=np.int64)
+    ious = class_ious(counts)
+    present = ious[np.isfinite(ious)]
+    return {
+        "mIoU": float(present.mean()) if present.size else float("nan"),
+        # dice is a function of the IoU, class by class
+        "macro_f1": float((2 * present / (1 + present)).mean()) if present.size else float("nan"),
+        "accuracy": _ratio(int(np.trace(counts)), int(counts.sum())),
+        "empty_classes": float(np.isnan(ious).sum()),
+        **{f"iou_{c}": float(iou) for c, iou in enumerate(ious)},
+    }
+
+
+def class_table(matrix: np.ndarray | Tensor, names: Sequence[str]) -> list[dict[str, str | float]]:
+    """Return one row per class: class, iou, f1, precision, recall, labelled (pixels), predicted (pixels).
+
+    A ratio of nothing to nothing is NaN. names: of the classes, in the order of the matrix.
+    Raises ValueError: not one name per class.
+    """
+    counts = np.asarray(matrix, dtype=np.int64)
+    if counts.shape != (len(names), len(names)):
+        raise ValueError(f"A confusion matrix {counts.shape} cannot be named {list(names)}. Give one name per class.")
+    rows: list[dict[str, str | float]] = []
+    for index, name in enumerate(names):
+        hit, labelled, found = int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum())
+        rows.append(
+            {
+                "class": name,
+                "iou": _ratio(hit, labelled + found - hit),
+                "f1": _ratio(2 * hit, labelled + found),
+                "precision": _ratio(hit, found),
+                "recall": _ratio(hit, labelled),
+                "labelled": labelled,
+                "predicted": found,
+            }
+        )
+    return rows
 
 
 def class_ious(matrix: np.ndarray | Tensor) -> np.ndarray:

@@ -19,6 +19,7 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 
 def unknown(name: str, known: Mapping[str, object] | tuple[str, ...], what: str) -> str:
     """Return the sentence that answers an unknown name: what was asked, what exists, what to write."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    folded = {key.casefold(): key for key in known}  # a wrong capital is the nearest of all mistakes
+    near = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.4)
+    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
     return f"Unknown {what} {name!r}.{hint} Known: {', '.join(sorted(known))}."

@@ -1,9 +1,10 @@
 """An ensemble of networks over views: the mean logit of every pixel, and how far its members disagree.
 
-    mean   = 1 / (K V) * sum over networks k and views v of invert_v(network_k(apply_v(tile)))
+    mean   = 1 / (K V) * sum over networks k and views v of invert_v(network_k(apply_v(tile))) / T_k
     spread = population standard deviation of the same K V logits
 
-Logits are averaged, never probabilities: the sigmoid comes once, after the map is blended.
+T_k is the temperature in the card of network k, 1 unless it was calibrated. Logits are averaged, never
+probabilities: the sigmoid comes once, after the map is blended.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ class _Member:
     network: SegmentationNetwork
     channels: Tensor
     """Where the channels of this network lie among those of the tiles, int64 (c,)."""
+    temperature: float = 1.0
 
 
 class Ensemble:
@@ -64,6 +66,7 @@ class Ensemble:
             _Member(
                 prepare(network, self.precision, device),
                 torch.tensor(_positions(card, self.channels), device=self.device),
+                card.temperature,
             )
             for card, network in members
         ]
@@ -121,6 +124,8 @@ class Ensemble:
             picked = tiles.index_select(1, member.channels)
             views = torch.cat([view.apply(picked) for view in self.views])
             logits = member.network(views.contiguous(memory_format=torch.channels_last))
+            if member.temperature != 1:
+                logits = logits / member.temperature
             for view, part in zip(self.views, logits.chunk(len(self.views)), strict=True):
                 yield view.invert(part)
 

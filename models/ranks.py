@@ -5,6 +5,8 @@ used: if torch.distributed is initialised it is joined, otherwise there is one w
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,27 @@ class Ranks:
         # DDP would wait for their gradients. That they are the same ones at every step is all it must know.
         return DistributedDataParallel(network, static_graph=True, **options)
 
+    def start_alike(self, network: nn.Module) -> None:
+        """Give the parameters and buffers of `network` the values they have on worker 0, in place."""
+        if self.world_size > 1:
+            for tensor in network.state_dict().values():
+                message = tensor.contiguous()  # channels last is not, and not every backend takes it
+                dist.broadcast(message, src=0)
+                tensor.copy_(message)
+
+    def average_gradients(self, network: nn.Module) -> None:
+        """Average the gradients over the workers in one message, in place.
+
+        For gradients that were added up in several passes. DistributedDataParallel would send each pass, and its
+        no_sync() cannot be had together with the static graph that `parallel` needs (torch 2.15: internal assert).
+        """
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        if self.world_size == 1 or not gradients:
+            return
+        together = self.sum(torch.cat([gradient.flatten() for gradient in gradients])).div_(self.world_size)
+        for gradient, mean in zip(gradients, together.split_with_sizes([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+
     def average_statistics(self, network: nn.Module) -> None:
         """Average the running statistics of batch normalisation over the workers, in place."""
         if self.world_size == 1:
@@ -58,3 +81,31 @@ def current_ranks() -> Ranks:
     if dist.is_available() and dist.is_initialized():
         return Ranks(dist.get_rank(), dist.get_world_size())
     return Ranks()
+
+
+@contextmanager
+def synchronised(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let batch normalisation use the statistics of all workers' images, for as long as the context lasts.
+
+    The layers are exchanged for SyncBatchNorm, which holds the same tensors, and put back afterwards: a bundle and
+    a checkpoint never know.
+    Raises ValueError: `device` is not a CUDA device, on which alone torch has SyncBatchNorm.
+    """
+    if device.type != "cuda":
+        raise ValueError(
+            f"sync_normalisation was asked for on {device}, but torch has SyncBatchNorm on CUDA devices only. Leave it "
+            "out on CPUs: there each worker normalises its own part, and statistics are averaged once an epoch."
+        )
+    exchanged = [
+        (parent, name, child)
+        for parent in list(network.modules())
+        for name, child in parent.named_children()
+        if isinstance(child, nn.modules.batchnorm._BatchNorm)
+    ]
+    for parent, name, child in exchanged:
+        setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for parent, name, child in exchanged:
+            setattr(parent, name, child)

@@ -8,6 +8,9 @@
 A file may hold a whole network or only an encoder (of smp or timm). A whole network must match key by
 key; an encoder must be complete, and the decoder is then drawn from `decoder_seed`, so that the result
 is a pure function of the arguments.
+
+A bundle knows the names of its channels. It can be the start of any network that has some of them, in any order and
+with any others beside them: pass `channels`.
 """
 
 import hashlib
@@ -24,6 +27,8 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 from torch import Tensor
 
 from models import bundle
+from models.card import CARD_FILE, WEIGHTS_FILE, Card, read_card
+from models.channels import ChannelMap
 from models.fitting import STEMS, State, fit
 from models.names import lookup
 from models.networks import NetworkSpec, SegmentationNetwork, build
@@ -46,7 +51,22 @@ class Provenance:
     unexpected: int
     """Tensors of the source that the network has no place for (the classifier, for an encoder's file)."""
     stem: str
-    """What happened to the first convolution: "as saved" or, for example, "tile 3 -> 5"."""
+    """What happened to the first convolution: "as saved", or for example "tile 3 -> 5", "names 5 -> 6; new ..."."""
+    scaling: str = "of the data"
+    """Whose offset and scale the network has: "of the data", or "of the source" where it has the channel."""
+    digest: str = ""
+    """Of the card of the source, where it is a bundle: it names card and weights together."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights with the card that says what they are."""
+
+    state: State
+    card: Card | None = None
+
+
+LoadRecipe = Callable[[str], State | Source]
 
 
 def build_with_weights(
@@ -55,14 +75,24 @@ def build_with_weights(
     *,
     offset: Sequence[float] | None = None,
     scale: Sequence[float] | None = None,
-    stem: str = "tile",
+    channels: Sequence[str] | None = None,
+    stem: str = "auto",
+    scaling: str = "data",
     decoder_seed: int = 0,
-    load_recipe: Callable[[str], State] | None = None,
+    load_recipe: LoadRecipe | None = None,
 ) -> tuple[SegmentationNetwork, Provenance]:
     """Build a network and give it the weights that `weights` names; see `initialise`."""
     with torch.random.fork_rng(devices=[]):
         network = build(spec, offset, scale)
-    provenance = initialise(network, weights, stem=stem, decoder_seed=decoder_seed, load_recipe=load_recipe)
+    provenance = initialise(
+        network,
+        weights,
+        channels=channels,
+        stem=stem,
+        scaling=scaling,
+        decoder_seed=decoder_seed,
+        load_recipe=load_recipe,
+    )
     return network, provenance
 
 
@@ -70,16 +100,23 @@ def initialise(
     network: SegmentationNetwork,
     spec: str,
     *,
-    stem: str = "tile",
+    channels: Sequence[str] | None = None,
+    stem: str = "auto",
+    scaling: str = "data",
     decoder_seed: int = 0,
-    load_recipe: Callable[[str], State] | None = None,
+    load_recipe: LoadRecipe | None = None,
 ) -> Provenance:
     """Set the weights of `network` in place, from the source that `spec` names.
 
-    spec: file:PATH, hub:ID[@rev], recipe:NAME or random:SEED.
-    stem: what to do where the source has another number of input channels: "tile" repeats its channels
-    (w[:, i mod c] * c / C), "zero" appends channels of zeros, so that the network begins as it was.
-    The scaling (offset, scale) is left as it is: it belongs to the data, not to the weights.
+    spec: file:PATH, hub:ID[@rev], recipe:NAME or random:SEED. The weights.safetensors of a bundle is one too.
+    channels: names of the network's channels, in order.
+    stem: what to do where the source has other input channels. "names": each channel of the source goes to the
+    channel of its name, the others begin as zeros; "tile": repeat its channels by position (w[:, i mod c] * c / C);
+    "zero": append channels of zeros. "auto": "names" where both sides have names, else "tile".
+    scaling: "data" leaves offset and scale as they were built; "source" takes those of the source for the channels
+    that it has. With "source" and only new channels, the logits are at first those of the source for the same pixels;
+    with "data", for the same scaled values (right where the sensor is another one, with other units).
+    load_recipe: gives the tensors of recipe:NAME, or a `Source` with its card; default: NAME is a bundle's directory.
     Raises ValueError: unknown scheme, or weights that do not fit; FileNotFoundError: nothing there.
     """
     scheme, colon, what = spec.partition(":")
@@ -90,19 +127,32 @@ def initialise(
             f"Weights {spec!r} name no source.{hint} "
             "Write file:PATH, hub:ID[@rev], recipe:NAME or random:SEED; nothing is random by default."
         )
-    lookup(STEMS, stem, "stem rule")
+    lookup({**STEMS, "auto": None, "names": None}, stem, "stem rule")
+    lookup({"data": None, "source": None}, scaling, "scaling")
+    if channels is not None and len(channels) != network.spec.in_channels:
+        raise ValueError(
+            f"The network takes {network.spec.in_channels} channels, got the names {list(channels)}. Name each one."
+        )
     if scheme == "random":
         _randomise(network, _seed(spec, what))
         state = network.network.state_dict()
         return Provenance(spec, _digest(state), len(state), 0, 0, "as built")
-    tensors, sha256 = _resolve(scheme, what, load_recipe)
-    found = fit(network.network, tensors, stem, spec)
+    source, sha256 = _resolve(scheme, what, load_recipe)
+    by_name = _channel_map(spec, source.card, channels, needed=stem == "names" or scaling == "source")
+    rule = by_name if by_name is not None and stem in ("auto", "names") else "tile" if stem == "auto" else stem
+    found = fit(network.network, source.state, rule, spec)
     if not found.whole:
         _randomise(network, decoder_seed)
     loaded = len(found.tensors)
     missing = len(network.network.state_dict()) - loaded
     network.network.load_state_dict(found.tensors, strict=False)
-    return Provenance(spec, sha256, loaded, missing, found.unexpected, found.stem)
+    taken = "of the data"
+    if scaling == "source" and by_name is not None and source.card is not None:
+        network.offset.copy_(torch.tensor(by_name.values(source.card.offset, network.offset.tolist())))
+        network.scale.copy_(torch.tensor(by_name.values(source.card.scale, network.scale.tolist())))
+        taken = "of the source"
+    digest = source.card.digest() if source.card is not None and source.card.weights_sha256 else ""
+    return Provenance(spec, sha256, loaded, missing, found.unexpected, found.stem, taken, digest)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -133,12 +183,29 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _resolve(scheme: str, what: str, load_recipe: Callable[[str], State] | None) -> tuple[State, str]:
+def _resolve(scheme: str, what: str, load_recipe: LoadRecipe | None) -> tuple[Source, str]:
     if scheme == "recipe":
-        state = (load_recipe or _load_bundle_state)(what)
-        return state, _digest(state)
+        found = (load_recipe or _load_bundle)(what)
+        source = found if isinstance(found, Source) else Source(found)
+        return source, _digest(source.state)
     path = Path(what) if scheme == "file" else _cached_file(what)
-    return read_state(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    state, sha256 = read_state(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    # a card describes the file beside it only if it was made for these very bytes
+    in_bundle = path.name == WEIGHTS_FILE and (path.parent / CARD_FILE).is_file()
+    card = read_card(path.parent) if in_bundle else None
+    return Source(state, card if card is not None and card.weights_sha256 == sha256 else None), sha256
+
+
+def _channel_map(spec: str, card: Card | None, channels: Sequence[str] | None, *, needed: bool) -> ChannelMap | None:
+    if card is not None and channels is not None:
+        return ChannelMap(card.channels, tuple(channels))
+    if needed:
+        lacking = "The source has no card" if card is None else "The network's channels have no names"
+        raise ValueError(
+            f"Weights {spec!r} were to be mapped by the names of channels. {lacking}. "
+            "Start from a bundle and pass `channels`, or choose stem='tile' or 'zero' and scaling='data'."
+        )
+    return None
 
 
 def _cached_file(what: str) -> Path:
@@ -158,9 +225,9 @@ def _cached_file(what: str) -> Path:
     )
 
 
-def _load_bundle_state(name: str) -> State:
-    _, network = bundle.load_bundle(Path(name))
-    return network.state_dict()
+def _load_bundle(name: str) -> Source:
+    card, network = bundle.load_bundle(Path(name))
+    return Source(network.state_dict(), card)
 
 
 def _seed(spec: str, what: str) -> int:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -47,3 +48,20 @@ def test_what_is_no_card_is_refused():
 def test_reading_a_card_does_not_import_torch():
     code = "import sys, models.card; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_fields_that_came_later_do_not_change_what_older_cards_are():
+    """Both numbers were computed by the version before `temperature` and `origin` existed."""
+    old = card(weights_sha256="ab" * 32, created_with={"torch": "2.15.0"})
+    assert old.digest() == "0a1bcd49df1eec930c67697da1f420ac34b1d9a0bc68705b9d62bfc07ea6a086"
+    assert hashlib.sha256(old.model_dump_json(indent=2).encode()).hexdigest() == (
+        "90a46596689264827869476307e1058084131c7008d5faad28a0005b69cf2509"
+    )
+    assert (old.temperature, old.origin) == (1.0, {})
+    for changed in ({"temperature": 1.5}, {"origin": {"stem": "as saved"}}):
+        new = old.model_copy(update=changed)
+        assert new.digest() != old.digest()
+        again = read_card(new.model_dump_json().encode())
+        assert (again.temperature, again.origin, again.digest()) == (new.temperature, new.origin, new.digest())
+    with pytest.raises(ValueError, match="temperature"):
+        card(temperature=0.0)

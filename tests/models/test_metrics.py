@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.metrics import all_positive, class_ious, confusion, imagewise_iou_fg, scores
+from models.metrics import all_positive, class_ious, class_scores, class_table, confusion, imagewise_iou_fg, scores
 
 SHAPE = (2, 3, 5)
 LABELS = arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 255]))
@@ -97,3 +97,40 @@ def test_wrong_inputs_are_refused():
         confusion(np.array([0, 2]), np.array([0, 1]), 2)
     with pytest.raises(ValueError, match=r"\(2, 2\) confusion matrix"):
         scores(np.zeros((3, 3), int))
+
+
+@given(arrays(np.int64, (3, 3), elements=st.integers(0, 9)))
+def test_scores_of_several_classes_equal_sets(matrix):
+    pixels = [(t, p) for t in range(3) for p in range(3) for _ in range(matrix[t, p])]
+    result, rows = class_scores(matrix), class_table(matrix, ("a", "b", "c"))
+    ious, dices = [], []
+    for c in range(3):
+        both, either = sum(t == p == c for t, p in pixels), sum(c in pair for pair in pixels)
+        sizes = sum(t == c for t, _ in pixels), sum(p == c for _, p in pixels)
+        row = rows[c]
+        assert (row["class"], row["labelled"], row["predicted"]) == ("abc"[c], *sizes)
+        for name, whole in (("recall", sizes[0]), ("precision", sizes[1]), ("iou", either)):
+            assert math.isnan(row[name]) if whole == 0 else row[name] == pytest.approx(both / whole)
+        if either:
+            ious.append(both / either)
+            dices.append(2 * both / sum(sizes))
+            assert result[f"iou_{c}"] == pytest.approx(both / either)
+            assert row["f1"] == pytest.approx(dices[-1])
+        else:
+            assert math.isnan(result[f"iou_{c}"])
+            assert math.isnan(row["f1"])
+    assert result["empty_classes"] == 3 - len(ious)
+    if ious:
+        assert result["mIoU"] == pytest.approx(np.mean(ious))
+        assert result["macro_f1"] == pytest.approx(np.mean(dices))
+        assert result["accuracy"] == pytest.approx(np.mean([t == p for t, p in pixels]))
+    else:
+        assert math.isnan(result["mIoU"])
+
+
+def test_two_classes_have_the_mean_iou_of_the_binary_scores():
+    matrix = np.array([[70, 5], [9, 16]])
+    assert class_scores(matrix)["mIoU"] == scores(matrix)["mIoU"]
+    assert class_table(matrix, ("background", "industrial"))[1]["f1"] == pytest.approx(scores(matrix)["dice"])
+    with pytest.raises(ValueError, match="Give one name per class"):
+        class_table(matrix, ("industrial",))

@@ -157,3 +157,16 @@ def test_wrong_ensembles_and_tiles_are_refused(members, tiles):
     holed[3, 0, 5, 5] = np.nan
     with pytest.raises(FloatingPointError, match=r"tile 3 are not finite .*Its input is not finite"):
         ensemble.predict(holed)
+
+
+def test_the_temperature_of_a_card_divides_the_logits_of_its_network(members, tiles):
+    warm = [
+        (card.model_copy(update={"temperature": t}), network)
+        for (card, network), t in zip(members, (2.0, 0.5), strict=True)
+    ]
+    mean, spread = Ensemble(warm, CHANNELS, precision="fp32", batch=5).predict(tiles)
+    logits = by_hand(members, tiles, FLIPS4)
+    logits[:4] /= 2.0
+    logits[4:] /= 0.5
+    np.testing.assert_allclose(mean, logits.mean(0), atol=2e-3)
+    np.testing.assert_allclose(spread, logits.std(0), atol=2e-3)

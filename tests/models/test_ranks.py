@@ -59,6 +59,34 @@ def efficientnet(seed: int) -> SegmentationNetwork:
     return build(NetworkSpec(architecture="unet", encoder="efficientnet-b0", in_channels=3))
 
 
+def resumed_alike(rank: int, accumulate: int) -> bool:
+    """A run resumed within an epoch from what the *first* worker saved, against the uninterrupted one, to the bit."""
+    spec = SPEC.model_dump() | {
+        "freeze_normalisation": False,
+        "checkpoint_steps": 2,
+        "best": {},
+        "accumulate": accumulate,
+    }
+    straight, states = small_network(), []
+    dropout(straight)
+    whole = train(straight, Fields(22), Fields(5), TrainSpec(**spec), on_checkpoint=lambda r: states.append(r.state()))
+    shared = [states[2]]
+    if dist.is_initialized():
+        dist.broadcast_object_list(shared, src=0)
+    again = small_network(7 + rank)
+    dropout(again)
+    rest = train(again, Fields(22), Fields(5), TrainSpec(**spec), resume=shared[0])
+    return (
+        all(torch.equal(value, straight.state_dict()[key]) for key, value in again.state_dict().items())
+        and [(r.training_loss, r.validation) for r in rest] == [(r.training_loss, r.validation) for r in whole[1:]]
+        and len(rest) == 1
+    )
+
+
+def dropout(network: SegmentationNetwork) -> None:
+    network.network.insert(3, nn.Dropout2d(0.2))  # every worker draws its own random numbers
+
+
 def everything(directory: Path, rank: int) -> dict:
     """What one worker finds; run on one worker and on two."""
     found: dict = {}
@@ -71,6 +99,22 @@ def everything(directory: Path, rank: int) -> dict:
     melting = small_network()
     train(melting, Fields(8), None, SPEC.model_copy(update={"freeze_normalisation": False, "epochs": 1}))
     found["statistics"] = melting.network[1].running_mean
+    # the losses and the accumulation whose denominators are global too
+    found["exact"] = {}
+    for loss in ("lovasz", "focal", "bce_dice"):
+        for accumulate in (1, 2):
+            spec = TrainSpec(
+                **SPEC.model_dump()
+                | {"loss": loss, "class_weights": (1.0, 2.5), "accumulate": accumulate}
+                | {"optimizer": "SGD", "learning_rate": 0.1}  # the steps of Adam do not depend on the gradient's size
+            )
+            other = small_network(1 + rank)
+            train(other, Fields(8), None, spec)
+            found["exact"][f"{loss}, {accumulate}"] = other.network[0].weight.detach()
+    # the same weights have the same scores to the last bit: nothing here moves
+    still = TrainSpec(**SPEC.model_dump() | {"learning_rate": 1e-30, "epochs": 1, "weight_decay": 0.0})
+    found["still"] = [r.validation for r in train(small_network(), Fields(8), Fields(7, seed=1), still)]
+    found["resumed"] = [resumed_alike(rank, accumulate) for accumulate in (1, 2)]
     # an encoder with weights that no forward pass uses
     large = efficientnet(2)
     unused = next(name for name, _ in large.named_parameters() if "_conv_head" in name)
@@ -128,6 +172,23 @@ def test_workers_agree_to_the_bit_and_on_the_scores_of_one(results):
     assert two[0]["scores"] == two[1]["scores"]
     for found, expected in zip(two[0]["scores"], one["scores"], strict=True):
         assert found == pytest.approx(expected, abs=2e-3)  # a few pixels lie on the threshold
+
+
+def test_every_loss_and_accumulation_trains_on_two_workers_what_it_trains_on_one(results):
+    one, two = results
+    for what, expected in one["exact"].items():
+        for rank in range(2):
+            torch.testing.assert_close(two[rank]["exact"][what], expected, rtol=1e-4, atol=1e-6, msg=what)
+
+
+def test_the_same_weights_have_the_same_scores_to_the_last_bit(results):
+    one, two = results
+    assert one["still"] == two[0]["still"] == two[1]["still"]
+
+
+def test_two_workers_resume_within_an_epoch_bit_for_bit(results):
+    one, two = results
+    assert [found["resumed"] for found in (one, *two)] == [[True, True]] * 3
 
 
 def test_running_statistics_are_averaged(results):

@@ -129,7 +129,7 @@ def test_resuming_does_not_change_the_state_it_was_given():
 def test_a_state_is_given_only_while_it_is_current():
     reports = train(small_network(), Fields(4), None, FAST)
     assert reports[-1].state()["epoch"] == 3
-    with pytest.raises(ValueError, match="state after epoch 1, but epoch 3 is done too"):
+    with pytest.raises(ValueError, match="state after epoch 1, but the run has gone on to step 0 of epoch 4"):
         reports[1].state()
 
 
@@ -155,8 +155,6 @@ def test_the_gradient_is_clipped_to_its_norm():
 
 
 def test_what_cannot_be_trained_is_refused_before_it_starts():
-    with pytest.raises(ValueError, match="the network has 2 classes"):
-        train(small_network(classes=2), Fields(4), None, FAST)
     with pytest.raises(ValueError, match="no samples"):
         train(small_network(), Fields(0), None, FAST)
     states = []
