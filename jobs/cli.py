@@ -16,7 +16,10 @@ JOBS = {
     "publish": "write GeoTIFFs, catalogue and report",
     "evaluate": "judge the map on held-back blocks, beside trivial baselines",
 }
-"""Command to summary; `sandan NAME` is `python -m jobs.NAME`."""
+"""Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""
+TOOLS = {"synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them"}
+"""Commands with arguments of their own."""
+COMMANDS = JOBS | TOOLS
 
 HELP = """usage: sandan COMMAND CONFIG.yaml [--set a.b=value ...] [--dry-run]
 
@@ -35,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code (2 for an unknown command)."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:10} {text}" for name, text in JOBS.items())))
+        print(HELP.format(commands="\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())))
         return 0 if words else 2
     if words[0] == "--version":
         from importlib.metadata import version
@@ -43,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sandan {version('sandan')}")
         return 0
     name, *rest = words
-    if name not in JOBS:
-        near = difflib.get_close_matches(name, JOBS, n=1)
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        print(f"sandan: unknown command {name!r}{hint} (known: {', '.join(JOBS)})", file=sys.stderr)
+        print(f"sandan: unknown command {name!r}{hint} (known: {', '.join(COMMANDS)})", file=sys.stderr)
         return 2
     return int(importlib.import_module(f"jobs.{name}").main(rest))
 
