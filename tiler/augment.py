@@ -2,52 +2,46 @@
 
 A tile is an image float32 (C, y, x) in the units of its sensor and labels uint8 (y, x). Some channels are masks: 1
 where the pixel is missing, else 0. An operation moves image and labels together, leaves masks binary, and never
-touches the arrays it was given. All its random numbers come from the generator it is called with, so a tile is a
-function of that generator's seed.
+touches the arrays it was given. All its random numbers come from the generator it is called with:
 
-    about = Channels(names=("red", "green", "blue", "nir", "mask"), mean=..., deviation=..., median=...)
-    augment = compose([{"HorizontalFlip": {}}, {"CoarseDropout": {"count": [1, 4]}}], about)
+    augment = compose(["HorizontalFlip", {"CoarseDropout": {"count": [1, 4]}}], Channels(names, mean, sd, median))
     image, label = augment(image, label, np.random.default_rng([seed, epoch, index]))
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol
+from math import inf
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tiler.labels import IGNORE
-
 Pair = tuple[np.ndarray, np.ndarray]
+Operation = Callable[[np.ndarray, np.ndarray, np.random.Generator], Pair]
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Channels:
-    """What an operation must know about the channels of a tile; one number per channel, masks included."""
+    """What an operation must know about the channels of a tile; one number per channel, masks included.
+
+    mean and deviation (standard) are of the valid pixels of the training set, median is what fills a missing pixel, all
+    in the units of the sensor. masks are 1 where something is missing; the first is that of the image as a whole.
+    """
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
-    """Of the valid pixels of the training set, in the units of the sensor."""
     deviation: tuple[float, ...]
-    """Standard deviation of the same pixels."""
     median: tuple[float, ...]
-    """With what a missing pixel is filled."""
     masks: tuple[str, ...] = ("mask",)
-    """Names of the channels that are 1 where something is missing; the first one is that of the image as a whole."""
 
     def __post_init__(self) -> None:
-        for what in ("mean", "deviation", "median"):
-            if len(getattr(self, what)) != len(self.names):
-                raise ValueError(
-                    f"Channels: {what} holds {len(getattr(self, what))} numbers for {list(self.names)}. Give one each."
-                )
-        absent = [name for name in self.masks if name not in self.names]
-        if absent:
-            raise ValueError(f"Channels: the masks {absent} are not among {list(self.names)}. Name existing channels.")
+        unlike = [what for what in ("mean", "deviation", "median") if len(getattr(self, what)) != len(self.names)]
+        if unlike:
+            raise ValueError(f"Channels: {unlike} must hold {len(self.names)} numbers, one for each of {self.names}")
+        self.indices(self.masks)
 
     @property
     def bands(self) -> np.ndarray:
@@ -55,11 +49,7 @@ class Channels:
         return np.array([i for i, name in enumerate(self.names) if name not in self.masks], int)
 
     def indices(self, names: Sequence[str]) -> np.ndarray:
-        """Indices of channels by name.
-
-        Raises:
-            ValueError: a name that no channel has.
-        """
+        """Indices of channels by name. Raises ValueError: a name that no channel has."""
         absent = [name for name in names if name not in self.names]
         if absent:
             raise ValueError(f"augmentation names the channels {absent}, the tiles have {list(self.names)}")
@@ -67,61 +57,46 @@ class Channels:
 
     def missing(self, image: np.ndarray) -> np.ndarray:
         """Where the image as a whole is missing, bool (y, x)."""
-        if not self.masks:
-            return np.zeros(image.shape[1:], bool)
-        return image[self.names.index(self.masks[0])] > 0.5
-
-
-class Operation(Protocol):
-    """One augmentation."""
-
-    def __call__(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        """Return a new pair of the same shapes."""
-        ...
+        return image[self.names.index(self.masks[0])] > 0.5 if self.masks else np.zeros(image.shape[1:], bool)
 
 
 @dataclass(frozen=True)
 class _Sometimes:
     about: Channels
-    p: float = 0.5
-    """Chance that the operation happens."""
+    p: float = 0.5  # the chance that it happens
+    RANGES: ClassVar[Mapping[str, Range]] = {}  # fields that are ranges [a, b], and within what they must lie
 
     def __post_init__(self) -> None:
+        own = type(self).__name__
         if not 0 <= self.p <= 1:
-            raise ValueError(f"{type(self).__name__}: p is a chance in [0, 1], got {self.p}")
-        self._check()
-
-    def _check(self) -> None:
-        """Raise ValueError unless the settings make sense."""
+            raise ValueError(f"{own}: p is a chance in [0, 1], got {self.p}")
+        for name, (low, high) in self.RANGES.items():
+            value = getattr(self, name)
+            if not (isinstance(value, tuple) and len(value) == 2 and low <= value[0] <= value[1] <= high):
+                raise ValueError(f"{own}: {name} is a range [a, b] within [{low}, {high}], got {value}")
+        self.about.indices(getattr(self, "channels", None) or ())
+        if getattr(self, "flag", False) and not self.about.masks:
+            raise ValueError(f"{own}: `flag` needs a mask to flag pixels in, and there is none; set it to false")
 
     def __call__(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
         return self._apply(image, label, random) if random.random() < self.p else (image, label)
 
-    def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        raise NotImplementedError
-
-    def _range(self, name: str, low: float, high: float = float("inf")) -> None:
-        value = getattr(self, name)
-        if len(value) != 2 or not low <= value[0] <= value[1] <= high:
-            raise ValueError(
-                f"{type(self).__name__}: {name} is a range [lowest, highest] within [{low}, {high}], got {list(value)}"
-            )
+    _apply: ClassVar[Callable[..., Pair]]
 
 
-@dataclass(frozen=True)
 class HorizontalFlip(_Sometimes):
     """Left becomes right."""
 
+    AXIS: ClassVar = -1
+
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        return image[..., ::-1], label[..., ::-1]
+        return np.flip(image, self.AXIS), np.flip(label, self.AXIS)
 
 
-@dataclass(frozen=True)
-class VerticalFlip(_Sometimes):
+class VerticalFlip(HorizontalFlip):
     """Up becomes down."""
 
-    def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        return image[..., ::-1, :], label[..., ::-1, :]
+    AXIS: ClassVar = -2
 
 
 @dataclass(frozen=True)
@@ -131,9 +106,8 @@ class RandomRotate90(_Sometimes):
     p: float = 1.0
 
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        turns = int(random.integers(4))
-        if label.shape[0] != label.shape[1]:
-            turns = turns // 2 * 2
+        step = 1 if label.shape[0] == label.shape[1] else 2
+        turns = int(random.integers(4)) // step * step
         return np.rot90(image, turns, (-2, -1)), np.rot90(label, turns, (-2, -1))
 
 
@@ -141,18 +115,13 @@ class RandomRotate90(_Sometimes):
 class RandomResizedCrop(_Sometimes):
     """A part of the tile, enlarged to the whole: bands bilinear, masks and labels the nearest pixel.
 
-    Pixels are areas: pixel i of the result has its centre at y0 + (i + 1/2) height / size of the tile. What the
-    interpolation would need from beyond the crop is the crop's own border.
+    scale is its share of the area, ratio its width to height relative to the tile's. Pixels are areas: pixel i of the
+    result has its centre at y0 + (i + 1/2) height / size. Interpolation repeats the part's own border.
     """
 
     scale: Range = (0.5, 1.0)
-    """Share of the tile's area."""
     ratio: Range = (3 / 4, 4 / 3)
-    """Width to height of the part, relative to that of the tile."""
-
-    def _check(self) -> None:
-        self._range("scale", 1e-3, 1.0)
-        self._range("ratio", 0.1, 10.0)
+    RANGES: ClassVar = {"scale": (1e-3, 1.0), "ratio": (0.1, 10.0)}
 
     def draw(self, shape: tuple[int, int], random: np.random.Generator) -> tuple[int, int, int, int]:
         """Draw a part: y0, x0, height, width in whole pixels inside the tile."""
@@ -161,14 +130,13 @@ class RandomResizedCrop(_Sometimes):
         ratio = np.clip(ratio, area, 1 / area)  # else a side would be longer than the tile's
         height = int(np.clip(round(shape[0] * np.sqrt(area / ratio)), 1, shape[0]))
         width = int(np.clip(round(shape[1] * np.sqrt(area * ratio)), 1, shape[1]))
-        y0, x0 = random.integers(shape[0] - height + 1), random.integers(shape[1] - width + 1)
-        return int(y0), int(x0), height, width
+        return int(random.integers(shape[0] - height + 1)), int(random.integers(shape[1] - width + 1)), height, width
 
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
         y0, x0, height, width = self.draw((label.shape[0], label.shape[1]), random)
         part, truth = image[:, y0 : y0 + height, x0 : x0 + width], label[y0 : y0 + height, x0 : x0 + width]
         rows, cols = _centres(height, label.shape[0]), _centres(width, label.shape[1])
-        near = np.ix_(_nearest(rows, height), _nearest(cols, width))
+        near = np.ix_(*((centres + 0.5).astype(int) for centres in (rows, cols)))
         out = np.empty_like(image)
         bands, masks = self.about.bands, self.about.indices(self.about.masks)
         out[bands] = _linear(_linear(part[bands], rows, 1), cols, 2)
@@ -178,90 +146,59 @@ class RandomResizedCrop(_Sometimes):
 
 @dataclass(frozen=True)
 class GaussianNoise(_Sometimes):
-    """Independent noise on the pixels that are there; what fills missing ones stays constant, as it is in a map."""
+    """Independent noise of one drawn `sd`, in standard deviations of the channel, on the pixels that are there.
+
+    What fills missing pixels stays constant, as it is in a map.
+    """
 
     sd: Range = (0.0, 0.1)
-    """Standard deviation of the noise in standard deviations of the channel; one number is drawn for the tile."""
-
-    def _check(self) -> None:
-        self._range("sd", 0.0)
+    RANGES: ClassVar = {"sd": (0.0, inf)}
 
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        bands = self.about.bands
-        size = random.uniform(*self.sd) * np.array(self.about.deviation, np.float32)[bands]
+        bands, out = self.about.bands, image.copy()
+        size = np.float32(random.uniform(*self.sd)) * np.array(self.about.deviation, np.float32)[bands, None, None]
         noise = random.standard_normal((len(bands), *label.shape), dtype=np.float32)
-        out = image.copy()
-        out[bands] += noise * size[:, None, None].astype(np.float32) * ~self.about.missing(image)
+        out[bands] += noise * size * ~self.about.missing(image)
         return out, label
 
 
 @dataclass(frozen=True)
 class ColorJitter(_Sometimes):
-    """x becomes x * gain + offset * deviation, for all bands together and for each by itself.
-
-    Also where the pixel is missing: the scene's median, which fills it, would have changed with the scene.
-    """
+    """x becomes x * gain + offset * deviation, in common and per band; in holes too, whose medians would change."""
 
     gain: Range = (0.9, 1.1)
-    """Factor common to all bands."""
     offset: Range = (-0.1, 0.1)
-    """Common to all bands, in standard deviations of each channel."""
     band_gain: Range = (0.95, 1.05)
-    """Factor drawn for each band."""
     band_offset: Range = (-0.05, 0.05)
-    """Drawn for each band, in its standard deviations."""
-    channels: tuple[str, ...] | None = None
-    """Which bands; None: all that are not masks."""
-
-    def _check(self) -> None:
-        """Raise ValueError unless the settings make sense."""
-        for name in ("gain", "band_gain"):
-            self._range(name, 0.0)
-        for name in ("offset", "band_offset"):
-            self._range(name, -float("inf"))
-        self.bands()
-
-    def bands(self) -> np.ndarray:
-        """Indices of the bands that change."""
-        return self.about.bands if self.channels is None else self.about.indices(self.channels)
+    channels: tuple[str, ...] | None = None  # None: all bands
+    RANGES: ClassVar = {"gain": (0.0, inf), "band_gain": (0.0, inf), "offset": (-inf, inf), "band_offset": (-inf, inf)}
 
     def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw factor and offset of each band, the offset in standard deviations."""
-        count = len(self.bands())
+        count = len(self.about.bands if self.channels is None else self.channels)
         gain = random.uniform(*self.gain) * random.uniform(*self.band_gain, count)
         return gain, random.uniform(*self.offset) + random.uniform(*self.band_offset, count)
 
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        bands = self.bands()
-        gain, offset = self.draw(random)
-        offset = offset * np.array(self.about.deviation)[bands]
+        bands = self.about.bands if self.channels is None else self.about.indices(self.channels)
+        gain, offset = (drawn.astype(np.float32)[:, None, None] for drawn in self.draw(random))
         out = image.copy()
-        out[bands] = image[bands] * gain[:, None, None].astype(np.float32) + offset[:, None, None].astype(np.float32)
+        out[bands] = image[bands] * gain + offset * np.array(self.about.deviation, np.float32)[bands, None, None]
         return out, label
 
 
 @dataclass(frozen=True)
 class CoarseDropout(_Sometimes):
-    """Rectangles of the image are taken away."""
+    """Rectangles are taken away: `count` of them, their sides `size` as shares of the tile's; labels stay.
+
+    flag: filled with the medians and flagged in the mask, as a real hole is. Otherwise filled with the training mean (0
+    after scaling) and not flagged, so that the network must do without being told.
+    """
 
     count: tuple[int, int] = (1, 8)
-    """How many rectangles."""
     size: Range = (0.05, 0.2)
-    """Their sides as shares of the tile's."""
-    policy: Literal["missing", "mean"] = "missing"
-    """missing: filled with the medians and flagged in the mask, as a real hole is; mean: filled with the training
-    mean (0 after scaling) and not flagged, so that the network must do without being told."""
-    label: Literal["keep", "ignore"] = "keep"
-    """Whether the network is still asked what lies below a rectangle."""
-
-    def _check(self) -> None:
-        self._range("count", 0)
-        self._range("size", 0.0, 1.0)
-        for name, known in (("policy", ("missing", "mean")), ("label", ("keep", "ignore"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"CoarseDropout: {name} is one of {list(known)}, got {getattr(self, name)!r}")
-        if self.policy == "missing" and not self.about.masks:
-            raise ValueError("CoarseDropout: policy 'missing' flags pixels in a mask, and there is none. Use 'mean'.")
+    flag: bool = True
+    RANGES: ClassVar = {"count": (0, inf), "size": (0.0, 1.0)}
 
     def draw(self, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
         """Draw which pixels go, bool (y, x)."""
@@ -274,53 +211,40 @@ class CoarseDropout(_Sometimes):
 
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
         gone = self.draw((label.shape[0], label.shape[1]), random)
-        flagged, out = self.policy == "missing", image.copy()
-        fill = np.array(self.about.median if flagged else self.about.mean, np.float32)
-        for band in self.about.bands:
-            out[band][gone] = fill[band]
-        if flagged:
-            out[self.about.names.index(self.about.masks[0])][gone] = 1.0
-        if self.label == "ignore":
-            label = np.where(gone, IGNORE, label).astype(label.dtype)
+        bands, out = self.about.bands, image.copy()
+        fill = np.array(self.about.median if self.flag else self.about.mean, np.float32)
+        out[bands] = np.where(gone, fill[bands, None, None], image[bands])
+        if self.flag:
+            out[self.about.indices(self.about.masks[:1])] += gone & ~self.about.missing(image)
         return out, label
 
 
 @dataclass(frozen=True)
 class ModalityDropout(_Sometimes):
-    """A group of channels is replaced by its training mean, as where the modality is absent in a map."""
+    """A group of channels becomes its training mean, as where a map lacks the modality, and its mask, if any, 1."""
 
     channels: tuple[str, ...] = ()
-    """The group."""
     mask: str | None = None
-    """The mask of the modality, set to 1 where there is one."""
 
-    def _check(self) -> None:
-        if not self.channels:
-            raise ValueError(f"ModalityDropout: `channels` is empty; name some of {list(self.about.names)}")
-        self.about.indices([*self.channels, *([self.mask] if self.mask else [])])
-        if self.mask is not None and self.mask not in self.about.masks:
-            raise ValueError(f"ModalityDropout: {self.mask!r} is not among the masks {list(self.about.masks)}")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.channels or self.mask not in (None, *self.about.masks):
+            raise ValueError(
+                f"ModalityDropout: got {self.channels} and {self.mask}; name channels and one of the masks"
+            )
 
     def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
-        out = image.copy()
-        for index in self.about.indices(self.channels):
-            out[index] = self.about.mean[index]
+        group, out = self.about.indices(self.channels), image.copy()
+        out[group] = np.array(self.about.mean, np.float32)[group, None, None]
         if self.mask is not None:
-            out[self.about.names.index(self.mask)] = 1.0
+            out[self.about.indices([self.mask])] = 1.0
         return out, label
 
 
 # Add an augmentation: one entry; tests/tiler/test_augment.py then runs its whole contract on it.
-AUGMENTATIONS: dict[str, type[_Sometimes]] = {
-    "RandomResizedCrop": RandomResizedCrop,
-    "HorizontalFlip": HorizontalFlip,
-    "VerticalFlip": VerticalFlip,
-    "RandomRotate90": RandomRotate90,
-    "GaussianNoise": GaussianNoise,
-    "ColorJitter": ColorJitter,
-    "CoarseDropout": CoarseDropout,
-    "ModalityDropout": ModalityDropout,
-}
+GEOMETRY = (RandomResizedCrop, HorizontalFlip, VerticalFlip, RandomRotate90)
+RADIOMETRY = (GaussianNoise, ColorJitter, CoarseDropout, ModalityDropout)
+AUGMENTATIONS: dict[str, type[_Sometimes]] = {kind.__name__: kind for kind in (*GEOMETRY, *RADIOMETRY)}
 
 
 @dataclass(frozen=True)
@@ -337,43 +261,30 @@ class Compose:
 
 
 def compose(config: Sequence[str | Mapping[str, Mapping[str, Any] | None]], about: Channels) -> Compose:
-    """Make the operations of a plain configuration.
+    """Make the operations of a configuration: a list of names, or of `{name: settings}` with one name each.
 
-    Args:
-        config: a list of names, or of `{name: settings}` with one name each.
-        about: the channels of the tiles.
-
-    Raises:
-        ValueError: an unknown name or setting, or a value that does not fit.
+    Raises ValueError: an unknown name or setting, or a value that does not fit.
     """
-    return Compose(tuple(_parse(item, about) for item in config))
+    made: list[Operation] = []
+    for item in config:
+        plain = {item: None} if isinstance(item, str) else dict(item)
+        if len(plain) != 1:
+            raise ValueError(f"an augmentation is {{name: settings}} with one name, got {plain}")
+        ((name, settings),) = plain.items()
+        kind = AUGMENTATIONS[_known("augmentation", name, AUGMENTATIONS)]
+        known = [field.name for field in fields(kind) if field.name != "about"]
+        fitting: dict[str, Any] = {}
+        for key, value in (settings or {}).items():
+            fitting[_known(f"setting of {name}", key, known)] = tuple(value) if isinstance(value, list) else value
+        made.append(kind(about, **fitting))
+    return Compose(tuple(made))
 
 
-def _parse(item: str | Mapping[str, Mapping[str, Any] | None], about: Channels) -> _Sometimes:
-    plain = {item: None} if isinstance(item, str) else dict(item)
-    if len(plain) != 1:
-        raise ValueError(f"an augmentation is {{name: settings}} with one name, got {plain}")
-    ((name, settings),) = plain.items()
-    if name not in AUGMENTATIONS:
-        raise ValueError(f"unknown augmentation {name!r}{_near(name, AUGMENTATIONS)}; known: {sorted(AUGMENTATIONS)}")
-    kind = AUGMENTATIONS[name]
-    known = [field.name for field in fields(kind) if field.name != "about"]
-    for key in settings or {}:
-        if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}{_near(key, known)}; known: {known}")
-    try:
-        return kind(about, **{key: _frozen(value) for key, value in (settings or {}).items()})
-    except TypeError as error:
-        raise ValueError(f"{name}: {settings} does not fit: {error}") from error
-
-
-def _near(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _known(what: str, name: str, known: Iterable[str]) -> str:
+    if name not in known:
+        hint = [f"did you mean {near!r}?" for near in difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)]
+        raise ValueError(f"unknown {what} {name!r}; {''.join(hint)} known: {', '.join(known)}")
+    return name
 
 
 def _centres(source: int, target: int) -> np.ndarray:
@@ -381,16 +292,9 @@ def _centres(source: int, target: int) -> np.ndarray:
     return (np.arange(target) + 0.5) * source / target - 0.5
 
 
-def _nearest(centres: np.ndarray, size: int) -> np.ndarray:
-    return np.clip(np.floor(centres + 0.5).astype(int), 0, size - 1)
-
-
 def _linear(image: np.ndarray, centres: np.ndarray, axis: int) -> np.ndarray:
-    size = image.shape[axis]
-    low = np.clip(np.floor(centres).astype(int), 0, size - 1)
-    high = np.minimum(low + 1, size - 1)
+    low = np.maximum(np.floor(centres).astype(int), 0)
+    high = np.minimum(low + 1, image.shape[axis] - 1)
     weight = np.clip(centres - low, 0, 1).astype(image.dtype)
-    weight = weight.reshape([-1 if i == axis else 1 for i in range(image.ndim)])
     first = image.take(low, axis)
-    first += (image.take(high, axis) - first) * weight
-    return first
+    return first + (image.take(high, axis) - first) * np.expand_dims(weight, [i for i in range(3) if i != axis])
