@@ -162,7 +162,10 @@ def plan_train(recipe: RecipeConfig) -> PlannedTrain:
     spec = parse(NetworkSpec, network, "network")
     planned = PlannedTrain(recipe, parse(TrainSpec, recipe.train, "train"), run)
     if not planned.is_trained:
-        build_with_weights(spec, recipe.network.weights)  # absent or unfitting weights are found here, not by workers
+        channels = (*run.sensor.bands, "mask")
+        build_with_weights(
+            spec, recipe.network.weights, channels=channels
+        )  # absent or unfitting weights are found here, not by workers
     return planned
 
 

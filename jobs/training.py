@@ -39,6 +39,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from models.checkpoint import state_from_bytes, state_to_bytes
     from models.networks import NetworkSpec
     from models.train import EpochReport, StepReport, TrainSpec, train
+    from models.train_reports import CheckpointReport
     from models.weights import build_with_weights
     from tiler.scene_store import SceneStore
     from tiler.split import Split
@@ -58,7 +59,9 @@ def train_worker(config: dict[str, Any]) -> None:
     network_spec = NetworkSpec(
         architecture=task.network["architecture"], encoder=task.network["encoder"], in_channels=len(scenes[0].channels)
     )
-    network, provenance = build_with_weights(network_spec, task.network["weights"], offset=offset, scale=scale)
+    network, provenance = build_with_weights(
+        network_spec, task.network["weights"], offset=offset, scale=scale, channels=scenes[0].channels
+    )
     history: list[dict[str, Any]] = []
     resumed = latest_checkpoint_files()
     resume = None
@@ -69,21 +72,40 @@ def train_worker(config: dict[str, Any]) -> None:
         if rank == 0:
             report_progress({"epoch": step.epoch, "step": step.step + 1, "steps": step.steps, "loss": step.loss})
 
+    def files_of(state: dict[str, Any]) -> dict[str, bytes] | None:
+        if rank != 0:
+            return None
+        return {CHECKPOINT: state_to_bytes(state), "history.json": json.dumps(history).encode()}
+
+    def on_checkpoint(report: CheckpointReport) -> None:
+        report_epoch({"epoch": report.epoch, "step": report.step}, files_of(report.state()))
+
     def on_epoch(epoch: EpochReport) -> None:
         row = {"epoch": epoch.epoch, "training_loss": epoch.training_loss, "learning_rate": epoch.learning_rate}
         row |= {k: v for k, v in epoch.validation.items() if v == v} | {"seconds": round(epoch.seconds, 2)}
-        history.append(row)
-        files = None
+        history.append(row | ({"best": True} if epoch.is_best else {}))
         if rank == 0:
-            files = {CHECKPOINT: state_to_bytes(epoch.state()), "history.json": json.dumps(history).encode()}
             report_progress({"done_epoch": epoch.epoch, **row})
-        report_epoch(row, files)
+        report_epoch(row, files_of(epoch.state()))
 
     train(
-        network, training, validation, spec, device=worker_device(), resume=resume, on_epoch=on_epoch, on_step=on_step
+        network,
+        training,
+        validation,
+        spec,
+        device=worker_device(),
+        resume=resume,
+        on_epoch=on_epoch,
+        on_step=on_step,
+        on_checkpoint=on_checkpoint,
     )
     if rank == 0:
         _write_bundle(task, network, network_spec, provenance.spec, history, scenes[0].sensor.name, scenes[0].channels)
+
+
+def kept_row(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the epoch whose network the bundle holds: the best by the recipe's rule, if it has one, else the last."""
+    return next((row for row in reversed(history) if row.get("best")), history[-1])
 
 
 def _write_bundle(
@@ -98,7 +120,8 @@ def _write_bundle(
     from models.bundle import bundle_files
     from models.card import Card
 
-    last = {k: v for k, v in history[-1].items() if k not in ("epoch", "seconds", "learning_rate")}
+    left_out = ("epoch", "seconds", "learning_rate", "best")
+    metrics = {k: v for k, v in kept_row(history).items() if k not in left_out}
     card = Card(
         name=task.name,
         architecture=spec.architecture,
@@ -108,7 +131,7 @@ def _write_bundle(
         offset=tuple(network.offset.tolist()),
         scale=tuple(network.scale.tolist()),
         classes=task.classes,
-        metrics=last,
+        metrics=metrics,
         training_data=task.key,
         split=task.data["split"],
         weights=weights,

@@ -90,3 +90,11 @@ def test_the_card_is_written_last(scenes, tmp_path, monkeypatch):
     trained(tmp_path / "net", scenes, epochs=1)
     assert written[-1] == "card.json"
     assert set(written) == {"history.json", "weights.safetensors", "card.json"}
+
+
+def test_the_bundle_tells_the_scores_of_the_epoch_it_holds():
+    from jobs.training import kept_row
+
+    rows = [{"epoch": 0, "mIoU": 0.5, "best": True}, {"epoch": 1, "mIoU": 0.7, "best": True}, {"epoch": 2, "mIoU": 0.6}]
+    assert kept_row(rows)["epoch"] == 1
+    assert kept_row([{"epoch": 0}, {"epoch": 1}])["epoch"] == 1
