@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jobs.config import RecipeConfig, RunConfig, load
+from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import Estimate, format_bytes
+from jobs.parsing import load
 
 DONE, FAULT, BAD_INPUT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 

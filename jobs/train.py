@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import Storage
-from jobs.config import RecipeConfig, RunConfig, load, parse
+from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested
+from jobs.parsing import load, parse
 from jobs.plan import Run, key_of, plan_run
 from jobs.progress import Progress
 from jobs.runner import engine_of

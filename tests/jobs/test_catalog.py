@@ -7,8 +7,9 @@ import shapely
 
 from cluster.engine import SerialEngine
 from jobs.catalog import catalog_facts, outline
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.mosaic import planned_map
+from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.products import sha256_of, write_products
 from tests.jobs.worlds import ORIGIN, UTM52, answering, image, make, moved, small_cells, world

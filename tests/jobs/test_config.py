@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jobs
-from jobs.config import EngineConfig, InferConfig, RecipeConfig, RunConfig, load
+from jobs.config import EngineConfig, InferConfig, RecipeConfig, RunConfig
+from jobs.parsing import load
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted([*ROOT.glob("examples/**/*.yaml"), *Path(jobs.__file__).parent.glob("recipes/**/*.yaml")])

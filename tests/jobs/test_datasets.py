@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import yaml
 
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.ingest import main
+from jobs.parsing import load
 from jobs.shell import BAD_INPUT, DONE, INCOMPLETE
 from tests.tiler.aihub_for_tests import SIDE, TILES, missing_pixels, write_delivery
 from tests.tiler.rasters_for_tests import numbers, write_tif

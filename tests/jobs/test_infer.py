@@ -9,9 +9,10 @@ import torch
 
 from cluster.engine import SerialEngine
 from jobs import infer as job
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.infer import decide, estimate, infer, main, plan_infer
 from jobs.ingest import ingest
+from jobs.parsing import load
 from jobs.plan import LogitPlan, Precision, Run, plan_run
 from models.bundle import load_bundle
 from tests.jobs.worlds import (

@@ -6,8 +6,9 @@ import rasterio
 import xarray as xr
 
 from cluster.engine import SerialEngine
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.ingest import PlannedIngest, estimate, ingest, ingested, main
+from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from jobs.runner import markers_of
 from jobs.stages import QUALITY

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.engine import SerialEngine
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.mosaic import estimate, main, plan_mosaic
+from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.runner import markers_of
 from tests.jobs.worlds import (

@@ -11,8 +11,9 @@ from PIL import Image
 
 from jobs import evaluate as evaluate_job
 from jobs import map as map_job
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.page import imagery, write_page
+from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from jobs.record import read_record
 from tests.jobs.test_report import Page

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
+from jobs.parsing import load
 from jobs.plan import Precision, Run, key_of, plan_run
 from tests.jobs.worlds import KOREA, ORIGIN, UTM51, World, image, moved, world, write_bundle
 from tiler.grids import MapGrid

@@ -11,8 +11,9 @@ from rio_cogeo.cogeo import cog_validate
 
 from cluster.engine import SerialEngine
 from jobs import map as map_job
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.mosaic import planned_map
+from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.publish import estimate, is_published, main, publish, publish_key
 from tests.jobs.worlds import (

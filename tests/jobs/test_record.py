@@ -10,7 +10,8 @@ import pytest
 
 from jobs import map as map_job
 from jobs import record as record_job
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
+from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.record import git_commit, read_record, versions
 from models.card import read_card

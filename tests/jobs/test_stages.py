@@ -11,9 +11,10 @@ import zarr
 
 from cluster.engine import SerialEngine
 from jobs import stages
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.infer import decide, infer
 from jobs.ingest import ingest
+from jobs.parsing import load
 from jobs.plan import CellTask, Precision, Run, plan_run
 from jobs.stages import QUALITY, Infer, Ingest, Mosaic, Summarise, read_tiles, warped
 from tests.jobs.worlds import INFER, answering, image, moved, small_cells, world

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.ingest import main as ingest_main
+from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.synthesize import main
 

@@ -10,8 +10,9 @@ import torch
 
 from cluster import ddp
 from cluster.engine import SerialEngine
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.ingest import ingest
+from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.training import TrainingTask, train_worker
 from models.bundle import load_bundle

@@ -15,10 +15,11 @@ import yaml
 from affine import Affine
 
 from cluster.engine import Engine, SerialEngine
-from jobs.config import RunConfig, load
+from jobs.config import RunConfig
 from jobs.infer import decide, infer
 from jobs.ingest import ingest
 from jobs.mosaic import mosaic
+from jobs.parsing import load
 from jobs.plan import plan_run
 from models.bundle import bundle_files
 from models.card import Card

@@ -1,0 +1,132 @@
+"""Reading configurations: YAML plus `--set key=value`, parsed once. Unknown keys name the nearest known one.
+
+`extends: other.yaml` (relative to the file that says it) gives a file its defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load(kind: type[Config], path: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file.
+
+    Args:
+        kind: `jobs.config.RunConfig` or `jobs.config.RecipeConfig`.
+        path: the YAML file.
+        overrides: `a.b=value` texts; the value is YAML.
+
+    Raises:
+        ValueError: the file is absent, is no YAML mapping, or holds a key or value that does not fit.
+    """
+    values = _read(Path(path), ())
+    for override in overrides:
+        _override(values, override)
+    return parse(kind, values, path)
+
+
+def parse(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
+    """Turn plain values into a model.
+
+    Args:
+        kind: the model.
+        values: its keys and values.
+        source: what to call the values in errors: a file, or a section of one.
+
+    Raises:
+        ValueError: one sentence for each key or value that does not fit.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        # Of a union, pydantic reports every alternative: those of another shape than the input only confuse.
+        told = [e for e in error.errors() if not (e["type"] == "string_type" and isinstance(e["input"], list | dict))]
+        raise ValueError(f"{source}: " + "; ".join(_explain(kind, e) for e in told or error.errors())) from error
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ValueError(f"{path}: `extends` goes in a circle through {[str(p) for p in seen]}; break it")
+    if not path.is_file():
+        raise ValueError(f"configuration {path} does not exist (looked in {Path.cwd()}); check the path")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} should hold a mapping of keys to values, found {type(values).__name__}")
+    parent = values.pop("extends", None)
+    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values) if parent else values
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `below` with `above` laid over it; mappings merge, everything else is replaced."""
+    out = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _merge(out[key], value) if both else value
+    return out
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set wants key=value, got {text!r}; for example --set infer.overlap_px=96")
+    *parents, last = key.strip().split(".")
+    place: Any = values
+    for parent in parents:
+        place = place.setdefault(parent, {}) if isinstance(place, dict) else place[_index(place, parent, text)]
+        if not isinstance(place, dict | list):
+            raise ValueError(f"--set {text}: {parent!r} is {place!r}, not a mapping; it has no keys below it")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {text}: {raw!r} is not a YAML value; put it in quotes") from error
+    if isinstance(place, list):
+        place[_index(place, last, text)] = value
+    else:
+        place[last] = value
+
+
+def _index(items: Sequence[Any], part: str, text: str) -> int:
+    if not part.isdecimal() or int(part) >= len(items):
+        raise ValueError(f"--set {text}: {part!r} is no item; the list has items 0 to {len(items) - 1}")
+    return int(part)
+
+
+def _explain(kind: type[BaseModel], error: Any) -> str:
+    """Return one sentence for one pydantic error; unknown keys get the nearest known key."""
+    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("function", "tuple[", "literal[")))
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(kind, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here are {sorted(known)}"
+        return f"unknown key {where!r}; {hint}"
+    if error["type"] == "missing":
+        return f"{where!r} is required and missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where or 'value'}: {message}" + ("" if error["type"] == "value_error" else f", got {error['input']!r}")
+
+
+def _keys_at(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Return the known keys of the model at a path of an error."""
+    model: type[BaseModel] = kind
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(iter(_models_in(field.annotation)), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models_in(inner)]
