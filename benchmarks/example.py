@@ -72,7 +72,7 @@ def main() -> None:
         out = (arguments.out or Path(scratch)).resolve()
         out.mkdir(parents=True, exist_ok=True)
         rows = [(name, *measure(words)) for name, words in commands(out)]
-        evaluation = json.loads((out / "run/evaluation.json").read_text())
+        evaluation = json.loads((out / "run/evaluation/evaluation.json").read_text())
         stages = json.loads((out / "run/run.json").read_text())["stages"]
     result = {
         "date": datetime.now(UTC).date().isoformat(),

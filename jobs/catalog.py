@@ -13,9 +13,10 @@ import rasterio
 
 from jobs.plan import LogitPlan, MosaicPlan, Run
 from jobs.record import git_commit, versions
-from tiler.catalog import AssetFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
-from tiler.cog import CLASS_COLORS, PRODUCTS
+from tiler.catalog_facts import STATISTICS, AssetFacts, BandFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
+from tiler.classes import value_names
 from tiler.grids import PixelGrid
+from tiler.product_specs import specs_of
 
 
 def outline(grid: PixelGrid) -> tuple[dict[str, Any], list[float]]:
@@ -42,9 +43,10 @@ def catalog_facts(
     times = [p.source.scene.acquired for p in plans if p.source.scene.acquired is not None]
     assets = {name: _asset(name, folder / str(file["href"]), file, run.classes) for name, file in files.items()}
     crs = grid.pyproj_crs
+    threshold = {"sandan:threshold": run.config.fuse.threshold} if len(run.classes) == 1 else {}
     return CatalogFacts(
         run_id=Path(run.config.out).name or "map",
-        title=f"Map of {', '.join(run.classes)} areas, {Path(run.config.out).name}",
+        title=f"Map of {', '.join(value_names(run.classes)[1:])} areas, {Path(run.config.out).name}",
         created=datetime.now(UTC),
         start=min(times) if times else None,
         end=max(times) if times else None,
@@ -65,29 +67,32 @@ def catalog_facts(
             for p in plans
         ],
         software={k: v for k, v in {**versions(), "sandan-commit": git_commit() or "unknown"}.items()},
-        properties={"sandan:map": plan.name, "sandan:threshold": run.config.fuse.threshold},
+        properties={"sandan:map": plan.name, **threshold},
     )
 
 
 def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence[str]) -> AssetFacts:
-    spec = PRODUCTS[name]
+    spec, values = specs_of(run_classes)[name], value_names(run_classes)
     with rasterio.open(path, driver="GTiff") as data:
-        tags = data.tags(1)
-    keys = ("minimum", "maximum", "mean", "stddev", "valid_percent")
-    statistics = {k: float(tags[f"STATISTICS_{k.upper()}"]) for k in keys if f"STATISTICS_{k.upper()}" in tags}
-    named = enumerate(("background", *run_classes)) if name == "class" else ()
-    classes = [ClassFacts(value, title, CLASS_COLORS[value][:3]) for value, title in named]
+        tags = [data.tags(number) for number in data.indexes]
+    bands = [BandFacts(title, _statistics(found)) for title, found in zip(spec.bands or [name], tags, strict=True)]
+    colors = {value: color[:3] for value, color in (spec.colors or {}).items()}
     return AssetFacts(
         href=str(file["href"]),
         title=spec.description,
         dtype=spec.dtype,
         nodata=spec.nodata,
         unit=spec.unit,
-        statistics=statistics,
-        classes=classes,
+        bands=bands,
+        classes=[ClassFacts(value, values[value], color) for value, color in colors.items()],
         size_bytes=int(file["size_bytes"]),
         sha256=str(file["sha256"]),
     )
+
+
+def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
+    found = {key: tags.get(f"STATISTICS_{key.upper()}") for key in STATISTICS}
+    return {key: float(text) for key, text in found.items() if text is not None}
 
 
 def _model(path: str, card: Any, folder: Path | None) -> ModelFacts:
@@ -99,7 +104,8 @@ def _model(path: str, card: Any, folder: Path | None) -> ModelFacts:
         architecture=card.architecture,
         encoder=card.encoder,
         channels=card.channels,
-        classes=card.classes,
+        classes=value_names(card.classes),
+        outputs=len(card.classes),
         framework_version=versions().get("torch", "unknown"),
         digest=card.digest(),
         href=weights,

@@ -17,7 +17,10 @@ JOBS = {
     "evaluate": "judge the map on held-back blocks, beside trivial baselines",
 }
 """Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""
-TOOLS = {"synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them"}
+TOOLS = {
+    "synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them",
+    "reproduce": "train and judge what a source document describes; print its table",
+}
 """Commands with arguments of their own."""
 COMMANDS = JOBS | TOOLS
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.engine import ENGINES, Resources
+from tiler.coarse import CoarseSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.split import Split
@@ -85,12 +86,52 @@ class EngineConfig(_Frozen):
         return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker)
 
 
+class RegionsConfig(_Frozen):
+    """Polygons by which an evaluation is broken down: districts, provinces."""
+
+    file: str
+    """Vector file: GeoJSON, GeoPackage, shapefile ..."""
+    name: str
+    """Field that holds the name of a region; polygons of one name are one region."""
+    crs: str | None = None
+    """For a file that does not declare its CRS."""
+
+
+class EvaluateConfig(_Frozen):
+    """How a map is judged."""
+
+    where: Literal["held_back", "all"] = "held_back"
+    """Labelled pixels that no network was trained on, or all: for scenes that no network was trained on at all."""
+    block_px: int = Field(default=128, ge=1)
+    """Side, in map pixels, of the blocks that the bootstrap draws; larger than the reach of likeness on the ground."""
+    resamples: int = Field(default=1000, ge=100)
+    """Of the bootstrap, for 95 % intervals."""
+    boundary_tolerance_px: float = Field(default=2.0, ge=0, le=64)
+    """How far apart the outlines of map and labels may run."""
+    found_from: float = Field(default=0.5, gt=0, le=1)
+    """Share of an object from which it counts as found."""
+    part_from: float = Field(default=0.1, gt=0, le=1)
+    """Share from which one object is said to meet another; an object that is covered by less is missed, or false."""
+    size_edges_ha: tuple[float, ...] = (0, 1, 5, 20, 100)
+    """Lower limits of the size classes in hectares, rising; the last class has no upper limit."""
+    regions: RegionsConfig | None = None
+    """For maps; a data set is broken down by country."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> EvaluateConfig:
+        edges = self.size_edges_ha
+        if not edges or list(edges) != sorted(set(edges)) or edges[0] < 0:
+            raise ValueError(f"size_edges_ha must rise from 0 or more, got {list(edges)}")
+        if self.part_from > self.found_from:
+            raise ValueError(f"part_from {self.part_from} must not exceed found_from {self.found_from}")
+        return self
+
+
 class ModalityConfig(_Frozen):
     """A coarse raster that comes with every tile of a data set."""
 
-    name: str
-    """gems or air."""
-    bands: int = Field(ge=1)
+    sensor: str
+    """GEMS, AIR, or a sensor YAML of one of these names."""
     side_px: int = Field(default=64, ge=1)
 
 
@@ -118,8 +159,8 @@ class RunConfig(_Frozen):
     """Tiles to ingest instead of scenes."""
     sensor: str = "SN10"
     labels: LabelSpec | None = None
-    modalities: tuple[str, ...] = ()
-    """Coarse rasters to fuse (none can be read yet)."""
+    modalities: tuple[CoarseSpec, ...] = ()
+    """Coarse rasters that come with the scenes, in the order of their channels."""
     area: str | None = None
     """Vector file; only windows that touch its polygons are mapped."""
     grid: Literal["auto"] | GridConfig = "auto"
@@ -128,15 +169,14 @@ class RunConfig(_Frozen):
     """Folders of trained bundles; their logits are averaged."""
     infer: InferConfig = InferConfig()
     fuse: FuseConfig = FuseConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="after")
     def _supported(self) -> RunConfig:
-        if self.modalities:
-            raise ValueError(
-                f"modalities: coarse rasters cannot be fused yet, got {list(self.modalities)}; leave it []"
-            )
+        if self.modalities and self.dataset is not None:
+            raise ValueError("modalities: those of a data set stand in `dataset.modalities`; move them there")
         if self.dataset is None and not self.scenes:
             raise ValueError("scenes: the list is empty; name at least one, or a `dataset`")
         if self.dataset is not None and self.scenes:
@@ -151,17 +191,44 @@ class NetworkConfig(_Frozen):
     encoder: str = "efficientnet-b5"
     weights: str
     """file:PATH, hub:ID[@rev], recipe:FOLDER or random:SEED; there is no default on purpose."""
+    stem: Literal["auto", "names", "tile", "zero"] = "auto"
+    """What to do where the source has other channels: `models.weights.initialise`."""
+    scaling: Literal["data", "source"] = "data"
+    """Whose offset and scale: those of this recipe's data, or of the source for the channels that it has."""
+
+
+class SamplingConfig(_Frozen):
+    """Which places are drawn to train, and how often."""
+
+    classes: dict[int, float] = {}
+    """Class index to the share of tiles that are set on a pixel of it; the rest may lie anywhere."""
+    weights: str | None = None
+    """CSV with the columns id and weight: how often a scene or tile is drawn (1 where it is not named, 0 for never)."""
+    label_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the labels that may be used."""
 
 
 class DataConfig(_Frozen):
     """Which pixels a recipe trains on."""
 
     run: str
-    """Run YAML whose scenes, sensor and labels are used (they are ingested if they are not yet)."""
+    """Run YAML with scenes and labels, or with a data set (they are ingested if they are not yet)."""
+    channels: tuple[str, ...] = ()
+    """Names of the network's input channels, in order; none: the sensor's bands and the missing mask."""
+    scaling: Literal["standard", "range"] = "standard"
+    """Bands are scaled by mean and standard deviation, or by the sensor's valid range to 0..1."""
     tile_px: int = Field(default=512, ge=32)
-    tiles_per_epoch: int = Field(default=1024, ge=1)
-    flips: bool = True
+    tiles_per_epoch: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+    """"all": as many as cover the ground once; of a data set, each of its tiles once."""
+    augment: tuple[str | dict[str, dict[str, Any] | None], ...] = ("HorizontalFlip", "VerticalFlip", "Transpose")
+    """Operations of `tiler.augment`, by name or as {name: settings}."""
+    modality_dropout: float = Field(default=0.2, ge=0, le=1)
+    """Chance that a tile goes without a coarse modality, so that the network learns to do without it."""
+    sampling: SamplingConfig = SamplingConfig()
     split: Split = Split()
+    """Which blocks of scenes are held back; a data set has a split of its own."""
+    validation_tiles: int | None = Field(default=None, ge=1)
+    """Validate on so many tiles, evenly spread; none: on all."""
 
 
 class RecipeConfig(_Frozen):
@@ -169,8 +236,9 @@ class RecipeConfig(_Frozen):
 
     out: str
     """Folder of the bundle."""
-    classes: tuple[str] = ("industrial",)
-    """Name of the class that the network finds (label index 1), beside background."""
+    classes: tuple[str, ...] = Field(default=("industrial",), min_length=1)
+    """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
+    by softmax, the first is background."""
     network: NetworkConfig
     data: DataConfig
     train: dict[str, Any] = {}

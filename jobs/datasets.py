@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.dataset_report import dataset_report
@@ -23,19 +24,12 @@ from jobs.plan import CONTRACTS, key_of
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, FAULT, INCOMPLETE
 from jobs.stages import peak_memory_bytes
-from tiler.aihub import AihubListing, scan
+from tiler.aihub import ROLES, AihubListing, scan
 from tiler.rasters import fingerprint, read_header
 from tiler.sensors import load_sensor
 from tiler.stores import is_complete, open_group
-from tiler.tile_store import (
-    SHARD_TILES,
-    Modality,
-    TileShard,
-    TileSource,
-    TileStore,
-    create_tile_store,
-    tile_shards,
-)
+from tiler.tile_source import TileSource
+from tiler.tile_store import SHARD_TILES, Modality, TileShard, TileStore, create_tile_store, tile_shards
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ class PlannedDataset:
         """`<sensor>-<key>`: the store is `tiles/<name>.zarr`."""
         files = sorted({fingerprint(path) for tile in self.source.tiles for path in tile.files.values()})
         settings = (self.source.sensor.model_dump(mode="json"), sorted(self.source.codes.items()), self.source.tile_px)
-        modalities = [(m.name, m.bands, m.side_px) for m in self.source.modalities]
+        modalities = [m.to_json() for m in self.source.modalities]
         return f"{self.source.sensor.name}-{key_of(CONTRACTS['ingest'], files, settings, modalities)}"
 
     @property
@@ -90,7 +84,7 @@ class PlannedDataset:
         done = markers_of(self.storage, "ingest").done()
         left = [s for s in self.shards() if s.unit not in done]
         tiles = min(len(left) * SHARD_TILES, len(self.source.tiles))
-        coarse = sum(m.bands * m.side_px**2 * 4 for m in self.source.modalities)
+        coarse = sum(len(m.sensor.bands) * m.side_px**2 * 4 for m in self.source.modalities)
         pixels = self.source.tile_px**2
         row = pixels * (len(self.source.sensor.bands) * np.dtype(self.source.dtype).itemsize + 2) + coarse
         return [
@@ -107,34 +101,44 @@ class PlannedDataset:
             )
         ]
 
+    @property
+    def is_ingested(self) -> bool:
+        """Whether every shard is written."""
+        return is_complete(self.url) and {s.unit for s in self.shards()} <= markers_of(self.storage, "ingest").done()
+
+    @property
+    def limit(self) -> float:
+        """Largest missing ratio of a tile that is kept."""
+        dataset = self.config.dataset
+        assert dataset is not None
+        return self.source.sensor.missing_limit if dataset.missing_limit is None else dataset.missing_limit
+
     def run(self) -> int:
-        """Ingest, judge every tile, write the lists and the report."""
-        if not is_complete(self.url):
-            source = self.source
-            create_tile_store(self.url, source.tiles, source.sensor, source.tile_px, source.dtype, source.modalities)
+        """Ingest on an engine of its own."""
         with engine_of(self.config.engine) as engine:
-            outcome = run_stage(
-                engine, self.storage, "ingest", IngestTiles(self.source, self.url), self.shards(), "shards"
-            )
+            return self.ingest(engine)
+
+    def ingest(self, engine: Engine) -> int:
+        """Ingest, judge every tile, write the lists and the report; return the exit code."""
+        if not is_complete(self.url):
+            s = self.source
+            create_tile_store(self.url, s.tiles, s.sensor, s.tile_px, s.dtype, s.classes, s.modalities)
+        stage = IngestTiles(self.source, self.url)
+        outcome = run_stage(engine, self.storage, "ingest", stage, self.shards(), "shards")
         report_failures([outcome])
         if outcome.failed:
             return FAULT if len(outcome.failed) == outcome.total else INCOMPLETE
         damaged = self._damaged()
         store = TileStore(self.url)
         self.storage.put("unmatched.csv", _csv(("path", "reason"), self.listing.unmatched))
-        self.storage.put("tiles.csv", _csv(TILE_COLUMNS, tile_rows(store, self._limit(), damaged)))
-        facts, page = dataset_report(store, self._limit(), damaged, self.listing.unmatched, self.config)
+        self.storage.put("tiles.csv", _csv(TILE_COLUMNS, tile_rows(store, self.limit, damaged)))
+        facts, page = dataset_report(store, self.limit, damaged, self.listing.unmatched, self.config)
         self.storage.put("quality.json", json.dumps(facts, indent=1).encode())
         self.storage.put("report.html", page.encode())
         print(f"{facts['kept']} of {facts['tiles']} tiles kept; report {self.config.out.rstrip('/')}/report.html")
         for tile, error in damaged.items():
             print(f"quarantined: {tile}: {error}", file=sys.stderr)
         return INCOMPLETE if damaged else DONE
-
-    def _limit(self) -> float:
-        dataset = self.config.dataset
-        assert dataset is not None
-        return self.source.sensor.missing_limit if dataset.missing_limit is None else dataset.missing_limit
 
     def _damaged(self) -> dict[str, str]:
         """Return the tiles that could not be read, with their errors, from the markers of all shards."""
@@ -194,6 +198,9 @@ def plan_dataset(config: RunConfig) -> PlannedDataset:
             f"dataset: {header.path} is {header.bands} x {header.height} x {header.width}, expected "
             f"{len(sensor.bands)} x {dataset.tile_px} x {dataset.tile_px}; set `dataset.tile_px`, or another sensor"
         )
-    modalities = tuple(Modality(m.name, m.bands, m.side_px) for m in dataset.modalities)
+    modalities = tuple(Modality(load_sensor(m.sensor), m.side_px) for m in dataset.modalities)
+    unknown = [m.name for m in modalities if m.name not in ROLES]
+    if unknown:
+        raise ValueError(f"dataset.modalities: the layout has no {unknown}; it has {list(ROLES[2:])}")
     source = TileSource(listing.tiles, sensor, dataset.tile_px, header.dtype, dataset.codes, modalities)
     return PlannedDataset(config, listing, source)

@@ -39,6 +39,14 @@ def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:
     return BASE_MEMORY_BYTES + IN_FLIGHT * shard_px**2 * (bands * (2 * itemsize + 2) + 24)
 
 
+def coarse_memory(values: int) -> int:
+    """Return the expected peak of a worker of Ingest that closes a scene with so many coarse values.
+
+    They are held as they are read and as they are stored, and then as the float64 of which moments are taken.
+    """
+    return BASE_MEMORY_BYTES + IN_FLIGHT * values * 32
+
+
 def infer_memory(tile_px: int, channels: int, shard_windows: int, batch: int, views: int, weight_bytes: int) -> int:
     """Return the expected peak of a worker of Infer: weights, tiles of its units, one batch in all its views."""
     tiles = IN_FLIGHT * shard_windows**2 * channels * tile_px**2 * 4 * 4  # region, tiles, tensors and results

@@ -65,30 +65,36 @@ def side_by_side(
     valid: NDArray[np.bool_],
     extent: Extent,
     *,
-    class_name: str = "class",
+    class_colors: Mapping[str, str] | None = None,
     threshold: float | None = None,
 ) -> bytes:
     """PNG of imagery, probability and class over the same ground.
 
     `imagery` (y, x, 3) as `stretch` returns it, `valid` (y, x) for it; `probability` (y, x) in [0, 1], NaN where
-    missing; `classes` (y, x), 0 background, 255 missing, anything else drawn as `class_name`.
+    missing; `classes` (y, x), 0 background, 255 missing, else a place in `class_colors` counted from 1: names of the
+    classes but background, and their colours as #rrggbb.
     """
+    class_colors = class_colors or {"class": INDUSTRIAL}
     shapes = [imagery.shape[:2], probability.shape, classes.shape, valid.shape]
     if len(set(shapes)) > 1:
         raise ValueError(f"asked for four arrays over the same ground, found {shapes}; read them over one window")
+    strangers = classes[(classes > len(class_colors)) & (classes != MISSING_CLASS)]
+    if strangers.size:
+        raise ValueError(f"found class {strangers.max()}, named are {len(class_colors)}; give every class a colour")
     thin = (slice(None, None, max(1, math.ceil(max(valid.shape) / PANEL_PX))),) * 2
     seen, known = valid[thin], imagery[thin]
     figure, panels, drop = _panels(extent)
-    for panel, title in zip(panels, ("Imagery", f"Probability of {class_name}", "Class"), strict=True):
+    probable = f"Probability of {next(iter(class_colors))}" if len(class_colors) == 1 else "Largest class probability"
+    for panel, title in zip(panels, ("Imagery", probable, "Class"), strict=True):
         _ground(panel, title, extent)
     _draw(panels[0], np.dstack([known, np.where(seen, 255, 0).astype(np.uint8)]), extent)
     colors = matplotlib.colormaps[PROBABILITY_COLORS]
     shown = _draw(panels[1], np.ma.masked_invalid(probability[thin]), extent, cmap=colors, vmin=0, vmax=1)
-    _draw(panels[2], _overlay(known, classes[thin], seen), extent)
+    _draw(panels[2], _overlay(known, classes[thin], seen, list(class_colors.values())), extent)
     _color_bar(figure, panels[1], shown, drop, threshold)
     missing = Patch(facecolor=GROUND, edgecolor=HATCH, hatch="////", label="missing")
     _legend(panels[0], [missing], drop)
-    _legend(panels[2], [Patch(facecolor=INDUSTRIAL, label=class_name), missing], drop)
+    _legend(panels[2], [*(Patch(facecolor=c, label=name) for name, c in class_colors.items()), missing], drop)
     return png_bytes(figure)
 
 
@@ -121,11 +127,11 @@ def _color_bar(figure: Figure, panel: Axes, shown: Any, drop: float, threshold: 
         place.annotate(text, (1.03, 0.5), xycoords="axes fraction", va="center", fontsize=8, color=INK)
 
 
-def _overlay(imagery: NDArray, classes: NDArray, valid: NDArray) -> NDArray[np.uint8]:
-    """Pale grey imagery with the pixels of the class in colour, (y, x, 4); transparent where the class is missing."""
+def _overlay(imagery: NDArray, classes: NDArray, valid: NDArray, colors: Sequence[str]) -> NDArray[np.uint8]:
+    """Pale grey imagery with the pixels of each class in its colour, (y, x, 4); transparent where it is missing."""
     grey = imagery.astype(np.float32).mean(axis=2, keepdims=True)
     grey = np.where(valid[..., None], 150 + 0.4 * grey, 250)  # a map may know what this one scene did not see
-    color = np.array(matplotlib.colors.to_rgb(INDUSTRIAL)) * 255
+    color = np.array([matplotlib.colors.to_rgb(c) for c in colors])[np.clip(classes, 1, len(colors)) - 1] * 255
     of_class = ((classes != 0) & (classes != MISSING_CLASS))[..., None]
     painted = np.where(of_class, 0.22 * grey + 0.78 * color, grey)
     alpha = np.where(classes == MISSING_CLASS, 0, 255)
@@ -148,12 +154,13 @@ def _ground(panel: Axes, title: str, extent: Extent) -> None:
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=2))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.7g}"))
-    _quiet(panel)
+    quiet(panel)
 
 
 def _legend(panel: Axes, handles: list[Patch], drop: float) -> None:
     where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.92 * drop), "borderaxespad": 0.0}
-    panel.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK, **where)
+    columns = len(handles) if len(handles) <= 3 else 2  # more would be wider than the panel
+    panel.legend(handles=handles, ncols=columns, frameon=False, fontsize=9, labelcolor=INK, **where)
 
 
 def histogram(
@@ -185,7 +192,7 @@ def histogram(
     panel.set_xlim(edges[0], edges[-1])
     panel.set_xlabel(label, fontsize=9, color=INK)
     panel.set_ylabel(of, fontsize=9, color=INK)
-    _quiet(panel, grid="y")
+    quiet(panel, grid="y")
     return png_bytes(figure)
 
 
@@ -200,64 +207,8 @@ def timing_bar(seconds: Mapping[str, float]) -> bytes:
     panel.invert_yaxis()
     panel.set_xlim(0, 1.3 * max([*seconds.values(), 1e-9]))
     panel.set_xlabel("wall time, s", fontsize=9, color=INK)
-    _quiet(panel, grid="x")
+    quiet(panel, grid="x")
     return png_bytes(figure)
-
-
-def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
-    """PNG of every number in the histories (run name -> one mapping per epoch), one panel each.
-
-    `epoch` is the horizontal axis (the place in the sequence where absent). `train_X` and `valid_X` share a panel,
-    training dashed; a value that is missing or not finite leaves a gap.
-    """
-    rows = [row for history in histories.values() for row in history]
-    keys = list(dict.fromkeys(key for row in rows for key, value in row.items() if _is_curve(key, value)))
-    names = list(dict.fromkeys(_base(key) for key in keys)) or ["no values"]
-    columns = min(3, len(names))
-    lines = math.ceil(len(names) / columns)
-    figure = new_figure(4.6 * columns + 0.4, 3.1 * lines + 0.4)
-    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
-    for panel, name in zip(panels, names, strict=False):
-        panel.set_title(name.replace("_", " "), fontsize=11, color=INK, loc="left")
-        panel.set_xlabel("epoch", fontsize=9, color=INK)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for place, (run, history) in enumerate(histories.items()):
-            color = LINE_COLORS[place % len(LINE_COLORS)]
-            for key in (key for key in keys if _base(key) == name):
-                _curve(panel, history, key, color, run)
-        _quiet(panel, grid="y")
-    for panel in panels[len(names) :]:
-        panel.set_visible(False)
-    legend = {label: line for panel in panels for label, line in _labelled(panel)}
-    if legend:
-        figure.legend(
-            legend.values(), legend.keys(), loc="outside lower left", ncols=4, frameon=False, fontsize=9, labelcolor=INK
-        )
-    return png_bytes(figure)
-
-
-def _labelled(panel: Axes) -> list[tuple[str, Any]]:
-    handles, labels = panel.get_legend_handles_labels()
-    return list(zip(labels, handles, strict=True))
-
-
-def _is_curve(key: str, value: object) -> bool:
-    return key not in ("epoch", "step") and isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _base(key: str) -> str:
-    for prefix in ("train_", "valid_", "val_"):
-        key = key.removeprefix(prefix)
-    return key
-
-
-def _curve(panel: Axes, history: Sequence[Mapping[str, Any]], key: str, color: str, run: str) -> None:
-    dashed = key.startswith("train_")
-    epochs = [row.get("epoch", place) for place, row in enumerate(history)]
-    values = [float(row.get(key, math.nan)) for row in history]
-    label = f"{run} (training)" if dashed else run
-    style: dict[str, Any] = {"linestyle": (0, (3, 2)) if dashed else "-", "linewidth": 1.3 if dashed else 1.8}
-    panel.plot(epochs, values, color=color, marker="o" if len(values) < 3 else None, label=label, **style)
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -265,7 +216,7 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), dpi=110, layout="constrained", facecolor="white")
 
 
-def _quiet(panel: Axes, grid: Literal["x", "y"] | None = None) -> None:
+def quiet(panel: Axes, grid: Literal["x", "y"] | None = None) -> None:
     """Axes that stay behind the data."""
     panel.tick_params(labelsize=8, colors=FAINT, length=2)
     for side in ("top", "right", "left", "bottom"):

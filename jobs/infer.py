@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from cluster.engine import Engine
 from cluster.storage import Storage
@@ -39,7 +40,21 @@ def probe() -> tuple[str, str]:
     return device, choose(device)
 
 
-def decide(run: Run, engine: Engine | None) -> Precision | None:
+class Configured(Protocol):
+    """What a decision is made for and kept with: a run of scenes, or of a data set."""
+
+    @property
+    def config(self) -> RunConfig:
+        """Its configuration."""
+        ...
+
+    @property
+    def storage(self) -> Storage:
+        """Its folder."""
+        ...
+
+
+def decide(run: Configured, engine: Engine | None) -> Precision | None:
     """Resolve what `infer` leaves to "auto", once: the decision is kept with the run and found again on resume.
 
     Args:
@@ -78,6 +93,7 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
     stage = Infer(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         bundles=run.config.models,
+        channels=run.channels,
         tta=run.config.infer.tta,
         precision=precision,
     )
@@ -103,7 +119,7 @@ def estimate(run: Run) -> Estimate:
     shards = [(plan, shard) for plan in plans for shard in plan.shards()]
     left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
     windows = sum(1 for plan, shard in left for _ in plan.lattice.shard(shard.row, shard.col))
-    channels, tile = len(run.sensor.bands) + 1, settings.tile_px
+    tile = settings.tile_px
     itemsize = max(2, *(4 if p.source.scene.dtype == "float32" else 2 for p in plans))
     weights = sum(Storage(path).size("weights.safetensors") for path in run.config.models)
     return Estimate(
@@ -114,7 +130,12 @@ def estimate(run: Run) -> Estimate:
         read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize + 1),
         write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
         peak_memory_bytes=infer_memory(
-            tile, channels, max(p.lattice.shard_windows for p in plans), assumed.batch, VIEWS[settings.tta], weights
+            tile,
+            len(run.channels),
+            max(p.lattice.shard_windows for p in plans),
+            assumed.batch,
+            VIEWS[settings.tta],
+            weights,
         ),
         folder=run.config.out if run.storage.is_local else "",
         notes=notes,

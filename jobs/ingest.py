@@ -15,12 +15,14 @@ import numpy as np
 from cluster.engine import Engine
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
-from jobs.estimate import Estimate, ingest_memory
+from jobs.estimate import Estimate, coarse_memory, ingest_memory
 from jobs.plan import Run, ScenePlan, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
 from jobs.stages import QUALITY, Ingest, Summarise
-from tiler.scene_store import create_scene_store, shard_shape
+from tiler.scene_store import create_scene_store
+from tiler.scenes import Scene
+from tiler.shards import shard_shape
 from tiler.stores import is_complete
 
 
@@ -29,6 +31,9 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
 
     A scene whose files turn out damaged is left without its closing marker; the others are not touched by that.
     """
+    run.modalities.write(run.storage)
+    for note in run.modalities.notes(len(run.scenes)):
+        print(note, file=sys.stderr)
     done = markers_of(run.storage, "ingest").done()
     open_scenes = [s for s in run.scenes if s.name + QUALITY not in done]
     for plan in open_scenes:
@@ -39,7 +44,7 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
     shards = [shard for plan in run.scenes for shard in plan.shards()]
     filled = run_stage(engine, run.storage, "ingest", stage, shards, "shards")
     damaged = {unit.rsplit("_r", 1)[0] for unit in filled.failed}
-    summarise = Summarise({s.name: run.url("ingest", s.name) for s in run.scenes})
+    summarise = Summarise({s.name: (s.scene.coarse, run.url("ingest", s.name)) for s in run.scenes})
     closing = [s.name + QUALITY for s in run.scenes if s.name not in damaged]
     summed = run_stage(engine, run.storage, "ingest", summarise, closing, "scenes", facts_as="quality")
     return [filled, summed]
@@ -57,19 +62,23 @@ def estimate(run: Run) -> Estimate:
     shards = [(plan, shard) for plan in run.scenes for shard in plan.shards()]
     left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
     share = {plan.name: len(plan.shards()) for plan in run.scenes}
+    coarse = sum(c.size_bytes for plan in run.scenes if plan.name + QUALITY not in done for c in plan.scene.coarse)
     return Estimate(
         stage="ingest",
         units=len(shards),
         unit="shards",
         done=len(shards) - len(left),
-        read_bytes=sum(plan.scene.size_bytes // share[plan.name] for plan, _ in left),
-        write_bytes=sum(_store_bytes(plan) // share[plan.name] for plan, _ in left),
-        peak_memory_bytes=max(
-            ingest_memory(max(shard_shape(p.scene.grid)), len(p.scene.sensor.bands), np.dtype(p.scene.dtype).itemsize)
-            for p in run.scenes
-        ),
+        read_bytes=sum(plan.scene.size_bytes // share[plan.name] for plan, _ in left) + coarse,
+        write_bytes=sum(_store_bytes(plan) // share[plan.name] for plan, _ in left) + coarse,
+        peak_memory_bytes=max(_peak_memory(plan.scene) for plan in run.scenes),
         folder=run.config.out if run.storage.is_local else "",
+        notes=run.modalities.notes(len(run.scenes)),
     )
+
+
+def _peak_memory(scene: Scene) -> int:
+    shard = ingest_memory(max(shard_shape(scene.grid)), len(scene.sensor.bands), np.dtype(scene.dtype).itemsize)
+    return max(shard, coarse_memory(sum(coarse.size_bytes // 4 for coarse in scene.coarse)))
 
 
 def _store_bytes(plan: ScenePlan) -> int:

@@ -11,25 +11,26 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-import pyproj
 
 from cluster.storage import Storage
-from jobs.config import GridConfig, RunConfig
+from jobs.classes import check_classes
+from jobs.config import RunConfig
+from jobs.modalities import Modalities, match_modalities
+from jobs.preflight import check_writable, map_grid, scene_specs
 from models.card import Card, read_card
 from tiler.area import area_digest, read_area, touched_blocks
+from tiler.coarse import Coarse, offered_channels
 from tiler.grids import Box, Cell, MapGrid, footprint
 from tiler.labels import Labels, open_labels
 from tiler.lattice import Lattice
 from tiler.logit_store import WindowShard, wanted_windows, window_shards
-from tiler.rasters import expand
-from tiler.scene_store import Shard, shards_of
-from tiler.scenes import Scene, SceneSpec, open_scene
+from tiler.scenes import Scene, open_scene
 from tiler.sensors import Sensor, load_sensor
+from tiler.shards import Shard, shards_of
 
-CONTRACTS = {"ingest": 1, "infer": 1, "mosaic": 1, "publish": 1}
+CONTRACTS = {"ingest": 1, "infer": 1, "mosaic": 1, "publish": 2}
 
 
 def key_of(*facts: object) -> str:
@@ -115,6 +116,8 @@ class Run:
     """Decided once from all scenes that the configuration names: a quarantined scene does not move the map."""
     area: tuple[object, str] | None
     """Geometry and CRS."""
+    modalities: Modalities
+    """Coarse rasters beside the sensor's bands."""
 
     @cached_property
     def storage(self) -> Storage:
@@ -135,18 +138,30 @@ class Run:
         """The cards of the run's bundles.
 
         Raises:
-            ValueError: there are none, one is missing, or one does not fit the sensor.
+            ValueError: there are none, one is missing, or one needs what sensor and modalities do not offer.
         """
         if not self.config.models:
             raise ValueError("models: the run names no bundle; train one and add its folder to `models`")
-        cards = tuple(_fitting_card(path, self.sensor) for path in self.config.models)
+        cards = tuple(_fitting_card(path, self.sensor, self.offered) for path in self.config.models)
         if len({card.classes for card in cards}) > 1:
             found = {path: list(card.classes) for path, card in zip(self.config.models, cards, strict=True)}
-            raise ValueError(f"models: bundles of one run must find the same class, found {found}; take out the others")
+            raise ValueError(f"models: bundles of one run must have equal classes, found {found}; take out the others")
+        check_classes(cards[0].classes, self.config.fuse)
         names = [card.name for card in cards]
         if len(set(names)) < len(names):  # the catalogue has an item for each, by name
             raise ValueError(f"models: bundles of one run must have names of their own, found {names}; rename one")
         return cards
+
+    @cached_property
+    def offered(self) -> tuple[str, ...]:
+        """Every channel that the stores of the scenes offer."""
+        return offered_channels(self.sensor, self.modalities.sensors)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that the networks need between them, in the stores' order: what Infer reads."""
+        needed = {channel for card in self.cards for channel in card.channels}
+        return tuple(channel for channel in self.offered if channel in needed)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -193,32 +208,20 @@ def plan_run(config: RunConfig) -> Run:
         raise ValueError("this command works on `scenes`; the run names a `dataset`, which is only ingested")
     sensor = load_sensor(config.sensor)
     labels = None if config.labels is None else open_labels(config.labels)
-    specs = _scene_specs(config)
-    scenes = [open_scene(spec, sensor, labels.headers if labels else ()) for spec in specs]
-    plans = tuple(_scene_plan(scene, labels) for scene in sorted(scenes, key=lambda s: s.id))
-    grid = _grid(config.grid, plans[0].scene)
-    run = Run(config, sensor, plans, grid, None if config.area is None else read_area(config.area))
+    specs = scene_specs(config)
+    opened = [
+        open_scene(spec, sensor, labels.headers if labels else ()) for spec in sorted(specs, key=lambda spec: spec.id)
+    ]
+    scenes, modalities = match_modalities(config.modalities, sensor, specs, opened)
+    plans = tuple(_scene_plan(scene, labels) for scene in scenes)
+    grid = map_grid(config.grid, plans[0].scene)
+    run = Run(config, sensor, plans, grid, None if config.area is None else read_area(config.area), modalities)
     if run.area is not None and not any(touched_blocks(p.scene.grid, *run.area).any() for p in plans):
         raise ValueError(
             f"area: {config.area} touches none of the scenes {[p.scene.id for p in plans][:5]}; choose others"
         )
-    _check_writable(run.storage)
+    check_writable(run.storage)
     return run
-
-
-def _scene_specs(config: RunConfig) -> tuple[SceneSpec, ...]:
-    if isinstance(config.scenes, str):
-        files = expand(config.scenes)
-        if not files:
-            raise ValueError(f"scenes: no file matches {config.scenes!r}; check the path (it is relative to here)")
-        specs = tuple(SceneSpec(id=Path(f).stem, files=f) for f in files)
-    else:
-        specs = config.scenes
-    ids = [spec.id for spec in specs]
-    twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
-    if twice:
-        raise ValueError(f"scenes: ids must differ, these repeat: {twice}; rename them")
-    return specs
 
 
 def _scene_plan(scene: Scene, labels: Labels | None) -> ScenePlan:
@@ -232,66 +235,29 @@ def _scene_plan(scene: Scene, labels: Labels | None) -> ScenePlan:
         pieces,
         str(scene.acquired),
         near.fingerprint if near else None,
+        *(_coarse_facts(coarse) for coarse in scene.coarse),
     )
     return ScenePlan(scene, near, f"{scene.id}-{key}")
 
 
-def _fitting_card(path: str, sensor: Sensor) -> Card:
+def _coarse_facts(coarse: Coarse) -> tuple[object, ...]:
+    grid = None if coarse.grid is None else coarse.grid.to_json()
+    pieces = [(asdict(p.box), p.row, p.col, p.nodata) for p in coarse.pieces]
+    return coarse.sensor.model_dump(mode="json"), grid, pieces, coarse.fingerprint
+
+
+def _fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
     storage = Storage(path)
     if not storage.exists("card.json"):
         raise ValueError(
             f"models: no bundle at {path} (card.json is missing); train it first: sandan train RECIPE.yaml"
         )
     card = read_card(storage.get("card.json"))
-    offered = (*sensor.bands, "mask")
     missing = [channel for channel in card.channels if channel not in offered]
     if missing:
         raise ValueError(
-            f"models: the bundle {path} needs channels {list(card.channels)}, sensor {sensor.name} gives "
-            f"{list(offered)}; {missing} would be missing: use a bundle trained on this sensor"
-        )
-    if len(card.classes) != 1:
-        raise ValueError(
-            f"models: the bundle {path} has classes {list(card.classes)}; maps have one class beside background"
+            f"models: the bundle {path} needs channels {list(card.channels)}, the run (sensor {sensor.name}) gives "
+            f"{list(offered)}; {missing} would be missing: use a bundle trained on this sensor, or add to `modalities` "
+            f"what gives them"
         )
     return card
-
-
-def _grid(config: str | GridConfig, first: Scene) -> MapGrid:
-    """Return the map grid.
-
-    Raises:
-        ValueError: the CRS is unknown, or its unit does not fit the resolution.
-    """
-    if not isinstance(config, GridConfig):
-        return MapGrid.like(first.grid)
-    try:
-        crs = pyproj.CRS.from_user_input(config.crs)
-    except pyproj.exceptions.CRSError as error:
-        raise ValueError(f"grid: the CRS {config.crs!r} is unknown ({error}); give one like EPSG:5179") from error
-    size = config.resolution_deg if crs.is_geographic else config.resolution_m
-    if size is None:
-        kind, wanted = ("geographic", "resolution_deg") if crs.is_geographic else ("projected", "resolution_m")
-        raise ValueError(f"grid: {config.crs} is {kind}; give {wanted}")
-    if not crs.is_geographic:
-        size /= crs.axis_info[0].unit_conversion_factor  # feet, where a CRS counts in feet
-    return MapGrid(crs.to_wkt(), (size, size))
-
-
-def _check_writable(storage: Storage) -> None:
-    """Refuse before the start what could not be written at the end; nothing is created by asking.
-
-    Raises:
-        ValueError: the folder, or the first of its parents that exists, is not a folder that may be written to.
-    """
-    import os
-
-    if not storage.is_local:
-        return
-    place = Path(storage.url)
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise ValueError(
-            f"out: {storage.url} cannot be written ({place} is not a writable folder); choose another folder"
-        )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tiler.cog import PRODUCTS, write_cog
+from tiler.classes import NO_CLASS, value_names
+from tiler.cog import write_cog
 from tiler.grids import Box, MapGrid
 from tiler.map_store import MapStore
+from tiler.product_specs import specs_of
 
 PROBABILITY_BINS = 50
 
@@ -21,6 +23,14 @@ def sigmoid(logit: np.ndarray) -> np.ndarray:
     return (0.5 * (1.0 + np.tanh(0.5 * logit.astype(np.float32)))).astype(np.float32)
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return exp(l_k) / sum over j of exp(l_j) along the first axis, in float32, without overflow; NaN stays NaN."""
+    powers = np.subtract(logits, logits.max(axis=0), dtype=np.float32)
+    np.exp(powers, out=powers)
+    powers /= powers.sum(axis=0)
+    return powers
+
+
 def blocks_of(extent: Box) -> Iterator[Box]:
     """Yield the parts of a rectangle of absolute map pixels that lie in one cell each, row by row."""
     for cell in MapGrid.cells_of(extent):
@@ -28,23 +38,43 @@ def blocks_of(extent: Box) -> Iterator[Box]:
 
 
 def probability_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
-    """Return float32 (y, x): the sigmoid of the mean logit, NaN where no scene saw the pixel."""
+    """Return the probability of the mean logits, float32, NaN where no scene saw the pixel.
+
+    One class beside background: its sigmoid (y, x). Several: the softmax (class, y, x).
+    """
     del threshold
-    return sigmoid(store.read("logit", box)[0])
+    logits = store.read("logit", box)
+    return sigmoid(logits[0]) if len(logits) == 1 else softmax(logits)
+
+
+def positive_probability(probability: np.ndarray) -> np.ndarray:
+    """Return one plane (y, x) of a probability layer: of the class, or of the most probable one but background."""
+    return probability if probability.ndim == 2 else np.asarray(probability[1:].max(axis=0))
 
 
 def class_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
-    """Return uint8 (y, x): 1 where the probability reaches the threshold, 0 elsewhere, 255 where nothing was seen."""
-    logit = store.read("logit", box)[0]
+    """Return the class of each pixel, uint8 (y, x), 255 where nothing was seen.
+
+    One class beside background: 1 where its probability reaches the threshold, 0 elsewhere. Several: the place of the
+    most probable one, of equal ones the first; the threshold plays no part.
+    """
+    logits = store.read("logit", box)
+    if len(logits) > 1:
+        return np.where(np.isnan(logits).any(axis=0), np.uint8(NO_CLASS), logits.argmax(axis=0).astype(np.uint8))
+    logit = logits[0]
     with np.errstate(invalid="ignore"):
         inside = logit >= np.float32(np.log(threshold / (1 - threshold)))
-    return np.where(np.isnan(logit), np.uint8(255), inside.astype(np.uint8))
+    return np.where(np.isnan(logit), np.uint8(NO_CLASS), inside.astype(np.uint8))
 
 
 def spread_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
-    """Return float32 (y, x): standard deviation of the logits over networks and views, NaN where nothing was seen."""
+    """Return the standard deviation of the logits over networks and views, float32, NaN where nothing was seen.
+
+    (y, x) for one class beside background, (class, y, x) for several.
+    """
     del threshold
-    return np.asarray(store.read("spread", box)[0])
+    spread = store.read("spread", box)
+    return np.asarray(spread[0] if len(spread) == 1 else spread)
 
 
 def count_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
@@ -59,7 +89,7 @@ LAYERS: dict[str, Callable[[MapStore, Box, float], np.ndarray]] = {
     "spread": spread_layer,
     "count": count_layer,
 }
-"""Product (a file `NAME.tif`, described in `tiler.cog.PRODUCTS`) to what reads a block of it."""
+"""Product (a file `NAME.tif`, described in `tiler.product_specs.PRODUCTS`) to what reads a block of it."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +98,15 @@ class MapNumbers:
 
     seen_px: int
     positive_px: int
+    """Of any class but background."""
+    class_px: dict[str, int]
+    """Name of each value of the class map, background first, to its pixels."""
     pixel_area_m2: float | None
     """None on a geographic grid, where it varies."""
+    class_area_m2: dict[str, float] | None
+    """As `class_px`; None on a geographic grid."""
     probability_counts: tuple[int, ...]
-    """Pixels in each of `PROBABILITY_BINS` equal bins from 0 to 1."""
+    """Pixels whose `positive_probability` lies in each of `PROBABILITY_BINS` equal bins from 0 to 1."""
 
     def to_json(self) -> dict:
         """Return plain values."""
@@ -90,12 +125,11 @@ def write_products(store: MapStore, folder: Path, threshold: float, tags: dict[s
     Returns:
         Product name to file.
     """
-    from dataclasses import replace
-
     grid = store.grid.grid_of(store.extent)
+    specs = specs_of(store.classes)
     files = {}
     for name, layer in LAYERS.items():
-        spec = PRODUCTS[name]
+        spec = specs[name]
         files[name] = folder / f"{name}.tif"
         write_cog(
             files[name],
@@ -114,18 +148,24 @@ def write_products(store: MapStore, folder: Path, threshold: float, tags: dict[s
 
 def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
     """Count pixels and probabilities over the whole map, block by block."""
-    seen = positive = 0
-    counts = np.zeros(PROBABILITY_BINS, np.int64)
+    names = value_names(store.classes)
+    of_class, counts = np.zeros(NO_CLASS + 1, np.int64), np.zeros(PROBABILITY_BINS, np.int64)
     for box in blocks_of(store.extent):
-        probability = probability_layer(store, box, threshold)
-        known = probability[~np.isnan(probability)]
-        seen += known.size
-        positive += int((class_layer(store, box, threshold) == 1).sum())
-        counts += np.histogram(known, PROBABILITY_BINS, (0.0, 1.0))[0]
+        probability = positive_probability(probability_layer(store, box, threshold))
+        counts += np.histogram(probability[~np.isnan(probability)], PROBABILITY_BINS, (0.0, 1.0))[0]
+        of_class += np.bincount(class_layer(store, box, threshold).ravel(), minlength=NO_CLASS + 1)
+    class_px = dict(zip(names, of_class.tolist(), strict=False))
     crs = store.grid.pixels.pyproj_crs
     unit = None if crs.is_geographic else crs.axis_info[0].unit_conversion_factor
     area = None if unit is None else store.grid.resolution[0] * store.grid.resolution[1] * unit**2
-    return MapNumbers(seen, positive, area, tuple(counts.tolist()))
+    return MapNumbers(
+        seen_px=sum(class_px.values()),
+        positive_px=sum(class_px.values()) - class_px[names[0]],
+        class_px=class_px,
+        pixel_area_m2=area,
+        class_area_m2=None if area is None else {name: px * area for name, px in class_px.items()},
+        probability_counts=tuple(counts.tolist()),
+    )
 
 
 def sha256_of(path: Path) -> str:

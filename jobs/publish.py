@@ -30,6 +30,7 @@ from jobs.runner import markers_of
 from jobs.shell import DONE, Job, run_job
 from jobs.stages import peak_memory_bytes
 from tiler.catalog import write_catalog
+from tiler.grids import CELL_PX
 from tiler.map_store import MapStore
 
 
@@ -118,14 +119,16 @@ def estimate(run: Run) -> Estimate:
     plan = None if precision is None else run.mosaic(run.logits(precision))
     done = len(LAYERS) if plan is not None and is_published(run, plan) else 0
     pixels = 0 if plan is None or done else plan.extent.height * plan.extent.width
+    layers = 2 * len(run.classes)  # float32: logits and spread in, probability and spread out
     return Estimate(
         stage="publish",
         units=len(LAYERS),
         unit="rasters",
         done=done,
-        read_bytes=pixels * 14,
-        write_bytes=pixels * 11 * 4 // 3,  # overviews add a third
-        peak_memory_bytes=BASE_MEMORY_BYTES + 1024 * 2**20,
+        read_bytes=pixels * (layers * 4 + 6),
+        write_bytes=pixels * (layers * 4 + 3) * 4 // 3,  # overviews add a third
+        # a class more: a cell of its logits, its probabilities and what becomes of them, float32 each
+        peak_memory_bytes=BASE_MEMORY_BYTES + 1024 * 2**20 + (len(run.classes) - 1) * 4 * CELL_PX**2 * 4,
         folder=run.config.out if run.storage.is_local else "",
     )
 

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from jobs.plan import LogitPlan, MosaicPlan, Run
 from jobs.runner import stage_facts
+from tiler.classes import value_names
 
 PACKAGES = ("sandan", "torch", "segmentation-models-pytorch", "timm", "ray", "zarr", "rasterio", "xarray", "numpy")
 STAGES = ("ingest", "quality", "infer", "mosaic", "publish")
@@ -57,8 +59,14 @@ def run_record(
         "versions": versions(),
         "git_commit": git_commit(),
         "machine": {"system": platform.platform(), "processor": platform.machine()},
-        "map": {"key": plan.name, "crs": plan.grid.crs, "resolution": list(plan.grid.resolution)},
+        "map": {
+            "key": plan.name,
+            "crs": plan.grid.crs,
+            "resolution": list(plan.grid.resolution),
+            "classes": list(value_names(run.classes)),
+        },
         "scenes": [_scene(p) for p in plans],
+        "unmatched": [asdict(u) for u in run.modalities.unmatched],
         "models": [
             {"path": path, "digest": card.digest(), **card.model_dump(mode="json")}
             for path, card in zip(run.config.models, run.cards, strict=True)

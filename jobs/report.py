@@ -66,10 +66,13 @@ class ReportFacts:
     warnings_title: str = "Before you trust this map"
     figures: Sequence[Figure] = ()
     figures_title: str = "Map"
+    classes: Sequence[Table] = ()
+    """How much of the map is of which class."""
     quality: Sequence[Table] = ()
     """Per scene: exact missing ratio, its 3-patch estimate, band statistics, coverage."""
     evaluation: Sequence[Table] = ()
     """Metrics beside those of the baselines."""
+    evaluation_figures: Sequence[Figure] = ()
     models: Sequence[Table] = ()
     timings: Sequence[Table] = ()
     """Wall time and bytes per stage."""
@@ -83,18 +86,20 @@ class ReportFacts:
 
 @dataclass(frozen=True)
 class Section:
-    """A titled group of tables."""
+    """A titled group of tables, with pictures above them."""
 
     anchor: str
     title: str
     tables: Sequence[Table]
+    figures: Sequence[Figure] = ()
 
 
 def sections(facts: ReportFacts) -> list[Section]:
     """The groups of tables that have something to show, in the order of the page."""
     groups = [
+        Section("classes", "Classes", facts.classes),
         Section("quality", "Quality of the imagery", facts.quality),
-        Section("evaluation", "Evaluation", facts.evaluation),
+        Section("evaluation", "Evaluation", facts.evaluation, facts.evaluation_figures),
         Section("models", "Networks", facts.models),
         Section("timings", "Time and bytes", facts.timings),
     ]

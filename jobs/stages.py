@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,13 +20,16 @@ import zarr
 
 from jobs.plan import CellTask, Precision
 from tiler.blend import blend
+from tiler.coarse import Coarse
+from tiler.coarse_store import fill_coarse
 from tiler.fuse import Fusion
 from tiler.grids import Box, MapGrid
 from tiler.labels import Labels
 from tiler.logit_store import LogitStore, WindowShard
 from tiler.map_store import MapStore
-from tiler.scene_store import SceneStore, Shard, fill_shard
+from tiler.scene_store import SceneStore, fill_shard
 from tiler.scenes import Scene
+from tiler.shards import Shard
 from tiler.stores import open_group
 from tiler.warp import Mapping, warp
 
@@ -48,7 +51,7 @@ def peak_memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _limit_threads() -> None:
+def limit_threads() -> None:
     """Keep zarr's own pools inside the worker's share of the cores, which engines tell as OpenMP's setting."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     zarr.config.set({"threading.max_workers": max(1, threads), "async.concurrency": max(2, threads)})
@@ -63,7 +66,7 @@ class Ingest:
 
     def __call__(self) -> Callable[[Shard], dict]:
         """Prepare a worker."""
-        _limit_threads()
+        limit_threads()
 
         def work(shard: Shard) -> dict:
             scene, labels, url = self.scenes[shard.scene]
@@ -74,16 +77,27 @@ class Ingest:
 
 @dataclass(frozen=True)
 class Summarise:
-    """Merge the statistics of a scene's shards, once all are written; the key is the store's name + `QUALITY`."""
+    """Close a scene, once all of its shards are written: coarse modalities, and the statistics of the whole.
 
-    urls: dict[str, str]
+    The key is the store's name + `QUALITY`. Modalities are some kilobytes: they have no units of their own.
+    """
+
+    scenes: dict[str, tuple[tuple[Coarse, ...], str]]
+    """Store name to the scene's modalities and the address of its store."""
 
     def __call__(self) -> Callable[[str], dict]:
         """Prepare a worker."""
 
         def work(unit: str) -> dict:
-            quality = SceneStore(self.urls[unit.removesuffix(QUALITY)]).summarise()
-            return {"pixels": quality["pixels"], "valid": quality["valid"], "peak_memory_bytes": peak_memory_bytes()}
+            coarse, url = self.scenes[unit.removesuffix(QUALITY)]
+            written = fill_coarse(open_group(url), coarse)
+            quality = SceneStore(url).summarise()
+            return {
+                "pixels": quality["pixels"],
+                "valid": quality["valid"],
+                "bytes_written": written,
+                "peak_memory_bytes": peak_memory_bytes(),
+            }
 
         return work
 
@@ -95,6 +109,8 @@ class Infer:
     stores: dict[str, tuple[str, str]]
     """Logit store name to the addresses of the scene store and of the logit store."""
     bundles: tuple[str, ...]
+    channels: tuple[str, ...]
+    """What the networks need between them: every tile has these, and each network picks its own."""
     tta: str
     precision: Precision
 
@@ -107,15 +123,14 @@ class Infer:
         from cluster.storage import Storage
         from models.predict import load_ensemble
 
-        _limit_threads()
+        limit_threads()
         files = [
             {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in self.bundles
         ]
         opened = _opener(self.stores)
-        channels = opened(next(iter(self.stores)))[0].channels
         ensemble = load_ensemble(
             files,
-            channels=channels,
+            channels=self.channels,
             tta=self.tta,
             precision=self.precision.precision,
             device=self.precision.device,
@@ -126,7 +141,7 @@ class Infer:
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)
             started = time.monotonic()
-            places, tiles = read_tiles(scene, logits, shard)
+            places, tiles = read_tiles(scene, logits, shard, self.channels)
             read_s = time.monotonic() - started
             windows = {}
             if places:
@@ -163,26 +178,35 @@ def _opener(stores: dict[str, tuple[str, str]]) -> Callable[[str], tuple[SceneSt
     return opened
 
 
-def read_tiles(scene: SceneStore, logits: LogitStore, shard: WindowShard) -> tuple[list[tuple[int, int]], np.ndarray]:
+def read_tiles(
+    scene: SceneStore, logits: LogitStore, shard: WindowShard, channels: Sequence[str] | None = None
+) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Read the tiles of a shard that hold any valid pixel: each chunk of the scene is decoded once for the whole shard.
+
+    Args:
+        scene: where to read.
+        logits: the windows.
+        shard: which of them.
+        channels: what `SceneStore.network_input` takes.
 
     Returns:
         Places `(row, col)` of the windows, and float32 (window, channel, tile_px, tile_px).
     """
     wanted = logits.windows_of(shard)
-    tile = logits.lattice.tile_px
-    empty = np.empty((0, len(scene.channels), tile, tile), np.float32)
+    tile, names = logits.lattice.tile_px, list(scene.channels if channels is None else channels)
+    empty = np.empty((0, len(names), tile, tile), np.float32)
     if not wanted:
         return [], empty
     boxes = [logits.lattice.window(*place) for place in wanted]
     whole = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
-    pixels = scene.network_input(whole)
+    seen = names if "mask" in names else [*names, "mask"]  # which windows are empty must be known in any case
+    pixels, mask = scene.network_input(whole, seen), seen.index("mask")
     tiles, places = [], []
     for place, box in zip(wanted, boxes, strict=True):
         tile_pixels = pixels[(slice(None), *box.shift(-whole.y0, -whole.x0).slices)]
-        if not tile_pixels[-1].all():  # a window without any valid pixel costs nothing: Mosaic never looks at it
+        if not tile_pixels[mask].all():  # a window without any valid pixel costs nothing: Mosaic never looks at it
             places.append(place)
-            tiles.append(tile_pixels)
+            tiles.append(tile_pixels[: len(names)])
     return places, np.stack(tiles) if tiles else empty
 
 
@@ -196,7 +220,7 @@ class Mosaic:
 
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
-        _limit_threads()
+        limit_threads()
         opened = _opener(self.stores)
         target = MapStore(self.map_url)
 

@@ -7,6 +7,7 @@ sandan synthesize runs/chips --kind aihub --count 90 --zips
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -23,15 +24,16 @@ from tiler.synthetic import (
     Acquisition,
     Country,
     SceneFiles,
-    chips,
     grid_over,
     utm_crs,
     write_aihub,
     write_air,
+    write_chips,
     write_estates,
     write_scene,
 )
 from tiler.synthetic.acquisition import RESPONSES
+from tiler.synthetic.air import MODALITIES
 
 KINDS = ("country", "chips", "aihub")
 EPILOG = """examples:
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         "--float", dest="floating", action="store_true", help="float32 with NaN instead of uint16 with 0"
     )
     parser.add_argument("--no-air", action="store_true", help="without GEMS and AIR rasters")
+    cores = os.cpu_count() or 1
+    parser.add_argument("--workers", type=int, default=cores, help=f"processes for chips and aihub (here {cores})")
     parser.add_argument("--zips", action="store_true", help="aihub: pack the folders")
     return parser
 
@@ -120,27 +124,59 @@ def _country_work(arguments: argparse.Namespace) -> list[Work]:
     return work
 
 
-def _chip_work(arguments: argparse.Namespace, country: Country) -> list[Work]:
-    how = _acquisitions(arguments)[0]
-    rest = (how.clouds, how.missing, how.edge, how.snow)
-    return [
-        (f"SN10_{c.country_code}_{c.number:05}_{c.day:%Y%m%d}", c.grid, Acquisition("SN10", c.day, *rest))
-        for c in chips(country, arguments.count)
-    ]
-
-
-def run_file(out: Path, sensor: str, scenes: Sequence[SceneFiles]) -> dict[str, Any]:
-    """Return the values of a run YAML over the scenes of one sensor."""
+def run_file(out: Path, sensor: str, scenes: Sequence[SceneFiles], air: bool) -> dict[str, Any]:
+    """Return the values of a run YAML over the scenes of one sensor, with their GEMS and AIR rasters if there are."""
     listed = [{"id": s.id, "files": str(s.image), "acquired": s.day} for s in scenes]
-    return {
+    values = {
         "out": str(out / "run" / sensor),
         "scenes": listed,
         "sensor": sensor,
         "labels": {"files": [str(s.layers["label"]) for s in scenes], "codes": {1: 1}},
     }
+    if air:
+        values["modalities"] = [{"sensor": m, "files": str(_air_file(out, m, "{id}"))} for m in MODALITIES]
+    return values
+
+
+def _air_file(out: Path, modality: str, scene_id: str) -> Path:
+    return out / modality.lower() / f"{scene_id}.tif"
+
+
+def _has_air(arguments: argparse.Namespace, sensor: str) -> bool:
+    return sensor == "SN10" and not arguments.no_air
 
 
 def _write(arguments: argparse.Namespace, country: Country, work: Sequence[Work]) -> None:
+    out = arguments.out
+    written = _write_chips(arguments) if arguments.kind == "chips" else _write_scenes(arguments, country, work)
+    for number, sensor in enumerate(dict.fromkeys(s for s, _ in written)):
+        values = run_file(out, sensor, [f for s, f in written if s == sensor], _has_air(arguments, sensor))
+        name = "map.yaml" if number == 0 else f"map-{sensor}.yaml"
+        (out / name).write_text(
+            f"# A synthetic country, seed {arguments.seed}.\n" + yaml.safe_dump(values, sort_keys=False)
+        )
+        print(f"sandan ingest {out / name}")
+
+
+Written = list[tuple[str, SceneFiles]]
+
+
+def _write_chips(arguments: argparse.Namespace) -> Written:
+    with Progress(arguments.count, "synthesize", unit="chips") as progress:
+        found = write_chips(
+            arguments.out,
+            arguments.count,
+            _acquisitions(arguments)[0],
+            seed=arguments.seed,
+            floating=arguments.floating,
+            air=not arguments.no_air,
+            workers=arguments.workers,
+            on_chip=lambda files: progress.advance(),
+        )
+    return [("SN10", files) for files in found]
+
+
+def _write_scenes(arguments: argparse.Namespace, country: Country, work: Sequence[Work]) -> Written:
     out, written = arguments.out, []
     pixels = sum(grid.height * grid.width for _, grid, _ in work)
     with Progress(pixels, "synthesize", unit="pixels") as progress:
@@ -149,16 +185,10 @@ def _write(arguments: argparse.Namespace, country: Country, work: Sequence[Work]
                 country, grid, how, out, scene_id, floating=arguments.floating, on_block=progress.advance
             )
             written.append((how.sensor, files))
-            if not arguments.no_air and how.sensor == "SN10":
-                for modality in ("GEMS", "AIR"):
-                    write_air(country, grid, how.day, modality, out / modality.lower() / f"{scene_id}.tif")
-    for number, sensor in enumerate(dict.fromkeys(s for s, _ in written)):
-        values = run_file(out, sensor, [f for s, f in written if s == sensor])
-        name = "map.yaml" if number == 0 else f"map-{sensor}.yaml"
-        (out / name).write_text(
-            f"# A synthetic country, seed {arguments.seed}.\n" + yaml.safe_dump(values, sort_keys=False)
-        )
-        print(f"sandan ingest {out / name}")
+            if _has_air(arguments, how.sensor):
+                for modality in MODALITIES:
+                    write_air(country, grid, how.day, modality, _air_file(out, modality, scene_id))
+    return written
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -167,10 +197,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.count < 1:
             raise ValueError(f"--count {arguments.count}: at least one chip must be asked for")
-        country = Country(arguments.seed, "country" if arguments.kind == "country" else "chips")
-        work: list[Work] = []
-        if arguments.kind != "aihub":
-            work = _country_work(arguments) if arguments.kind == "country" else _chip_work(arguments, country)
+        if arguments.workers < 1:
+            raise ValueError(f"--workers {arguments.workers}: at least one process must be asked for")
+        country = Country(arguments.seed)
+        work = _country_work(arguments) if arguments.kind == "country" else []
+        _acquisitions(arguments)
         arguments.out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         print(f"sandan synthesize: {error}", file=sys.stderr)
@@ -196,7 +227,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write_aihub(arguments: argparse.Namespace) -> None:
     with Progress(arguments.count + arguments.count // 2, "synthesize", unit="images") as progress:
         found = write_aihub(
-            arguments.out, arguments.count, seed=arguments.seed, zips=arguments.zips, on_image=progress.advance
+            arguments.out,
+            arguments.count,
+            seed=arguments.seed,
+            zips=arguments.zips,
+            workers=arguments.workers,
+            on_image=progress.advance,
         )
     mean = sum(found.coverage) / len(found.coverage)
     print(f"{found.sn10} + {found.ls30} images in {found.folder}; industry covers {mean:.3f} on the average")

@@ -7,27 +7,28 @@ sandan train examples/aberystwyth/unetpp.yaml --set engine.kind=serial --set tra
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cluster.storage import Storage
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RecipeConfig
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
-from jobs.ingest import estimate as estimate_ingest
-from jobs.ingest import ingest, ingested
-from jobs.parsing import load, parse
-from jobs.plan import Run, key_of, plan_run
+from jobs.parsing import parse
+from jobs.plan import key_of
 from jobs.progress import Progress
 from jobs.runner import engine_of
 from jobs.shell import DONE, FAULT, Job, run_job
-from jobs.training import TrainingTask, train_worker
+from jobs.training import TrainingTask, masks_of, train_worker
+from jobs.training_data import TileData, TrainingData, absolute, plan_data, read_weights
 from models.card import read_card
 from models.networks import NetworkSpec
 from models.train import TrainSpec
 from models.weights import build_with_weights
+from tiler.augment import Channels, compose
+from tiler.rasters import fingerprint
 
 CONTRACT = 1
 TRAINING_BYTES_PER_PIXEL = 6_000
@@ -40,18 +41,23 @@ class PlannedTrain:
 
     recipe: RecipeConfig
     spec: TrainSpec
-    planned: Run
+    data: TrainingData
+    channels: tuple[str, ...]
+    weights: Mapping[str, float]
+    """How often scenes or tiles are drawn, by id."""
 
     @property
     def key(self) -> str:
         """What identifies recipe and data."""
         recipe = self.recipe.model_dump(mode="json", exclude={"out", "engine", "train"})  # `spec` is `train`, resolved
         recipe["data"].pop("run")
-        return key_of(CONTRACT, recipe, self.spec.model_dump(mode="json"), [s.name for s in self.planned.scenes])
+        recipe["data"]["sampling"]["weights"] = dict(self.weights)
+        begin = source_digest(self.recipe.network.weights)
+        return key_of(CONTRACT, recipe, self.spec.model_dump(mode="json"), self.channels, self.data.identity, begin)
 
     @property
     def is_trained(self) -> bool:
-        """Whether the bundle is there already, of this recipe and these scenes."""
+        """Whether the bundle is there already, of this recipe and these data."""
         storage = Storage(self.recipe.out)
         return storage.exists("card.json") and read_card(storage.get("card.json")).training_data == self.key
 
@@ -59,73 +65,73 @@ class PlannedTrain:
         """Return what there is to do."""
         data, spec = self.recipe.data, self.spec
         left = 0 if self.is_trained else spec.epochs
-        tile_bytes = data.tile_px**2 * (len(self.planned.sensor.bands) * 4 + 5)
+        tiles = self.data.tiles(data.tile_px) if data.tiles_per_epoch == "all" else data.tiles_per_epoch
         memory = spec.batch * data.tile_px**2 * TRAINING_BYTES_PER_PIXEL  # of one worker that has the whole batch
         train = Estimate(
             "train",
             spec.epochs,
             "epochs",
             spec.epochs - left,
-            left * data.tiles_per_epoch * tile_bytes,
+            left * tiles * data.tile_px**2 * (len(self.channels) * 4 + 1),
             0 if not left else 100 * 2**20,
             BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + memory,
             self.recipe.out if "://" not in self.recipe.out else "",
         )
-        return [estimate_ingest(self.planned), train]
+        return [self.data.estimate(), train]
 
     def run(self) -> int:
         """Ingest what is missing, train, and say where the bundle lies."""
         out = self.recipe.out
         if self.is_trained:
-            print(f"{out} is trained already by this recipe on these scenes")
+            print(f"{out} is trained already by this recipe on these data")
             return DONE
         with engine_of(self.recipe.engine) as engine:
-            ingest(self.planned, engine)
+            stores = self.data.ingest(engine)
             facts = engine.facts()
-        run = ingested(self.planned)
-        missing = [s.scene.id for s in self.planned.scenes if s.name not in {g.name for g in run.scenes}]
-        if missing:
-            print(f"scenes {missing} could not be ingested; repair them, or take them out of the run", file=sys.stderr)
+        if not stores:
             return FAULT
+        network = self.recipe.network
+        data = self.recipe.data.model_dump()
         task = TrainingTask(
             name=Path(out).name,
-            out=out if "://" in out else str(Path(out).resolve()),
+            out=absolute(out),
             key=self.key,
-            scenes=tuple(_absolute(run.url("ingest", s.name)) for s in run.scenes),
+            stores=stores,
+            missing_limit=self.data.planned.limit if isinstance(self.data, TileData) else None,
+            channels=self.channels,
             classes=self.recipe.classes,
-            network=self.recipe.network.model_dump(),
-            data=self.recipe.data.model_dump(),
+            network={**network.model_dump(), "begin": absolute_weights(network.weights)},
+            data=data | {"sampling": {**data["sampling"], "weights": dict(self.weights)}},
             train=self.spec.model_dump(),
             threads=int(facts.get("threads", 1)),
         )
         self._launch(task, facts)
         card = read_card(Storage(out).get("card.json"))
-        print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}")
+        note = "" if card.temperature == 1 else f"  temperature {card.temperature:.2f}"
+        print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}{note}")
         return DONE
 
     def _launch(self, task: TrainingTask, facts: dict[str, Any]) -> None:
         from cluster import ddp
 
-        steps = self.recipe.data.tiles_per_epoch // self.spec.batch
-        total = self.spec.epochs * steps
         print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
         with ExitStack() as stack:
             opened: list[Progress] = []
 
             def show(message: dict[str, Any]) -> None:
-                if not opened:  # from here the clock runs: starting workers says nothing about the time that is left
-                    before = message.get("epoch", 0) * steps
-                    opened.append(
-                        stack.enter_context(Progress(total, f"train {task.name}", unit="steps", restored=before))
-                    )
-                progress = opened[0]
                 if "done_epoch" in message:
                     note = f"epoch {message['done_epoch'] + 1}/{self.spec.epochs}  loss {message['training_loss']:.3f}"
                     miou = message.get("mIoU")
-                    progress.advance(0, note=note + (f"  mIoU {miou:.3f}" if miou is not None else ""))
-                else:
-                    reached = message["epoch"] * steps + message["step"]
-                    progress.advance(max(0, reached - progress.done))
+                    if opened:
+                        opened[0].advance(0, note=note + (f"  mIoU {miou:.3f}" if miou is not None else ""))
+                    return
+                steps = message["steps"]
+                if not opened:  # from here the clock runs: starting workers says nothing about the time that is left
+                    total, before = self.spec.epochs * steps, message["epoch"] * steps
+                    progress = Progress(total, f"train {task.name}", unit="steps", restored=before)
+                    opened.append(stack.enter_context(progress))
+                reached = message["epoch"] * steps + message["step"]
+                opened[0].advance(max(0, reached - opened[0].done))
 
             if self.recipe.engine.kind == "serial":
                 ddp.launch_inline(train_worker, asdict(task), progress=show)
@@ -144,9 +150,18 @@ class PlannedTrain:
             )
 
 
-def _absolute(url: str) -> str:
-    """Return an address that means the same in a worker, whose working directory is another one."""
-    return url if "://" in url else str(Path(url).resolve())
+def source_digest(weights: str) -> str:
+    """Return what identifies the content of weights that may change under their name: a bundle's card, a file."""
+    scheme, _, what = weights.partition(":")
+    if scheme == "recipe" and Storage(what).exists("card.json"):
+        return read_card(Storage(what).get("card.json")).digest()
+    return fingerprint(what) if scheme == "file" and Path(what).is_file() else weights
+
+
+def absolute_weights(weights: str) -> str:
+    """Return weights by an address that means the same in a worker."""
+    scheme, _, what = weights.partition(":")
+    return f"{scheme}:{absolute(what)}" if scheme in ("file", "recipe") else weights
 
 
 def plan_train(recipe: RecipeConfig) -> PlannedTrain:
@@ -155,18 +170,30 @@ def plan_train(recipe: RecipeConfig) -> PlannedTrain:
     Raises:
         ValueError: bad input.
     """
-    config = load(RunConfig, recipe.data.run)
-    if config.labels is None:
-        raise ValueError(f"data.run: {recipe.data.run} has no labels; training needs them: set `labels` there")
-    run = plan_run(config)
-    network = recipe.network.model_dump(exclude={"weights"}) | {"in_channels": len(run.sensor.bands) + 1}
-    spec = parse(NetworkSpec, network, "network")
-    planned = PlannedTrain(recipe, parse(TrainSpec, recipe.train, "train"), run)
-    if not planned.is_trained:
-        channels = (*run.sensor.bands, "mask")
-        build_with_weights(
-            spec, recipe.network.weights, channels=channels
-        )  # absent or unfitting weights are found here, not by workers
+    data = plan_data(recipe.data)
+    channels = recipe.data.channels or (*data.sensor.bands, "mask")
+    absent = [c for c in channels if c not in data.offered]
+    if absent or len(set(channels)) < len(channels):
+        raise ValueError(
+            f"data.channels: {absent or list(channels)} {'are not offered' if absent else 'repeat'}; "
+            f"{recipe.data.run} offers {list(data.offered)}: name each one once, or add `modalities` there"
+        )
+    most = max(1, len(recipe.classes) - 1)
+    if max(data.label_values) > most:
+        raise ValueError(
+            f"classes: the labels of {recipe.data.run} hold class indices up to {max(data.label_values)}, the recipe "
+            f"names {list(recipe.classes)} (indices up to {most}); name a class for each index, background first"
+        )
+    ones = (1.0,) * len(channels)
+    compose(recipe.data.augment, Channels(channels, ones, ones, ones, masks_of(channels)))
+    classes = len(recipe.classes)
+    network = recipe.network.model_dump(include={"architecture", "encoder"})
+    spec = parse(NetworkSpec, network | {"in_channels": len(channels), "classes": classes}, "network")
+    weights = read_weights(recipe.data.sampling.weights, data.ids)
+    planned = PlannedTrain(recipe, parse(TrainSpec, recipe.train, "train"), data, channels, weights)
+    if not planned.is_trained:  # absent or unfitting weights are found here, not by workers
+        begin = recipe.network
+        build_with_weights(spec, begin.weights, channels=channels, stem=begin.stem, scaling=begin.scaling)
     return planned
 
 

@@ -1,4 +1,4 @@
-"""What one training worker does: readers from scene stores, a network by recipe, the trainer, a bundle at the end.
+"""What one training worker does: readers from stores, a network by recipe, the trainer, a bundle at the end.
 
 It lies in a module of its own, apart from the job, so that workers can import it by name.
 """
@@ -6,12 +6,28 @@ It lies in a module of its own, apart from the job, so that workers can import i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from cluster.storage import Storage
+from tiler.augment import Channels, Compose, compose
+from tiler.coarse import mask_name
+from tiler.ground import Ground, Sampling, Statistics
+from tiler.scene_ground import SceneGround
+from tiler.scene_store import SceneStore
+from tiler.sensors import Sensor
+from tiler.split import Split
+from tiler.tile_ground import TileGround
+from tiler.tile_store import TileStore
+from tiler.tiles import HeldBackTiles, TrainingTiles
+
+if TYPE_CHECKING:
+    from models.networks import SegmentationNetwork
+    from models.weights import Provenance
 
 CHECKPOINT = "state.pt"
+HISTORY = "history.json"
 
 
 @dataclass(frozen=True)
@@ -22,8 +38,11 @@ class TrainingTask:
     out: str
     key: str
     """Identifies recipe and data; kept in the card, so that an unchanged recipe is not trained again."""
-    scenes: tuple[str, ...]
-    """Addresses of the scene stores."""
+    stores: tuple[str, ...]
+    """Addresses of scene stores, or of one tile store."""
+    missing_limit: float | None
+    """Largest missing ratio of a tile of a data set; None says that the stores hold scenes."""
+    channels: tuple[str, ...]
     classes: tuple[str, ...]
     network: dict[str, Any]
     data: dict[str, Any]
@@ -31,42 +50,86 @@ class TrainingTask:
     threads: int
 
 
+def open_ground(task: TrainingTask) -> tuple[Ground, Sensor, tuple[Sensor, ...]]:
+    """Return what the tiles of a task are cut from, its sensor, and the sensors of its modalities."""
+    tile_px, sampling = int(task.data["tile_px"]), Sampling(**task.data["sampling"])
+    if task.missing_limit is not None:
+        store = TileStore(task.stores[0])
+        tiles = TileGround(store, tile_px, task.channels, task.missing_limit, sampling)
+        return tiles, store.sensor, tuple(m.sensor for m in store.modalities)
+    scenes = [SceneStore(url) for url in task.stores]
+    ground = SceneGround(scenes, tile_px, task.channels, Split(**task.data["split"]), sampling)
+    return ground, scenes[0].sensor, tuple(m.sensor for m in scenes[0].modalities)
+
+
+def masks_of(channels: Sequence[str]) -> tuple[str, ...]:
+    """Return the channels that are masks."""
+    return tuple(c for c in channels if c == "mask" or c.endswith("_mask"))
+
+
+def augmentation(task: TrainingTask, statistics: Statistics, modalities: Sequence[Sensor]) -> Compose:
+    """Return what a recipe does to training tiles; each modality is dropped at times unless it says so itself."""
+    steps: list[Any] = list(task.data["augment"])
+    chosen = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
+    chance = float(task.data["modality_dropout"])
+    if chance > 0 and "ModalityDropout" not in chosen:
+        for sensor in modalities:
+            bands = [band for band in sensor.bands if band in task.channels]
+            mask = mask_name(sensor) if mask_name(sensor) in task.channels else None
+            if bands:
+                steps.append({"ModalityDropout": {"p": chance, "channels": bands, "mask": mask}})
+    numbers = statistics.mean, statistics.deviation, statistics.median
+    return compose(steps, Channels(task.channels, *numbers, masks=masks_of(task.channels)))
+
+
 def train_worker(config: dict[str, Any]) -> None:
     """Train on this worker, with all others of the group; the first one reports progress and writes the bundle."""
     import torch
 
     from cluster.session import latest_checkpoint_files, rank_and_world, report_epoch, report_progress, worker_device
+    from jobs.watching import Watcher
     from models.checkpoint import state_from_bytes, state_to_bytes
+    from models.fit_temperature import fit_temperature
     from models.networks import NetworkSpec
+    from models.ranks import current_ranks
     from models.train import EpochReport, StepReport, TrainSpec, train
     from models.train_reports import CheckpointReport
     from models.weights import build_with_weights
-    from tiler.scene_store import SceneStore
-    from tiler.split import Split
-    from tiler.tiles import HeldBackTiles, TrainingTiles, scaling
 
     task = TrainingTask(**config)
     torch.set_num_threads(task.threads)
     rank, _ = rank_and_world()
-    scenes = [SceneStore(url) for url in task.scenes]
-    spec, split = TrainSpec(**task.train), Split(**task.data["split"])
-    tile_px = int(task.data["tile_px"])
-    training = TrainingTiles(
-        scenes, tile_px, int(task.data["tiles_per_epoch"]), split, spec.seed, bool(task.data["flips"])
-    )
-    validation = HeldBackTiles(scenes, tile_px, split)
-    offset, scale = scaling(scenes)
-    network_spec = NetworkSpec(
-        architecture=task.network["architecture"], encoder=task.network["encoder"], in_channels=len(scenes[0].channels)
-    )
+    device = worker_device()
+    ground, sensor, modalities = open_ground(task)
+    spec, statistics = TrainSpec(**task.train), ground.statistics()
+    count = ground.tiles if task.data["tiles_per_epoch"] == "all" else int(task.data["tiles_per_epoch"])
+    training = TrainingTiles(ground, count, spec.seed, augmentation(task, statistics, modalities))
+    validation = HeldBackTiles(ground, task.data["validation_tiles"])
+    offset, scale = statistics.scaling(task.channels, sensor, task.data["scaling"])
     network, provenance = build_with_weights(
-        network_spec, task.network["weights"], offset=offset, scale=scale, channels=scenes[0].channels
+        NetworkSpec(
+            architecture=task.network["architecture"],
+            encoder=task.network["encoder"],
+            in_channels=len(task.channels),
+            classes=len(task.classes),
+        ),
+        task.network["begin"],
+        offset=offset,
+        scale=scale,
+        channels=task.channels,
+        stem=task.network["stem"],
+        scaling=task.network["scaling"],
     )
     history: list[dict[str, Any]] = []
     resumed = latest_checkpoint_files()
     resume = None
     if resumed is not None:
-        resume, history = state_from_bytes(resumed[CHECKPOINT]), json.loads(resumed["history.json"])
+        resume, history = state_from_bytes(resumed[CHECKPOINT]), json.loads(resumed[HISTORY])
+    watcher = (
+        Watcher(task.out, network, validation, task.classes, **shown_channels(task), device=device)
+        if rank == 0
+        else None
+    )
 
     def on_step(step: StepReport) -> None:
         if rank == 0:
@@ -75,7 +138,7 @@ def train_worker(config: dict[str, Any]) -> None:
     def files_of(state: dict[str, Any]) -> dict[str, bytes] | None:
         if rank != 0:
             return None
-        return {CHECKPOINT: state_to_bytes(state), "history.json": json.dumps(history).encode()}
+        return {CHECKPOINT: state_to_bytes(state), HISTORY: json.dumps(history).encode()}
 
     def on_checkpoint(report: CheckpointReport) -> None:
         report_epoch({"epoch": report.epoch, "step": report.step}, files_of(report.state()))
@@ -86,21 +149,36 @@ def train_worker(config: dict[str, Any]) -> None:
         history.append(row | ({"best": True} if epoch.is_best else {}))
         if rank == 0:
             report_progress({"done_epoch": epoch.epoch, **row})
+        if watcher is not None:
+            watcher.epoch(history, epoch.epoch)
         report_epoch(row, files_of(epoch.state()))
 
     train(
         network,
         training,
-        validation,
+        validation if len(validation) else None,
         spec,
-        device=worker_device(),
+        device=device,
         resume=resume,
         on_epoch=on_epoch,
         on_step=on_step,
         on_checkpoint=on_checkpoint,
+        reader_threads=max(2, task.threads // 2),  # decoding and augmenting a tile cost 7 to 25 ms of one core
     )
+    fitted = None
+    if len(validation):
+        place = torch.device(device)
+        fitted = fit_temperature(network, validation, current_ranks(), place, spec.validation_pass())
     if rank == 0:
-        _write_bundle(task, network, network_spec, provenance.spec, history, scenes[0].sensor.name, scenes[0].channels)
+        _write_bundle(task, network, provenance, history, sensor, fitted)
+
+
+def shown_channels(task: TrainingTask) -> dict[str, Any]:
+    """Return which channels pictures show as red, green and blue, and which one says what is missing."""
+    at = {name: place for place, name in enumerate(task.channels)}
+    true_colour = all(name in at for name in ("red", "green", "blue"))
+    rgb = (at["red"], at["green"], at["blue"]) if true_colour else None
+    return {"rgb": rgb, "mask": at.get("mask")}
 
 
 def kept_row(history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -110,34 +188,37 @@ def kept_row(history: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _write_bundle(
     task: TrainingTask,
-    network: Any,
-    spec: Any,
-    weights: str,
+    network: SegmentationNetwork,
+    provenance: Provenance,
     history: list[dict[str, Any]],
-    sensor: str,
-    channels: tuple[str, ...],
+    sensor: Sensor,
+    fitted: Any,
 ) -> None:
     from models.bundle import bundle_files
     from models.card import Card
 
     left_out = ("epoch", "seconds", "learning_rate", "best")
     metrics = {k: v for k, v in kept_row(history).items() if k not in left_out}
+    if fitted is not None:
+        metrics |= {"ece": fitted.ece_before, "ece_calibrated": fitted.ece_after}
     card = Card(
         name=task.name,
-        architecture=spec.architecture,
-        encoder=spec.encoder,
-        channels=channels,
-        sensor=sensor,
+        architecture=network.spec.architecture,
+        encoder=network.spec.encoder,
+        channels=task.channels,
+        sensor=sensor.name,
         offset=tuple(network.offset.tolist()),
         scale=tuple(network.scale.tolist()),
         classes=task.classes,
         metrics=metrics,
         training_data=task.key,
         split=task.data["split"],
-        weights=weights,
+        weights=task.network["weights"],
+        temperature=1.0 if fitted is None else fitted.temperature,
+        origin=asdict(provenance) | {"spec": task.network["weights"]},
     )
     storage = Storage(task.out)
-    storage.put("history.json", json.dumps(history, indent=1).encode())
+    storage.put(HISTORY, json.dumps(history, indent=1).encode())
     files = bundle_files(network, card)
     for name in sorted(files, key=lambda name: name == "card.json"):  # the card last: it says that the rest is there
         storage.put(name, files[name])

@@ -36,6 +36,22 @@ def widened(mask: np.ndarray, radius_px: float) -> np.ndarray:
     return found
 
 
+def boundary_masks(
+    labels: np.ndarray, predictions: np.ndarray, tolerance_px: float = 2.0, label: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the boundary pixels of one class, bool (h, w) each: predicted and right, predicted, labelled and found,
+    labelled.
+
+    labels: (h, w), 255 is ignored; predictions: (h, w) of label values.
+    Raises ValueError: unlike shapes.
+    """
+    if labels.shape != predictions.shape or labels.ndim != 2:
+        raise ValueError(f"Labels {labels.shape} and predictions {predictions.shape} must be one (h, w). Give a map.")
+    seen = labels != IGNORE
+    truth, found = boundary(labels == label, seen), boundary(predictions == label, seen)
+    return found & widened(truth, tolerance_px), found, truth & widened(found, tolerance_px), truth
+
+
 def boundary_counts(
     labels: np.ndarray,
     predictions: np.ndarray,
@@ -43,20 +59,14 @@ def boundary_counts(
     inner: tuple[slice, slice] | None = None,
     label: int = 1,
 ) -> np.ndarray:
-    """Count boundary pixels of one class: int64 (predicted and right, predicted, labelled and found, labelled).
+    """Count the `boundary_masks` of one class: int64 (4,). Counts of parts add up.
 
-    Counts of parts add up. labels: (h, w), 255 is ignored; predictions: (h, w) of label values.
     inner: count in this part only, and use what lies around it to look for partners: parts that are read with a
     margin of `tolerance_px + 1` pixels add up to the counts of the whole.
-    Raises ValueError: unlike shapes.
     """
-    if labels.shape != predictions.shape or labels.ndim != 2:
-        raise ValueError(f"Labels {labels.shape} and predictions {predictions.shape} must be one (h, w). Give a map.")
-    seen = labels != IGNORE
-    truth, found = boundary(labels == label, seen), boundary(predictions == label, seen)
-    right, recalled = found & widened(truth, tolerance_px), truth & widened(found, tolerance_px)
     place = inner if inner is not None else (slice(None), slice(None))
-    return np.array([int(mask[place].sum()) for mask in (right, found, recalled, truth)], np.int64)
+    masks = boundary_masks(labels, predictions, tolerance_px, label)
+    return np.array([int(mask[place].sum()) for mask in masks], np.int64)
 
 
 def boundary_scores(counts: np.ndarray) -> dict[str, float]:

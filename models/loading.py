@@ -81,10 +81,11 @@ def read_ahead(load: Callable[[Key], Value], keys: Iterable[Key], threads: int =
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def load_batch(reader: Reader, indices: np.ndarray, classes: int = 2) -> tuple[Tensor, Tensor]:
-    """Return the samples as one batch: images float32 (n, C, h, w), labels uint8 (n, h, w).
+def load_batch(reader: Reader, indices: np.ndarray, classes: int = 2, *, pin: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the samples as one batch: images float32 (n, C, h, w), channels last, and labels uint8 (n, h, w).
 
     classes: how many label values there are besides 255; 2 in the binary case.
+    pin: into pinned memory, from which a copy to a CUDA device runs beside the computation.
     Raises ValueError: samples of unequal shapes, or a label that is neither below `classes` nor 255.
     """
     samples = [reader[int(index)] for index in indices]
@@ -94,12 +95,20 @@ def load_batch(reader: Reader, indices: np.ndarray, classes: int = 2) -> tuple[T
             f"Samples {indices.tolist()} have image and label shapes {sorted(shapes)}; a batch needs one "
             "image shape (C, h, w) with labels (h, w). Cut all samples to the same size."
         )
-    images = np.stack([image for image, _ in samples]).astype(np.float32, copy=False)
     labels = np.stack([label for _, label in samples])
-    wrong = np.setdiff1d(labels, [*range(classes), IGNORE])
-    if wrong.size:
+    if not ((labels < classes) | (labels == IGNORE)).all():
+        wrong = np.setdiff1d(labels, [*range(classes), IGNORE])
         raise ValueError(
             f"Samples {indices.tolist()} hold the labels {wrong.tolist()[:5]}; only 0 to {classes - 1} and {IGNORE} "
             "(ignored) have a meaning here. Map the label values when the tiles are read."
         )
-    return torch.from_numpy(images), torch.from_numpy(labels.astype(np.uint8, copy=False))
+    channels, height, width = samples[0][0].shape
+    # Each sample is written once, to where the network wants it: stacking, reordering and pinning one after the
+    # other took three times as long, and the readers of a fast GPU have no time to lose. numpy's memory lies in large
+    # pages, torch's does not; pinned memory must be torch's own, which waits with its reuse for copies under way.
+    shape = (len(samples), height, width, channels)
+    images = torch.empty(shape, pin_memory=True) if pin else torch.from_numpy(np.empty(shape, np.float32))
+    for place, (image, _) in zip(images.numpy(), samples, strict=True):
+        place[...] = image.transpose(1, 2, 0)
+    truth = torch.from_numpy(labels.astype(np.uint8, copy=False))
+    return images.permute(0, 3, 1, 2), truth.pin_memory() if pin else truth

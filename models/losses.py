@@ -55,9 +55,9 @@ def label_counts(labels: Tensor, classes: int) -> Tensor:
     Counts of parts add up to those of the whole, so workers exchange one small message.
     labels: (n, h, w), 0 to classes - 1 or 255; classes: label values, 2 in the binary case.
     """
-    valid = labels != IGNORE
-    pixels = torch.bincount(labels[valid].long(), minlength=classes)
-    return torch.cat([pixels, valid.flatten(1).any(1).sum()[None]])
+    found = torch.stack([torch.bincount(image.flatten(), minlength=IGNORE + 1) for image in labels])
+    valid_images = (found[:, :IGNORE].sum(1) > 0).sum()
+    return torch.cat([found[:, :classes].sum(0), valid_images[None]])
 
 
 def denominators(counts: Tensor, options: LossOptions) -> Denominators:

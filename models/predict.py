@@ -27,6 +27,8 @@ class _Member:
     network: SegmentationNetwork
     channels: Tensor
     """Where the channels of this network lie among those of the tiles, int64 (c,)."""
+    offset: Tensor
+    """What fills a value that is missing (NaN), float32 (c, 1, 1): the training mean, which is 0 after scaling."""
     temperature: float = 1.0
 
 
@@ -66,6 +68,7 @@ class Ensemble:
             _Member(
                 prepare(network, self.precision, device),
                 torch.tensor(_positions(card, self.channels), device=self.device),
+                torch.tensor(card.offset, device=self.device)[:, None, None],
                 card.temperature,
             )
             for card, network in members
@@ -75,7 +78,8 @@ class Ensemble:
     def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean logit and spread of every pixel, both float32 (n, K, h, w), K classes.
 
-        tiles: float32 (n, C, h, w) with the channels of the ensemble, in the units of the sensor, finite.
+        tiles: float32 (n, C, h, w) with the channels of the ensemble, in the units of the sensor. NaN
+        means missing, as coarse modalities may be: each network sees its own training mean (the offset in its card).
         Tiles are run `batch` at a time, the last batch filled up with copies of its last tile: shapes,
         and so the kernels that are chosen, do not depend on how tiles were grouped.
         Raises ValueError: another shape; FloatingPointError: a network answered NaN or infinity.
@@ -96,7 +100,7 @@ class Ensemble:
                 bad = start + int(np.argmax(~np.isfinite(means[part]).all(axis=(1, 2, 3))))
                 raise FloatingPointError(
                     f"The logits of tile {bad} are not finite ({self.precision}). Its input "
-                    f"{'is' if np.isfinite(tiles[bad]).all() else 'is not'} finite: "
+                    f"{'holds infinities' if np.isinf(tiles[bad]).any() else 'holds none'}: "
                     "fill missing pixels before predicting, or use precision='fp32'."
                 )
         return means, spreads
@@ -122,6 +126,7 @@ class Ensemble:
     def _logits(self, tiles: Tensor) -> Iterator[Tensor]:
         for member in self._members:
             picked = tiles.index_select(1, member.channels)
+            picked = torch.where(torch.isnan(picked), member.offset, picked)
             views = torch.cat([view.apply(picked) for view in self.views])
             logits = member.network(views.contiguous(memory_format=torch.channels_last))
             if member.temperature != 1:

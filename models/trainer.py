@@ -145,7 +145,7 @@ class Trainer:
 
     def _step(self, images: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        whole = denominators(self.ranks.sum(counts.to(self.device)), self.options)
+        whole = denominators(self.ranks.sum(self._here(counts)), self.options)
         total = torch.zeros((), device=self.device)
         for part, truth in zip(images.chunk(self.spec.accumulate), labels.chunk(self.spec.accumulate), strict=True):
             total += self._pass(self._here(part), self._here(truth), whole)
@@ -210,9 +210,9 @@ class Trainer:
         classes = max(self.classes, 2)
 
         def load(indices: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-            images, labels = load_batch(reader, indices, classes)
-            images, counts = images.contiguous(memory_format=torch.channels_last), label_counts(labels, classes)
-            return (images.pin_memory(), labels.pin_memory(), counts) if pin else (images, labels, counts)
+            images, labels = load_batch(reader, indices, classes, pin=pin)
+            counts = label_counts(labels, classes)
+            return images, labels, counts.pin_memory() if pin else counts
 
         return read_ahead(load, steps, self.threads)
 

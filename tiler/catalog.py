@@ -11,8 +11,8 @@ Extension fields are plain data here: pystac's helper classes change between its
 
 import math
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime as Datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 import pystac
 import pystac.utils
 from pystac.layout import CustomLayoutStrategy
+
+from tiler.catalog_facts import STATISTICS, AssetFacts, BandFacts, CatalogFacts, ClassFacts, ModelFacts
 
 SCHEMAS = "https://stac-extensions.github.io"
 EXTENSIONS = {
@@ -30,115 +32,8 @@ EXTENSIONS = {
     "classification": "2.0.0",
     "mlm": "1.4.0",
 }
-COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 WEIGHTS_TYPE = "application/octet-stream; framework=pytorch"
 TASKS = ("semantic-segmentation",)
-STATISTICS = ("minimum", "maximum", "mean", "stddev", "valid_percent")
-
-
-@dataclass(frozen=True)
-class ClassFacts:
-    """One value of a class map."""
-
-    value: int
-    name: str
-    color: tuple[int, int, int]
-    """Red, green, blue, 0-255."""
-
-
-@dataclass(frozen=True)
-class AssetFacts:
-    """One product file of the map. The raster fields stay at their defaults for tables and pages."""
-
-    href: str
-    """Path relative to the catalogue's folder, or an absolute URL."""
-    title: str
-    media_type: str = COG_TYPE
-    roles: Sequence[str] = ("data",)
-    dtype: str | None = None
-    """numpy name of the pixel type; None for what is no raster."""
-    nodata: float | None = None
-    unit: str = ""
-    statistics: Mapping[str, float] = field(default_factory=dict)
-    """Any of `STATISTICS`, over the valid pixels."""
-    classes: Sequence[ClassFacts] = ()
-    size_bytes: int | None = None
-    sha256: str | None = None
-    """64 hexadecimal digits."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """One network that took part, from its card."""
-
-    name: str
-    architecture: str
-    encoder: str
-    channels: Sequence[str]
-    classes: Sequence[str]
-    """Names in the order of the network's output; their values are their places."""
-    framework_version: str
-    """Version of PyTorch, such as 2.10.0."""
-    digest: str
-    """Identity of the bundle, as the run recorded it."""
-    href: str
-    """Where the weights lie."""
-    weights_sha256: str | None = None
-    weights_bytes: int | None = None
-    tile_px: int = 512
-    outputs: int = 1
-    """Logits per pixel: 1 for two classes."""
-    scaling: Sequence[Mapping[str, float]] = ()
-    """`{"mean": ..., "stddev": ...}` per channel, in the order of `channels`."""
-
-
-@dataclass(frozen=True)
-class SceneFacts:
-    """One scene that went into the map."""
-
-    id: str
-    datetime: Datetime | None = None
-    hrefs: Sequence[str] = ()
-    """Its source files or its STAC item."""
-
-
-@dataclass(frozen=True)
-class CatalogFacts:
-    """Everything that the catalogue says. Times are aware datetimes (UTC)."""
-
-    run_id: str
-    title: str
-    created: Datetime
-    start: Datetime | None
-    end: Datetime | None
-    """First and last acquisition; both None if no scene knows its time."""
-    footprint: Mapping[str, Any]
-    """GeoJSON geometry in EPSG:4326, longitude first."""
-    bbox: Sequence[float]
-    """West, south, east, north in degrees; west > east where the map crosses the antimeridian."""
-    crs_wkt: str
-    epsg: int | None
-    shape: tuple[int, int]
-    """(height, width) of the rasters in pixels."""
-    transform: Sequence[float]
-    """The first six numbers of the affine transform, row by row: map = transform @ (column, row, 1)."""
-    resolution_m: float | None
-    assets: Mapping[str, AssetFacts]
-    models: Sequence[ModelFacts] = ()
-    scenes: Sequence[SceneFacts] = ()
-    software: Mapping[str, str] = field(default_factory=dict)
-    """Name to version of what computed the map."""
-    lineage: str = "Semantic segmentation of satellite scenes, blended and fused on one map grid"
-    properties: Mapping[str, Any] = field(default_factory=dict)
-    """Further properties of the map item."""
-
-    def __post_init__(self) -> None:
-        """Refuse facts that STAC cannot hold."""
-        if (self.start is None) != (self.end is None):
-            raise ValueError(f"run {self.run_id}: start {self.start}, end {self.end}; give both times or neither")
-        names = [model.name for model in self.models]
-        if len(set(names)) < len(names):
-            raise ValueError(f"run {self.run_id}: models {names} share names; give each its own, items are named by it")
 
 
 def write_catalog(directory: Path, *, facts: CatalogFacts) -> Path:
@@ -226,24 +121,35 @@ def _file(size_bytes: int | None, sha256: str | None) -> dict[str, Any]:
 def _asset(key: str, asset: AssetFacts, facts: CatalogFacts) -> pystac.Asset:
     fields = _file(asset.size_bytes, asset.sha256)
     if asset.dtype is not None:
-        fields["bands"] = [_band(key, asset, facts)]
+        fields["bands"] = [_band(band, asset, facts) for band in asset.bands]
     if asset.classes:
-        fields["classification:classes"] = [
-            {"value": c.value, "name": c.name, "color_hint": "{:02X}{:02X}{:02X}".format(*c.color)}
-            for c in asset.classes
-        ]
+        fields["classification:classes"] = _classes(asset.classes)
     return pystac.Asset(asset.href, asset.title, None, asset.media_type, list(asset.roles), fields)
 
 
-def _band(key: str, asset: AssetFacts, facts: CatalogFacts) -> dict[str, Any]:
+def _classes(classes: Sequence[ClassFacts]) -> list[dict[str, Any]]:
+    """The extension's names are of ASCII letters, digits, - and _ only: the title says what any other name is."""
+    found: list[dict[str, Any]] = []
+    for one in classes:
+        name = re.sub("[^0-9A-Za-z_-]+", "-", one.name).strip("-") or f"class-{one.value}"
+        if name in {earlier["name"] for earlier in found}:
+            name = f"{name}-{one.value}"
+        title = {} if name == one.name else {"title": one.name}
+        color = {} if one.color is None else {"color_hint": "{:02X}{:02X}{:02X}".format(*one.color)}
+        found.append({"value": one.value, "name": name, **title, **color})
+    return found
+
+
+def _band(facts_of_band: BandFacts, asset: AssetFacts, facts: CatalogFacts) -> dict[str, Any]:
     """Since STAC 1.1 the values of a band are core fields; JSON has no NaN, so nodata says "nan"."""
-    band: dict[str, Any] = {"name": key, "data_type": asset.dtype, "raster:sampling": "area"}
+    band: dict[str, Any] = {"name": facts_of_band.name, "data_type": asset.dtype, "raster:sampling": "area"}
     if asset.nodata is not None:
         band["nodata"] = "nan" if math.isnan(asset.nodata) else asset.nodata
     if asset.unit:
         band["unit"] = asset.unit
-    if asset.statistics:
-        band["statistics"] = {name: asset.statistics[name] for name in STATISTICS if name in asset.statistics}
+    if facts_of_band.statistics:
+        known = facts_of_band.statistics
+        band["statistics"] = {name: known[name] for name in STATISTICS if name in known}
     if facts.resolution_m is not None:
         band["raster:spatial_resolution"] = facts.resolution_m
     return band
@@ -280,7 +186,7 @@ def _input(model: ModelFacts) -> dict[str, Any]:
 
 
 def _output(model: ModelFacts) -> dict[str, Any]:
-    classes = [{"value": value, "name": name} for value, name in enumerate(model.classes)]
+    classes = _classes([ClassFacts(value, name) for value, name in enumerate(model.classes)])
     tensor = _tensor(model.outputs, model.tile_px)
     return {"name": "logits", "tasks": list(TASKS), "result": tensor, "classification:classes": classes}
 

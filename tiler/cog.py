@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,18 +25,18 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
+from tiler.classes import Color
+
 BLOCK_PX = 512
 CACHE_MB = 256  # GDAL's default is 5 % of the machine, which is too much where sixty workers share one
 RESAMPLINGS = ("average", "nearest", "mode")
 
 Block = tuple[int, int, NDArray]
-Color = tuple[int, int, int, int]
-CLASS_COLORS: dict[int, Color] = {0: (228, 228, 224, 255), 1: (190, 24, 93, 255)}
 
 
 @dataclass(frozen=True)
 class CogSpec:
-    """What one product holds. See `PRODUCTS`; `dataclasses.replace` makes a variant (more classes, more tags)."""
+    """What one product holds. `tiler.product_specs` has the table of them."""
 
     name: str
     dtype: str
@@ -48,11 +48,13 @@ class CogSpec:
     colors: Mapping[int, Color] | None = None
     """Red, green, blue, alpha (0-255) for each value; a block with a value outside this table is refused."""
     description: str = ""
-    """One sentence for people; becomes the band's description."""
+    """One sentence for people; becomes the band's description where `bands` are not named."""
     unit: str = ""
     """Unit of the pixel values, empty for pure numbers."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Further metadata of the file."""
+    bands: Sequence[str] = ()
+    """Names of the bands, where there are several; blocks are (band, y, x) then."""
 
     def __post_init__(self) -> None:
         """Refuse a specification that could not be written faithfully."""
@@ -64,29 +66,13 @@ class CogSpec:
             raise ValueError(f"product {self.name!r}: nodata {self.nodata} is no {self.dtype}; choose another one")
         if self.colors is not None and self.dtype != "uint8":
             raise ValueError(f"product {self.name!r}: colour table on {self.dtype} asked; store its codes as uint8")
+        if self.colors is not None and self.bands:
+            raise ValueError(f"product {self.name!r}: colour table on {len(self.bands)} bands asked; colours need one")
 
-
-PRODUCTS: dict[str, CogSpec] = {
-    "probability": CogSpec(
-        "probability", "float32", math.nan, "average", description="Probability of the class, 0 to 1"
-    ),
-    "class": CogSpec(
-        "class", "uint8", 255, "mode", CLASS_COLORS, description="Class of the pixel: 0 background, 1 the class"
-    ),
-    "spread": CogSpec(
-        "spread",
-        "float32",
-        math.nan,
-        "average",
-        None,
-        "Standard deviation of logits over networks and views",
-        "logit",
-    ),
-    # 0 is an answer of `count` ("no scene saw this pixel"), so "outside the map" needs a value of its own.
-    "count": CogSpec(
-        "count", "uint16", 65535, "nearest", None, "Scenes that saw the pixel: 0 none, 65535 outside the map", "scenes"
-    ),
-}
+    @property
+    def band_names(self) -> Sequence[str]:
+        """The description of each band."""
+        return self.bands or (self.description or self.name,)
 
 
 @dataclass(frozen=True)
@@ -152,14 +138,14 @@ def write_cog(
     transform: Affine,
     blocks: Iterable[Block],
     threads: int = 1,
-) -> BandStatistics:
-    """Write one product to `path` (a local file) from blocks in any order; return the statistics of its pixels.
+) -> tuple[BandStatistics, ...]:
+    """Write one product to `path` (a local file) from blocks in any order; return the statistics of each band's pixels.
 
     `height` and `width` are in pixels; `crs` is WKT (or anything rasterio understands). A block is
-    `(y0_px, x0_px, array (y, x))` of a type that casts safely to `spec.dtype`. Blocks must not overlap; where none
-    comes, the product says nodata. Same pixels, same bytes: neither cut nor order of the blocks leaves a trace.
-    `threads` is for compression. Raises ValueError for a block that does not fit; then, as after any other error,
-    `path` is as it was before.
+    `(y0_px, x0_px, array (y, x))`, or `(band, y, x)` where the product names its bands, of a type that casts safely
+    to `spec.dtype`. Blocks must not overlap; where none comes, the product says nodata. Same pixels, same bytes:
+    neither cut nor order of the blocks leaves a trace. `threads` is for compression. Raises ValueError for a block
+    that does not fit; then, as after any other error, `path` is as it was before.
     """
     if height < 1 or width < 1:
         raise ValueError(f"{path}: asked for {height} x {width} px; both sides must be at least 1 px")
@@ -184,40 +170,47 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write_plain(path: Path, spec: CogSpec, profile: dict, blocks: Iterable[Block]) -> BandStatistics:
+def _write_plain(path: Path, spec: CogSpec, profile: dict, blocks: Iterable[Block]) -> tuple[BandStatistics, ...]:
     """Write the blocks into a sparse tiled GeoTIFF; a tile that no block touches takes no disk and reads nodata."""
-    profile |= {"count": 1, "dtype": spec.dtype, "nodata": spec.nodata, "sparse_ok": True, "bigtiff": "IF_SAFER"}
-    profile |= {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
+    profile |= {"count": len(spec.band_names), "dtype": spec.dtype, "nodata": spec.nodata, "bigtiff": "IF_SAFER"}
+    profile |= {"sparse_ok": True, "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
     height, width = profile["height"], profile["width"]
-    statistics = BandStatistics()
+    statistics = [BandStatistics() for _ in spec.band_names]
     with rasterio.open(path, "w", driver="GTiff", **profile) as dataset:
         _describe(dataset, spec)
         for y0, x0, block in blocks:
-            valid = block[_checked(spec, y0, x0, block, height, width)]
-            statistics = statistics.merge(BandStatistics.of(valid))
-            window = Window(x0, y0, block.shape[1], block.shape[0])
-            dataset.write(block.astype(spec.dtype, copy=False), 1, window=window)
-        dataset.update_tags(1, **statistics.tags(height * width))
-    return statistics
+            valid = _checked(spec, y0, x0, block, height, width)
+            planes, known = (values if spec.bands else values[None] for values in (block, valid))
+            statistics = [s.merge(BandStatistics.of(p[k])) for s, p, k in zip(statistics, planes, known, strict=True)]
+            window = Window(x0, y0, planes.shape[2], planes.shape[1])
+            dataset.write(planes.astype(spec.dtype, copy=False), window=window)
+        for band, found in enumerate(statistics, start=1):
+            dataset.update_tags(band, **found.tags(height * width))
+    return tuple(statistics)
 
 
 def _describe(dataset: DatasetWriter, spec: CogSpec) -> None:
     """Names, units and colours; before the first pixel, because the colour table is part of the layout."""
     if spec.colors is not None:
         dataset.write_colormap(1, dict(spec.colors))
-    dataset.set_band_description(1, spec.description or spec.name)
-    dataset.set_band_unit(1, spec.unit)
-    dataset.update_tags(AREA_OR_POINT="Area", PRODUCT=spec.name, **spec.tags)
+    for band, name in enumerate(spec.band_names, start=1):
+        dataset.set_band_description(band, name)
+        dataset.set_band_unit(band, spec.unit)
+    about = {"TIFFTAG_IMAGEDESCRIPTION": spec.description} if spec.bands else {}
+    dataset.update_tags(AREA_OR_POINT="Area", PRODUCT=spec.name, **about, **spec.tags)
 
 
 def _checked(spec: CogSpec, y0: int, x0: int, block: NDArray, height: int, width: int) -> NDArray[np.bool_]:
-    """Where the block is valid, (y, x) bool; ValueError where the block cannot be part of this product."""
+    """Where the block is valid, bool of its shape; ValueError where the block cannot be part of this product."""
     where = f"product {spec.name!r}, block at row {y0}, column {x0}"
-    if block.ndim != 2 or not np.can_cast(block.dtype, spec.dtype, "safe"):
-        asked, found = f"a (y, x) array that casts safely to {spec.dtype}", f"{block.ndim} dimensions of {block.dtype}"
-        raise ValueError(f"{where}: asked for {asked}; found {found}; convert it before writing")
-    if y0 < 0 or x0 < 0 or y0 + block.shape[0] > height or x0 + block.shape[1] > width:
-        raise ValueError(f"{where}: {block.shape} px reach outside the raster of {height} x {width} px; crop it")
+    lead = (len(spec.bands),) if spec.bands else ()
+    if block.ndim != len(lead) + 2 or block.shape[:-2] != lead or not np.can_cast(block.dtype, spec.dtype, "safe"):
+        asked = f"a {'(band, y, x)' if lead else '(y, x)'} array that casts safely to {spec.dtype}"
+        count = f", one plane for each of {list(spec.bands)}" if lead else ""
+        found = f"{block.ndim} dimensions {block.shape} of {block.dtype}"
+        raise ValueError(f"{where}: asked for {asked}{count}; found {found}; convert it before writing")
+    if y0 < 0 or x0 < 0 or y0 + block.shape[-2] > height or x0 + block.shape[-1] > width:
+        raise ValueError(f"{where}: {block.shape[-2:]} px reach outside the raster of {height} x {width} px; crop it")
     valid = ~np.isnan(block) if np.isnan(spec.nodata) else block != spec.nodata
     if np.issubdtype(block.dtype, np.floating) and np.isinf(block).any():
         raise ValueError(f"{where}: found infinite values; mark missing pixels as {spec.nodata}")

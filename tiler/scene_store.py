@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import cached_property
 
 import numpy as np
 import zarr
 
+from tiler.coarse import offered_channels
+from tiler.coarse_store import Moments, StoredCoarse, add_coarse
+from tiler.fusion import coarse_channels
 from tiler.grids import Box, PixelGrid
 from tiler.labels import IGNORE, Labels
 from tiler.quality import BandStatistics, Bins, estimate_missing_ratio
+from tiler.quicklook import add_quicklook, fill_quicklook, read_quicklook
 from tiler.scenes import Scene
 from tiler.sensors import Sensor
+from tiler.shards import Shard, shard_box, shard_shape, shards_of
 from tiler.stores import (
     CHUNK_PX,
     add_array,
@@ -24,53 +29,7 @@ from tiler.stores import (
     finish_group,
     new_group,
     open_group,
-    shard_px,
 )
-
-QUICKLOOK_PX = 2048
-"""A scene's quick-look is at most this wide and high."""
-
-
-@dataclass(frozen=True, order=True)
-class Shard:
-    """One shard of a scene store: the unit of work of Ingest."""
-
-    scene: str
-    row: int
-    col: int
-
-    @property
-    def unit(self) -> str:
-        """The name of the shard as a unit of work."""
-        return f"{self.scene}_r{self.row}_c{self.col}"
-
-
-def shard_shape(grid: PixelGrid) -> tuple[int, int]:
-    """Return the size `(y, x)` of a scene's shards in pixels."""
-    return shard_px(grid.height), shard_px(grid.width)
-
-
-def shards_of(scene: str, grid: PixelGrid) -> Iterator[Shard]:
-    """Yield the shards of a scene, row by row."""
-    height, width = shard_shape(grid)
-    for row in range(-(-grid.height // height)):
-        for col in range(-(-grid.width // width)):
-            yield Shard(scene, row, col)
-
-
-def shard_box(shard: Shard, grid: PixelGrid) -> Box:
-    """Return the scene pixels of a shard (the last ones of a row or column may be smaller)."""
-    height, width = shard_shape(grid)
-    box = Box(shard.row * height, shard.col * width, (shard.row + 1) * height, (shard.col + 1) * width)
-    return box.clip(grid.box)
-
-
-def quicklook_step(grid: PixelGrid) -> int:
-    """Return every how many pixels the quick-look keeps one: a power of two, so that it divides a shard."""
-    step = 1
-    while max(grid.height, grid.width) > QUICKLOOK_PX * step:
-        step *= 2
-    return step
 
 
 def bins_of(scene: Scene) -> Bins:
@@ -79,7 +38,7 @@ def bins_of(scene: Scene) -> Bins:
 
 
 def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
-    """Make the empty store of a scene: every pixel missing, every label ignored."""
+    """Make the empty store of a scene: every pixel missing, every label ignored, no coarse value known."""
     group = new_group(url)
     grid, bands = scene.grid, len(scene.sensor.bands)
     attributes = add_georeference(group, grid)
@@ -100,12 +59,10 @@ def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
     if labelled:
         label_attributes = {**attributes, "ignore": IGNORE}
         add_array(group, "label", ("y", "x"), shape, chunk, shard, "uint8", IGNORE, label_attributes)
+    modalities = add_coarse(group, scene.coarse)
     counts = (-(-shape[0] // shard[0]), -(-shape[1] // shard[1]), bands, bins_of(scene).count)
     quality = group.create_group("quality")  # a group of its own, so that xarray shows the scene only
-    step = quicklook_step(grid)
-    small, part = [-(-n // step) for n in shape], [n // step for n in shard]
-    add_array(quality, "quicklook", ("band", "y", "x"), (bands, *small), (bands, *part), None, scene.dtype, scene.fill)
-    add_array(quality, "quicklook_valid", ("y", "x"), small, part, None, "bool", False)
+    add_quicklook(quality, grid, bands, shard, scene.dtype, scene.fill)
     dims = ("shard_row", "shard_col", "band", "bin")
     add_array(quality, "histogram", dims, counts, (1, 1, *counts[2:]), None, "uint32", 0)
     facts = {
@@ -117,6 +74,7 @@ def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
         "bins": asdict(bins_of(scene)),
         "sources": [p.path for p in scene.pieces],
         "fingerprint": scene.fingerprint,
+        "modalities": modalities,
     }
     finish_group(group, facts)
 
@@ -132,7 +90,7 @@ def fill_shard(group: zarr.Group, scene: Scene, labels: Labels | None, shard: Sh
     image, valid = scene.read(box)
     array_of(group, "image")[(slice(None), *box.slices)] = image
     array_of(group, "valid")[box.slices] = valid
-    _fill_quicklook(group, box, quicklook_step(scene.grid), image, valid)
+    fill_quicklook(group, scene.grid, box, image, valid)
     bins = bins_of(scene)
     counts = np.stack([bins.counts(band[valid]) for band in image]).astype(np.uint32)
     array_of(group, "quality/histogram")[shard.row, shard.col] = counts
@@ -146,12 +104,6 @@ def fill_shard(group: zarr.Group, scene: Scene, labels: Labels | None, shard: Sh
     return record
 
 
-def _fill_quicklook(group: zarr.Group, box: Box, step: int, image: np.ndarray, valid: np.ndarray) -> None:
-    rows, cols = Box(box.y0 // step, box.x0 // step, -(-box.y1 // step), -(-box.x1 // step)).slices
-    array_of(group, "quality/quicklook")[:, rows, cols] = image[:, ::step, ::step]
-    array_of(group, "quality/quicklook_valid")[rows, cols] = valid[::step, ::step]
-
-
 class SceneStore:
     """A scene store opened for reading."""
 
@@ -163,12 +115,18 @@ class SceneStore:
         self.acquired = datetime.fromisoformat(str(attrs["acquired"])) if attrs["acquired"] else None
         self.sensor = Sensor.model_validate(attrs["sensor"])
         self.grid = PixelGrid.from_json(attrs["grid"])
+        self.modalities = tuple(StoredCoarse.from_json(m) for m in attrs.get("modalities", ()))
         self._bins = Bins(**attrs["bins"])
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of what `network_input` returns: the bands, then the missing mask."""
+        """Names of what `network_input` returns if nothing else is asked for: the bands, then the missing mask."""
         return (*self.sensor.bands, "mask")
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Every channel that may be asked for, in order: `channels`, the modalities' bands, a mask of each."""
+        return offered_channels(self.sensor, [m.sensor for m in self.modalities])
 
     @property
     def labelled(self) -> bool:
@@ -205,12 +163,44 @@ class SceneStore:
             out[(*lead, *part.shift(-box.y0, -box.x0).slices)] = array[(*lead, *part.slices)]
         return out
 
-    def network_input(self, box: Box) -> np.ndarray:
-        """Read what networks see: digital numbers, the scene's median where missing, and the missing mask.
+    def network_input(self, box: Box, channels: Sequence[str] | None = None) -> np.ndarray:
+        """Read what networks see of a rectangle, which may hang over the scene's border.
+
+        Bands are digital numbers, the scene's median where missing (also beyond the border); "mask" is 1 where they
+        are missing, else 0. Bands of coarse modalities are resampled by geography, NaN where missing;
+        "<modality>_mask" is 1 where none of a modality's bands has a value, else 0.
+
+        Args:
+            box: scene pixels.
+            channels: names out of `offered`, in the order wanted; None means `channels`.
 
         Returns:
-            float32 (band + 1, y, x); the last channel is 1 where the pixel is missing (also beyond the border), else 0.
+            float32 (channel, y, x).
+
+        Raises:
+            ValueError: a channel that the store does not offer.
         """
+        wanted = self.channels if channels is None else tuple(channels)
+        unknown = [name for name in wanted if name not in self.offered]
+        if unknown:
+            raise ValueError(
+                f"scene {self.id}: channels {unknown} are asked for, its store offers {list(self.offered)}; ingest a "
+                f"run that names their `modalities`"
+            )
+        if wanted == self.channels:
+            return self._imagery(box)
+        out = np.empty((len(wanted), box.height, box.width), np.float32)
+        places = [place for place, name in enumerate(wanted) if name in self.channels]
+        if places:
+            out[places] = self._imagery(box)[[self.channels.index(wanted[place]) for place in places]]
+        for modality in self.modalities:
+            places = [place for place, name in enumerate(wanted) if name in modality.channels]
+            if places:
+                names, values = [wanted[place] for place in places], self._coarse[modality.name]
+                out[places] = coarse_channels(modality.sensor.bands, names, values, modality.grid, self.grid, box)
+        return out
+
+    def _imagery(self, box: Box) -> np.ndarray:
         valid = self.read("valid", box, False)
         out = np.empty((len(self.channels), box.height, box.width), np.float32)
         out[:-1] = self.read("image", box, 0)
@@ -218,22 +208,28 @@ class SceneStore:
         out[-1] = ~valid
         return out
 
+    @cached_property
+    def _coarse(self) -> dict[str, np.ndarray]:
+        """Values of the modalities by name: a few kilobytes, kept because every tile needs them."""
+        _ = self.quality  # they are written last: before the end of Ingest all would seem to be missing
+        return {modality.name: modality.values(self.group) for modality in self.modalities}
+
+    @property
+    def coarse_moments(self) -> dict[str, Moments]:
+        """Count, sum and sum of squares of the values of each coarse channel around the scene, by channel."""
+        stored = self.quality["coarse"] if self.modalities else {}
+        return {channel: (int(count), total, squares) for channel, (count, total, squares) in stored.items()}
+
     def quicklook(self) -> tuple[np.ndarray, np.ndarray, PixelGrid]:
         """Return every n-th pixel of the scene: image (band, y, x), valid (y, x) and their grid."""
-        step = quicklook_step(self.grid)
-        image = np.asarray(array_of(self.group, "quality/quicklook")[...])
-        valid = np.asarray(array_of(self.group, "quality/quicklook_valid")[...])
-        a, b, c, d, e, f = self.grid.transform
-        shift = 0.5 - step / 2  # a kept pixel is the upper left of its step x step block, not the block's centre
-        c, f = c + (a + b) * shift, f + (d + e) * shift
-        grid = PixelGrid(self.grid.crs, (a * step, b * step, c, d * step, e * step, f), *valid.shape)
-        return image, valid, grid
+        return read_quicklook(self.group, self.grid)
 
     def summarise(self, patch_px: int = 512) -> dict:
         """Merge the shards' histograms into the scene's quality and write it to the store (idempotent).
 
         Returns:
-            missing ratio (exact, and the three-patch estimate), per-band statistics, and label coverage.
+            missing ratio (exact, and the three-patch estimate), per-band statistics, label coverage, and the moments of
+            coarse modalities.
         """
         histogram = array_of(self.group, "quality/histogram")
         counts = np.zeros(histogram.shape[2:], np.int64)
@@ -256,6 +252,10 @@ class SceneStore:
             ],
             "coverage": self._coverage() if self.labelled else None,
         }
+        if self.modalities:
+            quality["coarse"] = {
+                band: moments for m in self.modalities for band, moments in m.moments(self.group).items()
+            }
         self.group.update_attributes({"quality": quality})
         return quality
 

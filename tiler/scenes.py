@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tiler.coarse import Coarse
 from tiler.grids import Box, PixelGrid
 from tiler.placing import box_on, locate
 from tiler.quality_rule import QualityBand, QualitySpec, open_quality
@@ -45,6 +46,8 @@ class SceneSpec(BaseModel):
     """A raster of the same size whose CRS and transform the files take."""
     quality: QualitySpec | None = None
     """Scene classification, quality bits or cloud mask: what it calls unusable is missing."""
+    modalities: dict[str, str | tuple[str, ...]] = {}
+    """Name of a modality of the run (gems, air ...) to this scene's files of it, in place of the run's pattern."""
 
     @field_validator("acquired", mode="before")
     @classmethod
@@ -84,6 +87,8 @@ class Scene:
     size_bytes: int
     """Bytes of its files (0 where unknown)."""
     quality: QualityBand | None = None
+    coarse: tuple[Coarse, ...] = ()
+    """Every modality of the run in order, also those that the scene lacks."""
 
     def read(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
         """Read a rectangle.

@@ -82,6 +82,28 @@ SENSORS: dict[str, Sensor] = {
         resolution_m=30,
         missing_limit=0.8,
     ),
+    # GEMS, the geostationary spectrometer over Asia (about 7 x 8 km at Seoul). Ten bands whose species and units nobody
+    # wrote down, so no range can be refused but that of the fill values of its level 2 products, which are about -1e30
+    # and are not declared as nodata in every copy. Missing is NaN.
+    "GEMS": Sensor(
+        name="GEMS",
+        bands=tuple(f"gems{index}" for index in range(10)),
+        valid_min=-1e20,
+        valid_max=1e20,
+        resolution_m=7000,
+        missing_limit=1.0,
+    ),
+    # Air quality near the ground: concentrations of six species, never negative; a million is beyond any of them in
+    # ug/m3 or ppb. (Limits of 1: a coarse raster may be missing altogether, no tile is dropped for it.)
+    "AIR": Sensor(
+        name="AIR",
+        bands=tuple(f"air{index}" for index in range(6)),
+        valid_min=0,
+        valid_max=1e6,
+        nodata=-999,
+        resolution_m=1000,
+        missing_limit=1.0,
+    ),
 }
 
 

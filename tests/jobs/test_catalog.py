@@ -64,8 +64,12 @@ def test_facts_of_a_run(tmp_path):
     assert set(facts.assets) == set(files)
     assert [c.name for c in facts.assets["class"].classes] == ["background", "industrial"]
     assert facts.assets["probability"].classes == []
-    assert 0 < facts.assets["probability"].statistics["mean"] < 1
+    (band,) = facts.assets["probability"].bands
+    assert band.name == "probability"
+    assert 0 < band.statistics["mean"] < 1
     assert {s.id: s.datetime and s.datetime.year for s in facts.scenes} == {"a": 2023, "b": 2024, "c": None}
+    assert {m.classes for m in facts.models} == {("background", "industrial")}
+    assert [m.outputs for m in facts.models] == [1, 1]
     assert [m.digest for m in facts.models] == [card.digest() for card in run.cards]
     for number, model in enumerate(facts.models):
         assert (folder / model.href).resolve() == tmp_path / f"net{number}" / "weights.safetensors"

@@ -124,7 +124,8 @@ def test_an_unknown_key_of_a_recipe(tmp_path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"modalities": ["no2"]}, "coarse rasters cannot be fused yet, got ['no2']"),
+        ({"modalities": ["no2"]}, "modalities.0"),
+        ({"modalities": [{"sensor": "GEMS", "files": "air/{day}.tif"}]}, "known are {id}, {date} and {date:%y%m%d}"),
         ({"scenes": []}, "the list is empty"),
         ({"scenes": ""}, "the list is empty"),
         ({"scenes": [{"files": "x.tif"}]}, "required"),

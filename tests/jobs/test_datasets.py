@@ -19,7 +19,7 @@ from tiler.tile_store import TileStore
 def run(tmp_path):
     """Write a delivery and the run that ingests it."""
     root = write_delivery(tmp_path / "delivery")
-    modalities = [{"name": "gems", "bands": 10, "side_px": 6}]
+    modalities = [{"sensor": "GEMS", "side_px": 6}]
     config = {
         "out": str(tmp_path / "out"),
         "sensor": "SN10",
@@ -68,7 +68,7 @@ def test_the_limit_is_a_setting_and_the_sensors_otherwise(run):
 def test_a_second_run_reads_nothing_again(run, monkeypatch):
     assert main([str(run)]) == DONE
     first = (run.parent / "out/tiles.csv").read_text()
-    monkeypatch.setattr("tiler.tile_store.TileSource.fill", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("tiler.tile_source.TileSource.fill", lambda *_: pytest.fail("read again"))
     assert main([str(run)]) == DONE
     assert (run.parent / "out/tiles.csv").read_text() == first
 

@@ -9,6 +9,7 @@ from jobs.estimate import (
     BASE_MEMORY_BYTES,
     IN_FLIGHT,
     TORCH_MEMORY_BYTES,
+    coarse_memory,
     format_bytes,
     infer_memory,
     ingest_memory,
@@ -66,3 +67,5 @@ def test_memory_grows_with_the_work(side, bands, itemsize):
     mosaic = mosaic_memory(shard, bands)
     assert mosaic > BASE_MEMORY_BYTES + shard**2 * (2 * bands * 4 + 2 + 4)
     assert mosaic_memory(shard + 1, bands) > mosaic < mosaic_memory(shard, bands + 1)
+    coarse = coarse_memory(bands * shard**2)
+    assert coarse >= BASE_MEMORY_BYTES + bands * shard**2 * (4 + 4 + 8)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jobs import figures
-from jobs.figures import Extent, histogram, learning_curves, side_by_side, stretch, timing_bar
+from jobs.figures import Extent, histogram, side_by_side, stretch, timing_bar
 
 EXTENT = Extent(953_120.0, 1_950_670.0, 954_430.0, 1_951_340.0, "EPSG:5179")
 HEIGHT, WIDTH = 67, 131
@@ -77,6 +77,27 @@ def test_missing_is_hatched_ground_and_not_the_colour_of_zero():
     assert shares(none, "#000004") < 0.01
 
 
+def test_several_classes_have_their_own_colours_and_names():
+    imagery, probability, classes, valid = ground()
+    colors = {"industrial": "#be185d", "solar farm": "#56b4e9", "quarry": "#e69f00"}
+
+    def drawn(value: int) -> np.ndarray:
+        painted = np.where(valid, np.uint8(value), np.uint8(255))
+        white = np.full_like(imagery, 255)
+        return pixels(side_by_side(white, probability, painted, valid, EXTENT, class_colors=colors))
+
+    pictures = [drawn(value) for value in range(4)]
+    for value, color in enumerate(colors.values(), start=1):
+        parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+        over_white = "#" + "".join(f"{int(0.78 * part + 0.22 * 252):02x}" for part in parts)
+        counted = [shares(picture, over_white) for picture in pictures]
+        assert counted[value] > 0.1
+        assert sum(counted) - counted[value] < 0.01
+        assert min(shares(picture, color) for picture in pictures) > 0.0002  # the legend names it in any case
+    with pytest.raises(ValueError, match="found class 4, named are 3"):
+        side_by_side(imagery, probability, np.full_like(classes, 4), valid, EXTENT, class_colors=colors)
+
+
 def test_the_panels_must_show_the_same_ground():
     imagery, probability, classes, valid = ground()
     with pytest.raises(ValueError, match="same ground, found"):
@@ -102,16 +123,6 @@ def test_histograms(counts):
 @pytest.mark.parametrize("seconds", [{}, {"ingest": 0.0}, {"ingest": 3.5, "infer": 412.25, "모자이크": 1e5}])
 def test_timings(seconds):
     assert pixels(timing_bar(seconds)).size
-
-
-def test_learning_curves_survive_gaps_short_runs_and_text():
-    histories = {
-        "unet": [{"epoch": 1, "train_loss": 0.7, "valid_loss": float("nan"), "note": "warm"}, {"epoch": 2, "iou": 0.4}],
-        "segformer": [{"train_loss": 0.6, "lr": 1e-3}],
-        "empty": [],
-    }
-    assert pixels(learning_curves(histories)).size
-    assert pixels(learning_curves({})).size
 
 
 def test_pyplot_stays_out():

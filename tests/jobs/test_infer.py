@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from affine import Affine
 
 from cluster.engine import SerialEngine
 from jobs import infer as job
@@ -15,19 +17,30 @@ from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import LogitPlan, Precision, Run, plan_run
 from models.bundle import load_bundle
+from models.card import Card
+from models.networks import NetworkSpec, SegmentationNetwork
+from models.predict import Ensemble
 from tests.jobs.worlds import (
     CHANNELS,
+    ENCODER,
     INFER,
+    ORIGIN,
+    UTM52,
     ShuffledEngine,
     World,
     answering,
     files_below,
     image,
+    layers,
+    make,
     moved,
     rounding,
     world,
     write_bundle,
+    write_tif,
 )
+from tiler.fusion import resample
+from tiler.grids import Box, PixelGrid
 from tiler.logit_store import LogitStore
 from tiler.scene_store import SceneStore
 
@@ -245,3 +258,93 @@ def test_the_job_infers_and_an_unchanged_rerun_does_nothing(tmp_path, monkeypatc
     assert main(here.command()) == 0
     assert files_below(here.out) == kept
     assert capsys.readouterr().out.count("1 of 1 scenes inferred") == 2
+
+
+AIR_PLACE = Affine(300.0, 0.0, ORIGIN.c - 700.0, 0.0, -250.0, ORIGIN.f + 600.0)
+
+
+def airy(folder: Path, windows: tuple[int, int] = (64, 32), models: list[str] | None = None) -> World:
+    """Two scenes; the first has AIR with holes over most of it, the second has none."""
+    here = world(folder, models=0, infer=INFER | {"tile_px": windows[0], "overlap_px": windows[1]})
+    array = image(290, 230)  # 10 x 8 windows of 32 px: shards of 4 x 4
+    array[:, 50:80, 60:90] = 0
+    here.scene("a", array)
+    here.scene("b", image(50, 40, 2), transform=moved(900, 20))  # smaller than a window
+    air = np.random.default_rng(5).uniform(10, 90, (6, 9, 10)).astype("float32")
+    air[2, 3:5, 4:6] = np.nan
+    write_tif(folder / "air" / "a.tif", air, transform=AIR_PLACE, nodata=None)
+    here.settings["modalities"] = [{"sensor": "AIR", "files": f"{folder}/air/{{id}}.tif"}]
+    here.settings["models"] = models or [write_bundle(folder / "air2", 1, channels=("air2",))]
+    return here
+
+
+def reading_air(offset: float, scale: float) -> Ensemble:
+    """A network of one channel whose logit is that channel, scaled."""
+    inner = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.ones_(inner.weight)
+    torch.nn.init.zeros_(inner.bias)
+    spec = NetworkSpec(architecture="unet", encoder=ENCODER, in_channels=1)
+    network = SegmentationNetwork(spec, inner, torch.tensor([offset]), torch.tensor([scale]))
+    facts = {"architecture": "unet", "encoder": ENCODER, "sensor": "SN10", "classes": ("industrial",)}
+    facts |= {"training_data": "none", "weights": "none"}
+    card = Card(name="air2", channels=("air2",), offset=(offset,), scale=(scale,), **facts)
+    return Ensemble([(card, network)], ("air2",), tta="flips4", precision="fp32", batch=1)
+
+
+@pytest.mark.parametrize("windows", [(64, 32), (96, 0), (32, 0)])
+def test_a_network_of_a_coarse_channel_maps_the_resampled_raster(tmp_path, windows):
+    """However the scene is cut, in any order; what is missing is the training mean, whose logit is 0."""
+    here = airy(tmp_path, windows)
+    with answering(reading_air(40.0, 8.0)):
+        store = make(here, ShuffledEngine(windows[0]))
+    first = plan_run(load(RunConfig, here.config)).scenes[0]
+    with rasterio.open(tmp_path / "air" / "a.tif") as file:
+        source, air = PixelGrid(UTM52, tuple(file.transform)[:6], 9, 10), file.read()
+    fine = resample(air, source, first.scene.grid, first.scene.grid.box)[2]
+    assert np.isnan(fine).any()
+    logit = np.where(np.isnan(fine), 0.0, (fine - 40) / 8)
+    logit[50:80, 60:90] = np.nan
+    found = np.full((950, 230), np.nan)
+    found[:290], found[900:, 20:60] = logit, 0.0
+    grid = store.grid.pixels
+    row, col = (round(v) for v in grid.offset_of(first.scene.grid))
+    whole = layers(store)["logit"]
+    at = Box(row, col, row + 950, col + 230).shift(-store.extent.y0, -store.extent.x0)
+    np.testing.assert_array_equal(np.isnan(whole[at.slices]), np.isnan(found))
+    far = np.abs(whole[at.slices] - found) > rounding(found)
+    assert not far.any()
+    assert np.isfinite(whole).sum() == np.isfinite(found).sum()
+
+
+def test_ensembles_of_unlike_channels_average(tmp_path):
+    """Five channels and six; the sixth is missing for the second scene, which is mapped all the same."""
+    five = write_bundle(tmp_path / "five", 1)
+    six = write_bundle(tmp_path / "six", 2, channels=("air2", *CHANNELS))
+    here = airy(tmp_path, models=[five, six])
+    run, plans = inferred(here)
+    assert run.channels == (*CHANNELS, "air2")
+    for plan in plans:
+        scene, logits = stores(run, plan)
+        place = (0, 1) if plan.source.scene.id == "a" else (0, 0)
+        tile = scene.network_input(logits.lattice.window(*place), run.channels)
+        assert np.isnan(tile[-1]).all() == (plan.source.scene.id == "b")
+        tile[-1][np.isnan(tile[-1])] = 4500.0  # the offset of six's first channel
+        answers = []
+        for path in (five, six):
+            card, network = load_bundle(Path(path))
+            chosen = torch.tensor(tile[[run.channels.index(name) for name in card.channels]])[None]
+            with torch.inference_mode():
+                answers.append(network(chosen)[0].numpy())
+        mean = np.mean(answers, axis=0)
+        assert (np.abs(logits.window(*place)[:1].astype(np.float32) - mean) <= rounding(mean)).all()
+
+
+def test_memory_and_bytes_count_the_channels_that_are_read(tmp_path):
+    wide = write_bundle(tmp_path / "wide", 3, channels=(*CHANNELS, "air0", "air1", "air2"))
+    narrow = write_bundle(tmp_path / "narrow", 1)
+    here = airy(tmp_path)
+
+    def peak(bundle: str) -> int:
+        return estimate(plan_run(load(RunConfig, here.config, [f"models=[{bundle}]"]))).peak_memory_bytes
+
+    assert peak(wide) - peak(narrow) >= 3 * 64 * 64 * 4

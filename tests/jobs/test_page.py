@@ -12,7 +12,8 @@ from PIL import Image
 from jobs import evaluate as evaluate_job
 from jobs import map as map_job
 from jobs.config import RunConfig
-from jobs.page import imagery, write_page
+from jobs.page import write_page
+from jobs.page_figures import imagery
 from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from jobs.record import read_record
@@ -64,14 +65,14 @@ def test_it_names_scenes_networks_settings_and_metrics(reported):
     for word in ("mIoU on held-back blocks", "all background", "NDVI rule", "overlap_px: 32", "2023-04-05", "90 × 140"):
         assert word in page.words
     assert record["git_commit"] in page.words
-    evaluation = json.loads((reported.out / "evaluation.json").read_text())
+    evaluation = json.loads((reported.out / "evaluation" / "evaluation.json").read_text())
     assert f"{evaluation['rows'][0]['mIoU']:.4g}" in page.words
 
 
 def test_its_figures_are_pictures(reported):
     page = Page((reported.out / "report.html").read_text())
     pictures = [base64.b64decode(a.split(",", 1)[1]) for a in page.addresses if a.startswith("data:image/png")]
-    assert len(pictures) == 4  # map, probabilities, time, training
+    assert len(pictures) == 8  # map, probabilities, time, training; the four of the evaluation
     for picture in pictures:
         opened = Image.open(io.BytesIO(picture))
         assert min(opened.size) > 100

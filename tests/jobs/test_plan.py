@@ -72,10 +72,6 @@ def test_each_file_of_a_folder_is_a_scene(two):
     assert [s.scene.id for s in planned(two, f"scenes={two.folder}/scenes/b*.tif").scenes] == ["b-20240102"]
 
 
-def test_ids_must_differ(two):
-    assert "['a']" in refusal(two, "scenes.0.id=a")
-
-
 def test_auto_grid_is_the_first_scenes_own(two):
     run = planned(two)
     first = run.scenes[0].scene.grid
@@ -86,32 +82,6 @@ def test_auto_grid_is_the_first_scenes_own(two):
     left = run.without([run.scenes[0].name])
     assert left.grid == run.grid
     assert [s.scene.id for s in left.scenes] == ["b-20240102"]
-
-
-@pytest.mark.parametrize(
-    ("grid", "size"),
-    [
-        ("{crs: EPSG:5179, resolution_m: 12.5}", 12.5),
-        ("{crs: EPSG:4326, resolution_deg: 0.0001}", 0.0001),
-        ("{crs: EPSG:2225, resolution_m: 10}", 10 * 3937 / 1200),  # US survey feet
-    ],
-)
-def test_resolution_is_in_the_unit_it_says(two, grid, size):
-    run = planned(two, f"grid={grid}")
-    assert run.grid.resolution == pytest.approx((size, size), rel=1e-12)
-    assert run.grid.phase == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("grid", "told"),
-    [
-        ("{crs: EPSG:999999, resolution_m: 10}", "'EPSG:999999' is unknown"),
-        ("{crs: EPSG:4326, resolution_m: 10}", "geographic; give resolution_deg"),
-        ("{crs: EPSG:5179, resolution_deg: 0.1}", "projected; give resolution_m"),
-    ],
-)
-def test_a_grid_that_cannot_be_is_refused(two, grid, told):
-    assert told in refusal(two, f"grid={grid}")
 
 
 def test_logits_are_named_by_what_makes_them(two):
@@ -206,7 +176,12 @@ def test_bundles_must_fit(two):
     text = refusal(two, f"models=[{net}, {two.folder}/forest]")
     assert "forest" in text
     assert "industrial" in text
-    assert "one class beside background" in refusal(two, f"models=[{two.folder}/many]")
+    many = f"models=[{two.folder}/many]"
+    assert planned(two, many).classes == ("forest", "water")
+    assert planned(two, many, "fuse.threshold=0.5").classes == ("forest", "water")
+    assert "tell 2 classes apart (forest, water)" in refusal(two, many, "fuse.threshold=0.4")
+    write_bundle(two.folder / "twice", 7, classes=("background", "water", "water"))
+    assert "rename the repeated one" in refusal(two, f"models=[{two.folder}/twice]")
     assert "no bundle at" in refusal(two, f"models=[{net}, {two.folder}/nowhere]")
     twin = write_bundle(two.folder / "twin" / "net0", 6)
     assert "['net0', 'net0']; rename one" in refusal(two, f"models=[{net}, {twin}]")

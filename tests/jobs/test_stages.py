@@ -17,7 +17,7 @@ from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import CellTask, Precision, Run, plan_run
 from jobs.stages import QUALITY, Infer, Ingest, Mosaic, Summarise, read_tiles, warped
-from tests.jobs.worlds import INFER, answering, image, moved, small_cells, world
+from tests.jobs.worlds import CHANNELS, INFER, answering, image, moved, small_cells, world
 from tiler.grids import Box, Cell, MapGrid
 from tiler.logit_store import LogitStore
 from tiler.scene_store import SceneStore, create_scene_store
@@ -50,8 +50,8 @@ def test_stages_and_keys_travel_as_pickles(run):
     task = run.mosaic([plan]).tasks[0]
     made = [
         Ingest({s.name: (s.scene, s.labels, "url") for s in run.scenes}),
-        Summarise({"a": "url"}),
-        Infer({"a": ("x", "y")}, ("bundle",), "flips4", Precision("cpu", "fp32", 1)),
+        Summarise({"a": ((), "url")}),
+        Infer({"a": ("x", "y")}, ("bundle",), CHANNELS, "flips4", Precision("cpu", "fp32", 1)),
         Mosaic({"a": ("x", "y")}, "map"),
         plan.shards()[0],
         plan.source.shards()[0],
@@ -80,7 +80,7 @@ def test_ingest_writes_its_own_shard_and_no_other(tmp_path):
     with pytest.raises(FileNotFoundError, match="not ingested to its end"):
         _ = store.quality
     work(shards[0])
-    quality = Summarise({plan.name: url})()(plan.name + QUALITY)
+    quality = Summarise({plan.name: ((), url)})()(plan.name + QUALITY)
     assert (quality["pixels"], quality["valid"]) == (600 * 2100, 600 * 2100)
     np.testing.assert_array_equal(SceneStore(url).read("image", store.grid.box, 0), array)
 
@@ -168,7 +168,7 @@ def test_zarr_keeps_to_the_workers_share_of_the_cores(run, monkeypatch):
             assert zarr.config.get("threading.max_workers") == threads
             assert zarr.config.get("async.concurrency") == max(2, threads)
         monkeypatch.delenv("OMP_NUM_THREADS")
-        stages._limit_threads()
+        stages.limit_threads()
         assert zarr.config.get("threading.max_workers") == os.cpu_count()
     finally:
         zarr.config.set({"threading.max_workers": before[0], "async.concurrency": before[1]})

@@ -101,7 +101,7 @@ def test_a_recipe_that_is_trained_is_not_trained_again(trained, capsys, monkeypa
 def test_a_recipe_is_named_by_all_that_shapes_the_network(trained):
     base = trained.key()
     assert trained.key("engine.workers=5", f"out={trained.folder}/elsewhere") == base
-    changes = ["train.epochs=4", "train.seed=1", "network.weights=random:4", "data.tile_px=96", "data.flips=false"]
+    changes = ["train.epochs=4", "train.seed=1", "network.weights=random:4", "data.tile_px=96", "data.augment=[]"]
     changes += ["data.split.seed=2", "classes=[dark]", "network.architecture=unetplusplus", "data.tiles_per_epoch=13"]
     keys = [trained.key(change) for change in changes]
     assert len({base, *keys}) == len(changes) + 1
@@ -158,7 +158,12 @@ def test_weights_of_a_recipe_begin_where_that_ended(trained, tmp_path, capsys):
         ("data.run=gone.yaml", "gone.yaml does not exist"),
         ("data.tile_px=16", "data.tile_px"),
         ("engine.kind=spark", "'spark' is unknown"),
-        ("classes=[a, b]", "classes"),
+        ("classes=[]", "classes"),
+        ("data.channels=[red, gems0, mask]", "['gems0'] are not offered"),
+        ("data.channels=[red, red]", "repeat"),
+        ("data.augment=[HorizontalFlop]", "did you mean 'HorizontalFlip'?"),
+        ("data.sampling.weights=gone.csv", "gone.csv does not exist"),
+        ("data.sampling.label_fraction=0", "label_fraction"),
     ],
 )
 def test_a_bad_recipe_is_refused_before_anything_starts(tmp_path, monkeypatch, capsys, change, told):
@@ -178,6 +183,54 @@ def test_a_run_without_labels_teaches_nothing(tmp_path, capsys):
     del recipe.world.settings["labels"]
     assert main(recipe.command()) == 2
     assert "has no labels" in capsys.readouterr().err
+
+
+def test_a_class_that_the_recipe_does_not_name_is_refused(tmp_path, capsys):
+    recipe = Recipe(tmp_path)
+    recipe.world.settings["labels"]["codes"] = {2: 2}
+    assert main(recipe.command()) == 2
+    assert "hold class indices up to 2, the recipe names ['bright'] (indices up to 1)" in capsys.readouterr().err
+
+
+def test_several_classes_are_found_by_softmax_and_calibrated(tmp_path):
+    recipe = Recipe(tmp_path)
+    three = np.digitize(recipe.array[0], (2500, 4500)).astype(np.uint8) + 1
+    write_tif(tmp_path / "labels.tif", three, nodata=None)
+    recipe.world.settings["labels"]["codes"] = {2: 1, 3: 2}
+    recipe.settings["classes"] = ["dark", "medium", "bright"]
+    assert main(recipe.command("train.epochs=2", "train.loss=bce_dice")) == 0
+    card, network = load_bundle(recipe.out)
+    assert network.spec.classes == 3
+    assert card.classes == ("dark", "medium", "bright")
+    assert {"iou_0", "iou_1", "iou_2", "macro_f1"} <= set(card.metrics)
+
+
+def test_weights_of_scenes_are_read_and_part_of_the_key(trained, tmp_path):
+    table = tmp_path / "weights.csv"
+    table.write_text("id,weight\ns-20240102,2.5\n")
+    assert trained.key(f"data.sampling.weights={table}") != trained.key()
+    table.write_text("id,weight\nother,1\n")
+    with pytest.raises(ValueError, match=r"names \['other'\], which are not among the 1 ids"):
+        trained.key(f"data.sampling.weights={table}")
+
+
+def test_a_bundle_that_was_trained_anew_makes_another_start(trained, tmp_path):
+    """The same address, other weights: what begins there is another network."""
+    bundle = tmp_path / "start"
+    assert main(trained.command(f"out={bundle}", "train.epochs=1")) == 0
+    before = trained.key(f"network.weights=recipe:{bundle}")
+    assert main(trained.command(f"out={bundle}", "train.epochs=1", "train.seed=4")) == 0
+    assert trained.key(f"network.weights=recipe:{bundle}") != before
+
+
+def test_the_card_tells_its_calibration_and_its_origin(trained):
+    card = read_card(trained.out)
+    assert card.origin["spec"] == "random:3"
+    assert 0.05 <= card.temperature <= 20
+    assert card.metrics["ece_calibrated"] <= card.metrics["ece"] + 0.05
+    pictures = sorted(p.name for p in (trained.out / "epochs").iterdir())
+    assert pictures == ["0000.png", "0001.png", "0002.png"]
+    assert list((trained.out / "tensorboard").iterdir())
 
 
 def test_a_scene_that_cannot_be_read_stops_the_training(tmp_path, capsys):

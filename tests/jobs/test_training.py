@@ -10,14 +10,14 @@ import torch
 
 from cluster import ddp
 from cluster.engine import SerialEngine
-from jobs.config import RunConfig
+from jobs.config import DataConfig, NetworkConfig, RunConfig
 from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.training import TrainingTask, train_worker
 from models.bundle import load_bundle
 from models.card import read_card
-from tests.jobs.worlds import ARCHITECTURE, ENCODER, image, world, write_tif
+from tests.jobs.worlds import ARCHITECTURE, CHANNELS, ENCODER, image, world, write_tif
 from tiler.split import Split
 
 
@@ -37,9 +37,11 @@ def scenes(tmp_path_factory) -> tuple[str, ...]:
 
 def task(out: Path, scenes: tuple[str, ...], **train: object) -> dict:
     spec = {"epochs": 2, "batch": 4, "learning_rate": 2e-3, "precision": "fp32", **train}
-    data = {"tile_px": 64, "tiles_per_epoch": 8, "flips": True, "split": Split(block_px=32).model_dump()}
-    network = {"architecture": ARCHITECTURE, "encoder": ENCODER, "weights": "random:5"}
-    return asdict(TrainingTask(out.name, str(out), "key", scenes, ("bright",), network, data, spec, 1))
+    data = DataConfig(run="", tile_px=64, tiles_per_epoch=8, split=Split(block_px=32)).model_dump()
+    data["sampling"]["weights"] = {}
+    network = NetworkConfig(architecture=ARCHITECTURE, encoder=ENCODER, weights="random:5").model_dump()
+    network["begin"] = network["weights"]
+    return asdict(TrainingTask(out.name, str(out), "key", scenes, None, CHANNELS, ("bright",), network, data, spec, 1))
 
 
 def trained(out: Path, scenes: tuple[str, ...], **train: object) -> tuple[dict, list[dict]]:
@@ -90,7 +92,8 @@ def test_the_card_is_written_last(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(Storage, "put", lambda self, key, data: (written.append(key), put(self, key, data))[1])
     trained(tmp_path / "net", scenes, epochs=1)
     assert written[-1] == "card.json"
-    assert set(written) == {"history.json", "weights.safetensors", "card.json"}
+    shown = {"curves.png", "epochs/0000.png"}
+    assert set(written) == {"history.json", "weights.safetensors", "card.json"} | shown
 
 
 def test_the_bundle_tells_the_scores_of_the_epoch_it_holds():

@@ -114,6 +114,22 @@ def test_a_batch_stacks_its_samples():
     assert images.shape == (3, 2, 3, 5)
     assert images[:, 0, 0, 0].tolist() == [2, 0, 1]
     assert labels[:, 0, 0].tolist() == [255, 0, 1]
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 5), st.integers(1, 7), st.booleans())
+def test_a_batch_is_the_stack_of_its_samples_whatever_their_memory(count, channels, height, width, turned):
+    rng = np.random.default_rng(count)
+    samples = [
+        (rng.integers(0, 9_000, (channels, height, width)).astype(np.uint16), rng.integers(0, 2, (height, width)))
+        for _ in range(count)
+    ]
+    if turned:
+        samples = [(image[:, ::-1].swapaxes(1, 2), label[::-1].T) for image, label in samples]
+    images, labels = load_batch(Pictures(samples), np.arange(count))
+    np.testing.assert_array_equal(images.numpy(), np.stack([image for image, _ in samples]).astype(np.float32))
+    np.testing.assert_array_equal(labels.numpy(), np.stack([label for _, label in samples]))
+    assert (images.dtype, labels.dtype) == (torch.float32, torch.uint8)
 
 
 def test_unlike_shapes_and_unknown_labels_are_refused():

@@ -25,6 +25,13 @@ def sample(seed, classes=1, n=3, h=5, w=8, ignored=0.3):
     return (3 * rng.standard_normal((n, classes, h, w))).astype(np.float32), labels
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_labels_are_counted_without_those_that_are_ignored(dtype):
+    labels = torch.tensor([[[0, 2, 255], [2, 2, 0]], [[255, 255, 255], [255, 255, 255]]], dtype=dtype)
+    assert label_counts(labels, 3).tolist() == [2, 0, 3, 1]
+    assert label_counts(labels.swapaxes(1, 2)[1:], 3).tolist() == [0, 0, 0, 0]
+
+
 def probabilities(logits):
     """float64 (n, max(K, 2), h, w): of each label value."""
     x = logits.astype(np.float64)

@@ -154,8 +154,8 @@ def test_wrong_ensembles_and_tiles_are_refused(members, tiles):
     with pytest.raises(ValueError, match=r"takes tiles \(n, 6, h, w\)"):
         ensemble.predict(tiles[:, :5])
     holed = tiles.copy()
-    holed[3, 0, 5, 5] = np.nan
-    with pytest.raises(FloatingPointError, match=r"tile 3 are not finite .*Its input is not finite"):
+    holed[3, 0, 5, 5] = np.inf
+    with pytest.raises(FloatingPointError, match=r"tile 3 are not finite .*Its input holds infinities"):
         ensemble.predict(holed)
 
 
@@ -170,3 +170,20 @@ def test_the_temperature_of_a_card_divides_the_logits_of_its_network(members, ti
     logits[4:] /= 0.5
     np.testing.assert_allclose(mean, logits.mean(0), atol=2e-3)
     np.testing.assert_allclose(spread, logits.std(0), atol=2e-3)
+
+
+def test_what_is_missing_is_each_networks_own_training_mean(members, tiles):
+    """NaN is what the offset in the card would be, network by network; all else stays bit for bit."""
+    holed = tiles.copy()
+    holed[1, 5], holed[3, 5, 7:20, 11:50] = np.nan, np.nan
+    alone, filled = [], []
+    for card, network in [*members, member("last", ("red", "gems"), 3)]:
+        offset = dict(zip(card.channels, card.offset, strict=True)).get("gems", 0.0)
+        whole = np.where(np.isnan(holed), np.float32(offset), holed)
+        ensemble = Ensemble([(card, network)], CHANNELS, precision="fp32", batch=5)
+        alone.append(ensemble.predict(holed)[0])
+        filled.append(offset)
+        np.testing.assert_array_equal(alone[-1], ensemble.predict(whole)[0])
+    assert filled == [0.0, 0.0, 0.25]
+    together = Ensemble([*members, member("last", ("red", "gems"), 3)], CHANNELS, precision="fp32", batch=5)
+    np.testing.assert_allclose(together.predict(holed)[0], np.mean(alone, axis=0), atol=1e-4)

@@ -3,10 +3,12 @@
 import numpy as np
 
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, write_tif
+from tiler.coarse_store import fill_coarse
 from tiler.labels import Labels, LabelSpec, open_labels
-from tiler.scene_store import SceneStore, create_scene_store, fill_shard, shards_of
+from tiler.scene_store import SceneStore, create_scene_store, fill_shard
 from tiler.scenes import Scene, SceneSpec, open_scene
 from tiler.sensors import Sensor
+from tiler.shards import shards_of
 from tiler.stores import open_group
 
 TWO = Sensor(name="TWO", bands=("red", "nir"), valid_min=0, valid_max=10_000, nodata=0, resolution_m=10)
@@ -24,10 +26,10 @@ def labels_from(folder, codes: np.ndarray, transform=TRANSFORM, ignore=(), **opt
 
 
 def ingest(url: str, scene: Scene, labels: Labels | None = None, order=1) -> SceneStore:
-    """Fill a scene store shard by shard, forwards or backwards."""
+    """Fill a scene store shard by shard, forwards or backwards, then its coarse modalities."""
     create_scene_store(url, scene, labelled=labels is not None)
     for shard in list(shards_of(scene.id, scene.grid))[::order]:
         fill_shard(open_group(url), scene, labels, shard)
-    store = SceneStore(url)
-    store.summarise()
+    fill_coarse(open_group(url), scene.coarse)
+    SceneStore(url).summarise()
     return SceneStore(url)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 
@@ -16,15 +17,10 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.validation.local_validator import get_local_schema_cache
 from referencing import Registry, Resource
 
-from tiler.catalog import (
-    AssetFacts,
-    CatalogFacts,
-    ClassFacts,
-    ModelFacts,
-    SceneFacts,
-    write_catalog,
-)
+from tiler.catalog import write_catalog
+from tiler.catalog_facts import AssetFacts, BandFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
 
+STATISTICS = {"minimum": 0.0, "maximum": 0.98, "mean": 0.1, "stddev": 0.2, "valid_percent": 97.5}
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
@@ -50,7 +46,7 @@ def facts() -> CatalogFacts:
                 "Probability",
                 dtype="float32",
                 nodata=float("nan"),
-                statistics={"minimum": 0.0, "maximum": 0.98, "mean": 0.1, "stddev": 0.2, "valid_percent": 97.5},
+                bands=(BandFacts("probability", STATISTICS),),
                 size_bytes=1234,
                 sha256=SHA,
             ),
@@ -59,6 +55,7 @@ def facts() -> CatalogFacts:
                 "Class",
                 dtype="uint8",
                 nodata=255,
+                bands=(BandFacts("class"),),
                 classes=(ClassFacts(0, "background", (228, 228, 224)), ClassFacts(1, "industrial", (190, 24, 93))),
             ),
             "report": AssetFacts("report.html", "Report", "text/html", ("overview",)),
@@ -171,6 +168,28 @@ def test_the_extension_classes_of_pystac_read_the_map(tmp_path):
     ]
     assert item.common_metadata.start_datetime == facts().start
     assert item.datetime is None
+
+
+def test_names_that_the_classification_extension_forbids_become_titles(tmp_path):
+    names = ("background", "solar farm", "산업단지", "solar-farm", "농지")
+    probability = AssetFacts("p.tif", "Probability", dtype="float32", bands=tuple(BandFacts(name) for name in names))
+    classes = AssetFacts("c.tif", "Class", classes=[ClassFacts(v, n, (v, 0, 255)) for v, n in enumerate(names)])
+    model = dataclasses.replace(facts().models[0], classes=names, outputs=5)
+    several = dataclasses.replace(facts(), assets={"probability": probability, "class": classes}, models=[model])
+    write_catalog(tmp_path, facts=several)
+    documents = read(tmp_path)
+    assert all(core_errors(document) == [] for document in documents.values())
+    assets = documents["map.json"]["assets"]
+    assert tuple(band["name"] for band in assets["probability"]["bands"]) == names
+    found = assets["class"]["classification:classes"]
+    assert [one["value"] for one in found] == [0, 1, 2, 3, 4]
+    assert [one["name"] for one in found] == ["background", "solar-farm", "class-2", "solar-farm-3", "class-4"]
+    assert all(re.fullmatch("[0-9A-Za-z_-]+", one["name"]) for one in found)  # as version 2.0.0 of the extension asks
+    assert tuple(one.get("title", one["name"]) for one in found) == names
+    assert [one["color_hint"] for one in found][:2] == ["0000FF", "0100FF"]
+    output = documents["models/unet-a/unet-a.json"]["properties"]["mlm:output"][0]
+    assert output["classification:classes"] == [{k: v for k, v in o.items() if k != "color_hint"} for o in found]
+    assert output["result"]["shape"] == [-1, 5, 512, 512]
 
 
 def test_bands_say_what_the_pixels_are(tmp_path):

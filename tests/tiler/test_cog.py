@@ -13,7 +13,8 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 
-from tiler.cog import BLOCK_PX, PRODUCTS, BandStatistics, CogSpec, write_cog
+from tiler.cog import BLOCK_PX, BandStatistics, CogSpec, write_cog
+from tiler.product_specs import PRODUCTS
 
 KOREA = CRS.from_epsg(5179).to_wkt()
 # Pixels not square, origin not zero: a swapped axis or sign shows.
@@ -126,7 +127,7 @@ def test_what_nobody_writes_is_nodata_not_zero(name, tmp_path):
 
 def test_no_block_at_all(tmp_path):
     spec = PRODUCTS["probability"]
-    statistics = write(tmp_path / "p.tif", spec, np.zeros((40, 70), "float32"), [])
+    (statistics,) = write(tmp_path / "p.tif", spec, np.zeros((40, 70), "float32"), [])
     assert statistics.count == 0
     with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
         assert np.isnan(dataset.read(1)).all()
@@ -137,7 +138,7 @@ def test_no_block_at_all(tmp_path):
 def test_statistics_are_those_of_the_valid_pixels(name, tmp_path):
     spec = PRODUCTS[name]
     array = pixels(spec)
-    returned = write(tmp_path / "p.tif", spec, array, cut(array, 77, 300))
+    (returned,) = write(tmp_path / "p.tif", spec, array, cut(array, 77, 300))
     known = array[~np.isnan(array) if np.isnan(spec.nodata) else array != spec.nodata].astype("float64")
     with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
         tags = {key: float(value) for key, value in dataset.tags(1).items() if key.startswith("STATISTICS_")}
@@ -208,6 +209,72 @@ def test_a_block_that_does_not_fit_is_refused(name, block, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+NAMES = ("background", "industrial", "산업단지 2", "water")
+
+
+def several(height: int = HEIGHT_PX, width: int = WIDTH_PX) -> tuple[CogSpec, np.ndarray]:
+    """A product of four bands that sum to 1, unknown at the same places."""
+    spec = dataclasses.replace(PRODUCTS["probability"], bands=NAMES)
+    planes = np.random.default_rng(4).dirichlet([0.5, 1, 2, 0.2], (height, width)).astype("float32")
+    planes[height // 3 : height // 2, : width // 4] = np.nan
+    return spec, np.ascontiguousarray(np.moveaxis(planes, 2, 0))
+
+
+def write_bands(path, spec, planes, step_y=512, step_x=512, order=1):
+    _, height, width = planes.shape
+    places = [(y, x) for y in range(0, height, step_y) for x in range(0, width, step_x)][::order]
+    blocks = [(y, x, planes[:, y : y + step_y, x : x + step_x]) for y, x in places]
+    return write_cog(path, spec, height=height, width=width, crs=KOREA, transform=TRANSFORM, blocks=blocks)
+
+
+def test_several_bands_come_back_with_their_names(tmp_path):
+    spec, planes = several()
+    statistics = write_bands(tmp_path / "p.tif", spec, planes)
+    with rasterio.open(tmp_path / "p.tif", driver="GTiff") as dataset:
+        assert_array_equal(dataset.read(), planes)
+        assert dataset.descriptions == NAMES
+        assert ColorInterp.alpha not in dataset.colorinterp
+        for band in dataset.indexes:
+            assert_array_equal(dataset.read_masks(band) > 0, ~np.isnan(planes[band - 1]))
+            known = planes[band - 1][~np.isnan(planes[band - 1])].astype(float)
+            assert float(dataset.tags(band)["STATISTICS_MEAN"]) == pytest.approx(known.mean(), rel=1e-8)
+            assert statistics[band - 1].maximum == known.max()
+    assert cog_validate(tmp_path / "p.tif", strict=True) == (True, [], [])
+
+
+def test_neither_cut_nor_order_changes_a_byte_of_several_bands(tmp_path):
+    spec, planes = several(700, 531)
+    write_bands(tmp_path / "a.tif", spec, planes)
+    write_bands(tmp_path / "b.tif", spec, planes, 301, 77, -1)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_overviews_of_probabilities_sum_to_one_where_anything_is_known(tmp_path):
+    spec, planes = several()
+    write_bands(tmp_path / "p.tif", spec, planes)
+    for level in (0, 1):
+        with rasterio.open(tmp_path / "p.tif", driver="GTiff", overview_level=level) as overview:
+            small = overview.read()
+        unknown = np.isnan(small)
+        assert (unknown.all(axis=0) == unknown.any(axis=0)).all()
+        assert 0 < unknown.mean() < 0.5
+        np.testing.assert_allclose(small.sum(axis=0)[~unknown[0]], 1, atol=1e-6)
+
+
+def test_planes_that_are_not_those_of_the_product_are_refused(tmp_path):
+    spec, planes = several(40, 70)
+    for wrong in (planes[:3], planes[0], planes[None]):
+        with pytest.raises(ValueError, match=r"one plane for each of \['background', 'industrial'"):
+            write_cog(
+                tmp_path / "p.tif", spec, height=40, width=70, crs=KOREA, transform=TRANSFORM, blocks=[(0, 0, wrong)]
+            )
+    with pytest.raises(ValueError, match="outside the raster of 39 x 70 px"):
+        write_cog(
+            tmp_path / "p.tif", spec, height=39, width=70, crs=KOREA, transform=TRANSFORM, blocks=[(0, 0, planes)]
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_more_classes_need_more_colours_only(tmp_path):
     spec = PRODUCTS["class"]
     spec = dataclasses.replace(spec, colors={**(spec.colors or {}), 7: (0, 0, 255, 255)}, tags={"RUN": "seoul-2024"})
@@ -224,6 +291,7 @@ def test_more_classes_need_more_colours_only(tmp_path):
         ({"resampling": "cubic"}, "known are average, nearest, mode"),
         ({"nodata": 300, "dtype": "uint8", "colors": None}, "300 is no uint8"),
         ({"dtype": "float32"}, "colour table on float32"),
+        ({"bands": ("a", "b", "c")}, "colour table on 3 bands"),
     ],
 )
 def test_impossible_specifications_are_refused(change, message):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiler.rasters_for_tests import TRANSFORM, grid, moved, numbers
-from tiler.fusion import channel_names, fused, resample
+from tiler.fusion import coarse_channels, resample
 from tiler.grids import Box, PixelGrid
 
 TILE = grid(48, 40)
@@ -91,23 +91,51 @@ def test_another_coordinate_system_is_no_obstacle():
     np.testing.assert_allclose(found[known], expected[known], atol=2e-5)
 
 
-def test_channels_stand_in_the_order_of_the_document():
-    names = channel_names(("red", "green", "blue", "nir"), [("gems", 2), ("air", 1)])
-    assert names == ("red", "green", "blue", "nir", "mask", "gems0", "gems1", "air0")
-    tile = numbers(5, 4, 3).astype(np.float32)
-    gems, air = np.full((2, 4, 3), np.nan, np.float32), np.ones((1, 4, 3), np.float32)
-    gems[1, 2, 1] = 9
-    out = fused(tile, [gems, air], [np.array([4.0, 5.0]), np.array([0.0])])
-    assert out.shape == (8, 4, 3)
-    np.testing.assert_array_equal(out[:5], tile)
-    assert (out[5] == 4).all(), "missing is the training mean, never zero"
-    assert out[6, 2, 1] == 9
-    assert (out[6] == 5).sum() == 11
-    assert (out[7] == 1).all()
-
-
 def test_what_cannot_be_resampled_is_refused():
     with pytest.raises(ValueError, match="known are"):
         resample(np.ones((1, 6, 5)), coarse_grid(8, 6, 5), TILE, TILE.box, "cubic")
     with pytest.raises(ValueError, match="their grid is 6 x 5"):
         resample(np.ones((1, 5, 6)), coarse_grid(8, 6, 5), TILE, TILE.box)
+
+
+def test_bands_together_are_the_bands_one_by_one():
+    """Bands that miss unlike pixels share coordinates and weights, and nothing else."""
+    values = numbers(5, 9, 8).astype(float)
+    values[1, 2:4, 3] = values[3, 2:4, 3] = np.nan
+    values[2, 0] = np.nan
+    values[4] = np.nan
+    source, box = coarse_grid(7, 9, 8, -3.5, -5.25), Box(-20, -9, 60, 55)
+    together = resample(values, source, TILE, box)
+    for band, plane in enumerate(values):
+        np.testing.assert_array_equal(together[band], resample(plane[None], source, TILE, box)[0])
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_finer_raster_is_averaged_over_the_pixels(factor):
+    """And a part is still the part of the whole."""
+    y, x = np.mgrid[0 : 48 * factor, 0 : 40 * factor]
+    values = (5.0 + 0.5 * y - 0.25 * x)[None]
+    source = coarse_grid(1, 48, 40)
+    a, b, c, d, e, f = source.transform
+    source = PixelGrid(source.crs, (a / factor, b, c, d, e / factor, f), 48 * factor, 40 * factor)
+    found = resample(values, source, TILE, TILE.box)[0]
+    expected = values[0].reshape(48, factor, 40, factor).mean(axis=(1, 3))
+    np.testing.assert_allclose(found[1:-1, 1:-1], expected[1:-1, 1:-1], atol=2e-3)
+    part = Box(5, 9, 33, 38)
+    np.testing.assert_array_equal(resample(values, source, TILE, part)[0], found[part.slices])
+
+
+def test_channels_of_a_modality_by_name():
+    values, source = numbers(3, 6, 5).astype(float), coarse_grid(8, 6, 5)
+    values[0, 2:, 1:] = np.nan
+    values[1:, 3:, 2:] = np.nan
+    found = coarse_channels(("a", "b", "c"), ("c", "x_mask", "a"), values, source, TILE, TILE.box)
+    bands = resample(values, source, TILE, TILE.box)
+    np.testing.assert_array_equal(found[0], bands[2])
+    np.testing.assert_array_equal(found[2], bands[0])
+    np.testing.assert_array_equal(found[1], np.isnan(bands).all(axis=0))
+    assert 0 < found[1].sum() < np.isnan(bands[0]).sum(), "missing is where no band says anything"
+    absent = coarse_channels(("a", "b", "c"), ("x_mask", "b"), values[:, :0, :0], None, TILE, Box(-3, 2, 4, 11))
+    assert absent.shape == (2, 7, 9)
+    assert (absent[0] == 1).all()
+    assert np.isnan(absent[1]).all()

@@ -1,24 +1,16 @@
-"""The scene store: the scene's pixels, whatever the order of the shards; what networks see; quality; quick-look."""
+"""The scene store: the scene's pixels, whatever the order of the shards; what networks see; quality."""
 
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401  (adds `.rio`)
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tests.tiler.rasters_for_tests import TRANSFORM, grid, moved, numbers
+from tests.tiler.rasters_for_tests import TRANSFORM, moved, numbers
 from tests.tiler.stores_for_tests import TWO, ingest, labels_from, scene_from
 from tiler.grids import Box
 from tiler.labels import IGNORE
-from tiler.scene_store import (
-    SceneStore,
-    Shard,
-    create_scene_store,
-    fill_shard,
-    quicklook_step,
-    shard_box,
-    shard_shape,
-    shards_of,
-)
+from tiler.scene_store import SceneStore, create_scene_store, fill_shard
+from tiler.shards import Shard, shards_of
 from tiler.stores import open_dataset, open_group
 
 HEIGHT, WIDTH = 75, 4301  # two whole shards and a partial one across
@@ -40,18 +32,6 @@ def thin(tmp_path_factory):
     scene = scene_from(folder, "thin_20240309", thin_image())
     labels = labels_from(folder, codes, moved(9, 1000), ignore=(99,))
     return scene, labels, ingest(f"{folder}/store", scene, labels, order=-1)
-
-
-def test_shards_partition_the_scene():
-    of = grid(2600, 5001)
-    times = np.zeros((2600, 5001), int)
-    for shard in shards_of("s", of):
-        times[shard_box(shard, of).slices] += 1
-    assert (times == 1).all()
-    assert shard_shape(of) == (2048, 2048)
-    assert shard_box(Shard("s", 1, 2), of) == Box(2048, 4096, 2600, 5001)
-    assert Shard("s", 1, 2).unit == "s_r1_c2"
-    assert shard_shape(grid(75, 600)) == (512, 1024)
 
 
 def test_what_the_shards_wrote_is_one_read_of_the_whole_scene(thin):
@@ -185,25 +165,3 @@ def test_an_interrupted_creation_is_not_opened_and_done_again(tmp_path, monkeypa
     with pytest.raises(FileNotFoundError, match="not created to its end"):
         SceneStore(url)
     assert_array_equal(ingest(url, scene).read("image", scene.grid.box, 0), scene.read(scene.grid.box)[0])
-
-
-@pytest.mark.parametrize(("size", "step"), [((75, 2048), 1), ((2049, 9), 2), ((75, 4301), 4), ((90, 8193), 8)])
-def test_a_quicklook_keeps_a_power_of_two(size, step):
-    assert quicklook_step(grid(*size)) == step
-    assert -(-max(size) // step) <= 2048
-
-
-def test_a_quicklook_pixel_lies_where_it_was_taken(thin):
-    scene, _, store = thin
-    whole, whole_valid = scene.read(scene.grid.box)
-    image, valid, small = store.quicklook()
-    step = quicklook_step(scene.grid)
-    assert step == 4
-    assert_array_equal(image, whole[:, ::step, ::step])
-    assert_array_equal(valid, whole_valid[::step, ::step])
-    assert (small.height, small.width) == valid.shape
-    rows, cols = np.array([0, 3, 18]), np.array([0, 700, 1075])
-    x, y = small.xy(rows + 0.5, cols + 0.5)
-    taken_x, taken_y = scene.grid.xy(rows * step + 0.5, cols * step + 0.5)
-    assert_allclose(x, taken_x, rtol=1e-12)
-    assert_allclose(y, taken_y, rtol=1e-12)

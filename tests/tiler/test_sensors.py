@@ -6,9 +6,10 @@ from numpy.testing import assert_array_equal
 from pydantic import ValidationError
 
 from tests.tiler.rasters_for_tests import write_tif
-from tiler.scene_store import SceneStore, create_scene_store, fill_shard, shards_of
+from tiler.scene_store import SceneStore, create_scene_store, fill_shard
 from tiler.scenes import DTYPES, SceneSpec, open_scene
 from tiler.sensors import SENSORS, Sensor, load_sensor
+from tiler.shards import shards_of
 from tiler.stores import open_group
 
 OWN = """
@@ -73,7 +74,7 @@ def test_a_sensor_of_the_users_own(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown sensor 'SN1': known are \['LS30', 'SN10'\].*did you mean 'SN10'\?"):
+    with pytest.raises(ValueError, match=r"'SN1': known are \['AIR', 'GEMS', 'LS30', 'SN10'\].*did you mean 'SN10'\?"):
         load_sensor("SN1")
     with pytest.raises(ValueError, match=r"unknown sensor 'xyz'.*or a YAML file$"):
         load_sensor("xyz")

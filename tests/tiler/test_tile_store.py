@@ -9,18 +9,18 @@ from tiler.aihub import AihubTile, scan
 from tiler.labels import IGNORE
 from tiler.sensors import load_sensor
 from tiler.stores import open_group
+from tiler.tile_source import TileSource
 from tiler.tile_store import (
     SHARD_TILES,
     Modality,
     TileShard,
-    TileSource,
     TileStore,
     create_tile_store,
     tile_shards,
 )
 
 SN10 = load_sensor("SN10")
-GEMS = Modality("gems", bands=10, side_px=6)
+GEMS = Modality(load_sensor("GEMS"), side_px=6)
 CODES = {10: 1, 90: 0}
 
 
@@ -32,7 +32,7 @@ def delivery(tmp_path) -> Path:
 def ingested(folder: Path, shards=None) -> tuple[TileStore, tuple[AihubTile, ...], list[dict]]:
     tiles = scan(str(folder), "SN10").tiles
     url = str(folder / "tiles.zarr")
-    create_tile_store(url, tiles, SN10, SIDE, "uint16", [GEMS])
+    create_tile_store(url, tiles, SN10, SIDE, "uint16", 2, [GEMS])
     source = TileSource(tiles, SN10, SIDE, "uint16", CODES, (GEMS,))
     group = open_group(url)
     records = [source.fill(group, shard) for shard in shards or tile_shards("s", len(tiles))]
@@ -133,6 +133,7 @@ def test_shards_partition_the_tiles_and_may_come_in_any_order(delivery, monkeypa
     whole, _, _ = ingested(delivery)
     expected = {name: whole.facts(name) for name in ("image", "label", "gems", "sums", "epsg")}
     monkeypatch.setattr("tiler.tile_store.SHARD_TILES", 2)
+    monkeypatch.setattr("tiler.tile_source.SHARD_TILES", 2)
     again, _, records = ingested(delivery, [TileShard("s", i) for i in (2, 0, 1)])
     assert [r["tiles"] for r in records] == [1, 2, 2]
     for name, values in expected.items():

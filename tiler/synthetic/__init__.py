@@ -12,6 +12,7 @@ of a larger one, bit for bit. docs/synthetic.md says what is in it.
 from tiler.synthetic.acquisition import Acquisition
 from tiler.synthetic.aihub import write_aihub
 from tiler.synthetic.air import AIR, GEMS, render_air
+from tiler.synthetic.chip_scenes import write_chips
 from tiler.synthetic.chips import Chip, chips
 from tiler.synthetic.country import STYLES, WORLD_CRS, Country
 from tiler.synthetic.render import Rendered, render
@@ -37,6 +38,7 @@ __all__ = [
     "utm_crs",
     "write_aihub",
     "write_air",
+    "write_chips",
     "write_estates",
     "write_scene",
 ]

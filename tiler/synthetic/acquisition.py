@@ -142,8 +142,9 @@ def lost(patch: Patch, how: Acquisition, seed: int) -> Array:
     x, y = patch.x_m * (1 / DROPOUT_M), patch.y_m * (1 / DROPOUT_M)
     col, row = np.floor(x), np.floor(y)
     key = hash_cells(key_of(how.key(seed), 3), row.astype(np.int32), col.astype(np.int32))
-    # A hit cell loses half of itself on the average; above one half, whole cells go.
-    wide = np.maximum(unit(key, 2), np.float32(2 * how.missing - 1))
+    # A hit cell loses half of itself on the average; above one half every cell is hit, and loses more.
+    least = np.float32(max(0.0, 2 * how.missing - 1))
+    wide = least + (1 - least) * unit(key, 2)
     return np.asarray((unit(key, 1) < min(2 * how.missing, 1)) & ((x - col) < wide))
 
 

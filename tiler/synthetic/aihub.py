@@ -14,10 +14,11 @@ from tiler.grids import Box, PixelGrid
 from tiler.synthetic.acquisition import Acquisition
 from tiler.synthetic.air import MODALITIES, render_air
 from tiler.synthetic.canvas import Patch
-from tiler.synthetic.chips import CHIP_PX, Chip, chips
+from tiler.synthetic.chips import CHIP_PX, Chip, chip_country, find_chip
 from tiler.synthetic.country import Country
 from tiler.synthetic.land import lay_of
 from tiler.synthetic.noise import Dice
+from tiler.synthetic.pool import each
 from tiler.synthetic.render import render
 from tiler.synthetic.surface import find_sites
 
@@ -51,9 +52,12 @@ def write_aihub(
     seed: int = 1,
     ls30: int | None = None,
     zips: bool = False,
+    workers: int = 1,
     on_image: Callable[[], None] = lambda: None,
 ) -> Written:
     """Write `n` chips of 10 m with GEMS and AIR, and chips of 30 m, eight for training to one for validation.
+
+    The files are the same to the last byte for any number of workers.
 
     Args:
         folder: is made; `ROOT` lies in it.
@@ -61,24 +65,42 @@ def write_aihub(
         seed: of the country.
         ls30: images of 30 m; default: half as many, as in the original.
         zips: pack each folder into a zip of its name, as it is delivered, and remove it.
+        workers: processes.
         on_image: called after each image.
     """
     if n < 1:
         raise ValueError(f"at least one chip must be asked for, got {n}")
-    country, root = Country(seed, "chips"), folder / ROOT
-    wide = n // 2 if ls30 is None else ls30
-    shares = []
-    for chip in chips(country, max(n, wide)):
-        part = "Validation" if chip.number % 9 == 0 else "Training"
-        if chip.number <= n:
-            shares.append(_write_sn10(country, chip, root / part))
-            on_image()
-        if chip.number <= wide:
-            _write_ls30(country, chip, root / part)
+    root, wide = folder / ROOT, n // 2 if ls30 is None else ls30
+    tasks = [_ChipTask(root, seed, number, number <= n, number <= wide) for number in range(1, max(n, wide) + 1)]
+    shares: dict[int, float] = {}
+    for place, share in each(_write_chip, tasks, workers):
+        if share is not None:
+            shares[place] = share
+        for _ in range(tasks[place].sn10 + tasks[place].ls30):
             on_image()
     if zips:
         _pack(root)
-    return Written(root, n, wide, tuple(shares))
+    return Written(root, n, wide, tuple(shares[place] for place in sorted(shares)))
+
+
+@dataclass(frozen=True)
+class _ChipTask:
+    root: Path
+    seed: int
+    number: int
+    sn10: bool
+    ls30: bool
+
+
+def _write_chip(task: _ChipTask) -> float | None:
+    """Write one chip; return the share of its 10 m image that is industrial, if there is one."""
+    country = chip_country(task.seed)
+    chip = find_chip(country, task.number)
+    part = task.root / ("Validation" if chip.number % 9 == 0 else "Training")
+    share = _write_sn10(country, chip, part) if task.sn10 else None
+    if task.ls30:
+        _write_ls30(country, chip, part)
+    return share
 
 
 def weather(country: Country, chip: Chip, sensor: str) -> Acquisition:
@@ -154,6 +176,6 @@ def _pack(root: Path) -> None:
     for folder in sorted(p for p in root.glob("*/*/*") if p.is_dir()):
         with zipfile.ZipFile(folder.with_suffix(".zip"), "w", zipfile.ZIP_STORED) as archive:
             for file in sorted(folder.iterdir()):
-                archive.write(file, file.name)
+                archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())  # without the hour of writing
                 file.unlink()
         folder.rmdir()

@@ -21,6 +21,8 @@ from tiler.synthetic.terrain import bounds_of
 
 REACH_M = 28_000.0
 """Beyond this distance from its source a plume is exactly nothing."""
+EMITTING = frozenset(name for name, kind in KINDS.items() if kind.emission)
+"""Kinds of site that give off anything."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def render_air(country: Country, grid: PixelGrid, day: date, modality: str) -> A
     rows, cols = np.meshgrid(np.arange(grid.height) + 0.5, np.arange(grid.width) + 0.5, indexing="ij")
     x, y = transformer(grid.crs, WORLD_CRS).transform(*grid.xy(rows, cols))
     x0, y0, x1, y1 = bounds_of(x, y)
-    sites = country.sites_within((x0 - REACH_M, y0 - REACH_M, x1 + REACH_M, y1 + REACH_M))
+    sites = country.sites_within((x0 - REACH_M, y0 - REACH_M, x1 + REACH_M, y1 + REACH_M), EMITTING)
     emitted = _emitted(country.seed, sites, x, y, day)
     out = np.empty((len(MODALITIES[modality]), *x.shape), np.float32)
     for band, species in enumerate(MODALITIES[modality]):
@@ -128,11 +130,10 @@ def _emitted(seed: int, sites: list[Site], x_m: Array, y_m: Array, day: date) ->
     wind = wind_on(seed, day)
     out = np.zeros((len(SUBTYPES) + 1, *x_m.shape), np.float32)
     for site in sites:
-        strength = KINDS[site.kind].emission * site.active
-        if strength == 0:
+        if not site.active:
             continue
         today = 0.75 + 0.5 * Dice(site.key, day.toordinal()).unit()
         kind = SUBTYPES.index(site.subtype) if site.subtype else len(SUBTYPES)
-        amount = strength * today * min(2.5, 0.35 + site.built_km2)
+        amount = KINDS[site.kind].emission * today * min(2.5, 0.35 + site.built_km2)
         out[kind] += np.float32(amount) * plume(x_m, y_m, site, wind)
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +29,8 @@ REGIONS: dict[str, tuple[float, float, float, float]] = {
     "CHN": (113.5, 31.0, 121.5, 39.5),
     "KOR": (126.2, 34.7, 129.4, 38.0),
 }
+CODES = ("CHN", "CHN", "CHN", "CHN", "KOR")
+"""Regions of the first chips; those of the next follow in the same order."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,26 @@ class Chip:
     """Share of it that was to be industrial; what it is depends on the estate."""
 
 
-def chips(country: Country, count: int, codes: tuple[str, ...] = ("CHN", "CHN", "CHN", "CHN", "KOR")) -> Iterator[Chip]:
-    """Yield chips, each on an estate of its own region; `codes` is gone through again and again.
+@lru_cache(maxsize=1)
+def chip_country(seed: int) -> Country:
+    """Return the country of chips, with what this process has already made of it."""
+    return Country(seed, "chips")
 
-    Chip `n` depends on the country's seed and `n` only, not on `count`.
+
+def chips(country: Country, count: int, codes: tuple[str, ...] = CODES) -> Iterator[Chip]:
+    """Yield the first chips of a country."""
+    return (find_chip(country, number, codes) for number in range(1, count + 1))
+
+
+def find_chip(country: Country, number: int, codes: tuple[str, ...] = CODES) -> Chip:
+    """Return one chip, on an estate of its own region; `codes` is gone through again and again.
+
+    Chip `number` (from 1) depends on the country's seed and on itself only.
+
+    Raises:
+        ValueError: the country has no estates that are large enough.
     """
-    for number in range(1, count + 1):
-        code = codes[(number - 1) % len(codes)]
-        yield _chip(country, number, code)
-
-
-def _chip(country: Country, number: int, code: str) -> Chip:
+    code = codes[(number - 1) % len(codes)]
     dice = Dice(country.seed, 90, number)
     day = date(2023, 1, 1) + timedelta(days=int(dice.unit() * 365))
     # Drawn once: places are refused until one fits, or estates that cannot be filled would lower the mean.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ import numpy as np
 from tiler.synthetic.lines import Bounds
 from tiler.synthetic.noise import Dice, key_of
 from tiler.synthetic.roads import TRUNK_REACH_M, TRUNK_SPACING_M, Roads
-from tiler.synthetic.sites import KIND_NAMES, Site, make_site
+from tiler.synthetic.sites import KIND_NAMES, KINDS, Site, make_site
 from tiler.synthetic.terrain import Terrain, bounds_of
 
 WORLD_CRS = "EPSG:5179"
@@ -56,6 +56,8 @@ STYLES: dict[str, Style] = {
 }
 
 PLACES_TRIED = 10
+WORST = 15.0
+"""Score above which no place of a cell is taken."""
 
 
 class Country:
@@ -73,18 +75,34 @@ class Country:
         self._minors = lru_cache(maxsize=100_000)(self._make_minors)
         self._towns = lru_cache(maxsize=20_000)(self._make_towns)
 
-    def sites_within(self, bounds: Bounds) -> list[Site]:
-        """Return the sites that may touch a rectangle, in the order in which they are drawn."""
-        small = self._near(self._minors, self.style.minor_m, bounds)
-        return sorted([*small, *self._large(bounds)], key=lambda s: (KIND_NAMES.index(s.kind), s.x_m, s.y_m))
+    def sites_within(self, bounds: Bounds, kinds: Collection[str] = KIND_NAMES) -> list[Site]:
+        """Return the sites of some kinds that may touch a rectangle, in the order in which they are drawn."""
+
+        def minors(row: int, col: int) -> tuple[Site, ...]:  # what is not asked for is not made
+            return self._minors(row, col) if self._minor_kind(Dice(self.seed, 106, row, col)) in kinds else ()
+
+        small = self._near(minors, self.style.minor_m, bounds)
+        found = [*small, *(site for site in self._large(bounds) if site.kind in kinds)]
+        return sorted(found, key=lambda s: (KIND_NAMES.index(s.kind), s.x_m, s.y_m))
 
     def estates_within(self, bounds: Bounds) -> list[Site]:
         """Return only the sites of the class."""
         return [s for s in self.sites_within(bounds) if s.industrial_km2 > 0]
 
-    def large_estates_within(self, bounds: Bounds) -> list[Site]:
-        """Return only the planned estates, without looking for small works."""
-        return list(self._near(self._estates, self.style.major_m, bounds))
+    def large_estates_within(self, bounds: Bounds) -> Iterator[Site]:
+        """Yield only the planned estates, without looking for small works; those that nobody takes are not made."""
+        x0, y0, x1, y1 = bounds
+        side, half_middle = self.style.major_m, self.style.middle / 2
+        # The corners of the largest plan, whose sides are whole blocks.
+        reach = math.sqrt(2) * (self.style.estate_radius_m[1] + max(KINDS["estate"].block_m) / 2)
+
+        def cells(low: float, high: float) -> range:
+            first = math.ceil((low - reach) / side - 0.5 - half_middle)
+            return range(first, math.floor((high + reach) / side - 0.5 + half_middle) + 1)
+
+        for row in cells(y0, y1):
+            for col in cells(x0, x1):
+                yield from (site for site in self._estates(row, col) if _touches(site, bounds))
 
     def _large(self, bounds: Bounds) -> Iterator[Site]:
         yield from self._near(self._towns, TRUNK_SPACING_M, bounds)
@@ -96,10 +114,7 @@ class Country:
         # No site reaches further than one cell beyond its own.
         for row in range(math.floor(y0 / side_m) - 1, math.floor(y1 / side_m) + 2):
             for col in range(math.floor(x0 / side_m) - 1, math.floor(x1 / side_m) + 2):
-                for site in cells(row, col):
-                    r = site.radius_m
-                    if x0 - r <= site.x_m <= x1 + r and y0 - r <= site.y_m <= y1 + r:
-                        yield site
+                yield from (site for site in cells(row, col) if _touches(site, bounds))
 
     def _make_towns(self, row: int, col: int) -> tuple[Site, ...]:
         x, y, cost = self.roads.trunk_nodes(np.array([row]), np.array([col]))
@@ -143,30 +158,44 @@ class Country:
         spread = middle if kind == "estate" else 0.9
         x = np.array([(col + 0.5 + spread * (dice.unit() - 0.5)) * side for _ in range(PLACES_TRIED)])
         y = np.array([(row + 0.5 + spread * (dice.unit() - 0.5)) * side for _ in range(PLACES_TRIED)])
-        ground = self.terrain.plan(x, y)
-        warped = self.terrain.warp(x, y)
-        _, road_m = self.roads.trunks.within(bounds_of(*warped)).nearest(*warped, TRUNK_REACH_M)
         likes_coast = dice.unit() < (0.7 if kind == "logistics" else 0.3)
+        ground = self.terrain.plan(x, y)
         score = ground.hill * 5 + np.where(ground.height_m < 1.5, 20.0, 0.0)
-        score += np.minimum(ground.height_m / 25, 3) if likes_coast else road_m / 1_500
         if kind in ("quarry", "solar"):
             score = np.abs(ground.hill - (0.35 if kind == "quarry" else 0.15)) + np.where(ground.height_m < 5, 20, 0)
+        elif likes_coast:
+            score += np.minimum(ground.height_m / 25, 3)
+        elif (score <= WORST).any():  # roads take longer than all the rest, and make no place better
+            warped = self.terrain.warp(x, y)
+            _, road_m = self.roads.trunks.within(bounds_of(*warped)).nearest(*warped, TRUNK_REACH_M)
+            score += road_m / 1_500
         best = int(score.argmin())
-        if score[best] > 15:
+        if score[best] > WORST:
             return None
         return make_site(kind, float(x[best]), float(y[best]), dice, self.terrain, radius_m)
 
     def _make_minors(self, row: int, col: int) -> tuple[Site, ...]:
         dice, side = Dice(self.seed, 106, row, col), self.style.minor_m
-        shares = [share for _, share in self.style.minors]
-        if dice.unit() >= sum(shares):
+        kind = self._minor_kind(dice)
+        if kind is None:
             return ()
-        kind = self.style.minors[dice.pick(shares)][0]
         x, y = ((c + 0.5 + 0.7 * (dice.unit() - 0.5)) * side for c in (col, row))
-        site = make_site(kind, x, y, dice, self.terrain, (100, 320) if kind == "greenhouses" else None)
-        if site is None:
-            return ()
-        # A small site that would lie under a large one is not there: what is drawn and what is listed stay the same.
         reach = (x - 9e3, y - 9e3, x + 9e3, y + 9e3)
-        free = all(math.hypot(s.x_m - x, s.y_m - y) > s.radius_m + site.radius_m for s in self._large(reach))
-        return (site,) if free else ()
+
+        # A small site that would lie under a large one is not there: what is drawn and what is listed stay the same.
+        def free(radius_m: float) -> bool:
+            return all(math.hypot(s.x_m - x, s.y_m - y) > s.radius_m + radius_m for s in self._large(reach))
+
+        radius_m = (100, 320) if kind == "greenhouses" else None
+        site = make_site(kind, x, y, dice, self.terrain, radius_m, free)
+        return () if site is None else (site,)
+
+    def _minor_kind(self, dice: Dice) -> str | None:
+        shares = [share for _, share in self.style.minors]
+        return None if dice.unit() >= sum(shares) else self.style.minors[dice.pick(shares)][0]
+
+
+def _touches(site: Site, bounds: Bounds) -> bool:
+    x0, y0, x1, y1 = bounds
+    r = site.radius_m
+    return x0 - r <= site.x_m <= x1 + r and y0 - r <= site.y_m <= y1 + r

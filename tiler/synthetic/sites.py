@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -132,7 +133,13 @@ class Site:
 
 
 def make_site(
-    kind: str, x_m: float, y_m: float, dice: Dice, terrain: Terrain, radius_m: tuple[float, float] | None = None
+    kind: str,
+    x_m: float,
+    y_m: float,
+    dice: Dice,
+    terrain: Terrain,
+    radius_m: tuple[float, float] | None = None,
+    free: Callable[[float], bool] = lambda radius_m: True,
 ) -> Site | None:
     """Lay out one site.
 
@@ -143,6 +150,7 @@ def make_site(
         dice: its own random numbers.
         terrain: blocks in the water or on slopes are left out.
         radius_m: half its long side, smallest and largest, in place of the kind's.
+        free: told the radius of a circle around it, whether that is free of others.
 
     Returns:
         The site, or None where nothing of it can be built.
@@ -160,6 +168,8 @@ def make_site(
     odd = int(kind in ("works", "barns", "warehouse") and dice.unit() < 0.6)
     plan = np.zeros((2 * half_r - odd, 2 * half_c - odd), np.uint8)
     site = Site(kind, subtype, active, x_m, y_m, angle, width, height, plan, key)
+    if not free(site.radius_m):
+        return None
     rows, cols = np.meshgrid(*(np.arange(n) + 0.5 for n in plan.shape), indexing="ij")
     x, y = site.corners(rows, cols)
     across = np.abs(cols / plan.shape[1] * 2 - 1) ** what.square + np.abs(rows / plan.shape[0] * 2 - 1) ** what.square

@@ -11,7 +11,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from tests.tiler.synthetic.worlds import country
 from tiler.synthetic import aihub
-from tiler.synthetic.chips import COVERAGE, _chip, chips
+from tiler.synthetic.chips import COVERAGE, chips
 
 
 def opened(path):
@@ -29,8 +29,8 @@ def test_chips_are_covered_as_asked_and_do_not_depend_on_their_number():
 
 
 def test_the_layout(tmp_path, monkeypatch):
-    monkeypatch.setattr(aihub, "Country", lambda seed, style: country(style))
-    monkeypatch.setattr(aihub, "chips", lambda c, n: (_chip(country("chips"), number, "CHN") for number in (1, 9)))
+    monkeypatch.setattr(aihub, "chip_country", lambda seed: country("chips"))
+    monkeypatch.setattr(aihub, "each", lambda work, tasks, workers: ((i, work(tasks[i])) for i in (0, 8)))
     told = []
     written = aihub.write_aihub(tmp_path, 9, ls30=0, on_image=lambda: told.append(1))
     assert len(told) == 2
@@ -53,6 +53,23 @@ def test_the_layout(tmp_path, monkeypatch):
             assert (coarse.shape, crs) == ((bands, 64, 64), None)
     assert all(0.3 < share < 1 for share in written.coverage)
     _zips(written.folder)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_the_files_are_the_same_for_any_number_of_workers(tmp_path):
+    told = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        found = aihub.write_aihub(folder, 2, ls30=0, zips=True, workers=workers, on_image=lambda: told.append(1))
+        assert len(found.coverage) == 2
+    assert len(told) == 4
+    alone, together = contents(tmp_path / "1"), contents(tmp_path / "2")
+    assert len(alone) == 4
+    assert alone == together
 
 
 def _zips(root):

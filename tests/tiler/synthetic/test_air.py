@@ -41,12 +41,14 @@ def test_an_estate_shows_in_the_air_and_an_idle_one_does_not(monkeypatch):
     with_all = render_air(here, grid, MAY, "GEMS")
     listed = here.sites_within
     idle = replace(site, active=False)
-    monkeypatch.setattr(here, "sites_within", lambda b: [idle if s.name == site.name else s for s in listed(b)])
+    monkeypatch.setattr(
+        here, "sites_within", lambda *asked: [idle if s.name == site.name else s for s in listed(*asked)]
+    )
     without = render_air(here, grid, MAY, "GEMS")
     gain = (with_all - without)[0]
     assert gain[30:34, 30:34].mean() > 3 * GEMS[0].noise
     assert gain.min() >= 0
-    monkeypatch.setattr(here, "sites_within", lambda b: [])
+    monkeypatch.setattr(here, "sites_within", lambda *asked: [])
     empty = render_air(here, grid, MAY, "GEMS")
     assert (without - empty)[0].min() >= 0
 

@@ -1,0 +1,143 @@
+"""The pictures of the report page: read from the map's files at picture size, and from the run's records."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+
+from jobs import figures
+from jobs.plan import Run
+from jobs.products import positive_probability
+from jobs.report import Figure
+from jobs.training_figures import learning_curves
+from tiler.classes import class_colors, value_names
+from tiler.grids import PixelGrid
+from tiler.scene_store import SceneStore
+from tiler.warp import Mapping as PixelMapping
+from tiler.warp import nearest
+
+PICTURE_PX = 1400
+"""Longest side of the pictures' rasters; the map's own overviews are read."""
+
+
+@contextmanager
+def _local(run: Run, key: str) -> Iterator[Path]:
+    if run.storage.is_local:
+        yield run.storage.path(key)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / Path(key).name
+        path.write_bytes(run.storage.get(key))
+        yield path
+
+
+def _read_small(run: Run, name: str) -> tuple[np.ndarray, PixelGrid]:
+    """Read a product at picture size, from its overviews: (band, y, x) and the grid of what was read."""
+    with _local(run, f"map/{name}.tif") as path, rasterio.open(path, driver="GTiff") as data:
+        step = max(1.0, max(data.height, data.width) / PICTURE_PX)
+        height, width = math.ceil(data.height / step), math.ceil(data.width / step)
+        values = data.read(out_shape=(data.count, height, width))
+        a, b, c, d, e, f = tuple(data.transform)[:6]
+        sx, sy = data.width / width, data.height / height
+        return values, PixelGrid(data.crs.to_wkt(), (a * sx, b * sy, c, d * sx, e * sy, f), height, width)
+
+
+def imagery(stores: Mapping[str, SceneStore], grid: PixelGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scenes' quick-looks on a grid: red, green, blue (3, y, x) float32 and valid (y, x).
+
+    A sensor without those names gives its first three bands. Where scenes overlap, the first by id shows.
+    """
+    rgb, valid = np.zeros((3, grid.height, grid.width), np.float32), np.zeros((grid.height, grid.width), bool)
+    for _, store in sorted(stores.items()):
+        image, seen, source = store.quicklook()
+        names = store.sensor.bands
+        chosen = (
+            [names.index(n) for n in ("red", "green", "blue")] if {"red", "green", "blue"} <= set(names) else [0, 0, 0]
+        )
+        mapping = PixelMapping(grid, source)
+        new = nearest(mapping, grid.box, seen, source.box, False) & ~valid
+        for channel, place in enumerate(chosen):
+            values = nearest(mapping, grid.box, image[place], source.box, 0)
+            rgb[channel][new] = values[new]
+        valid |= new
+    return rgb, valid
+
+
+def page_figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, SceneStore]) -> list[Figure]:
+    """Return the pictures of the page: map, probabilities, time, training; those without anything to show are left out.
+
+    Args:
+        run: the run.
+        record: its `run.json`.
+        stores: its scenes, by id.
+    """
+    out = [_map_figure(run, stores)] if record["products"]["files"] else []
+    several = len(run.classes) > 1
+    counts = np.array(record["products"]["numbers"]["probability_counts"])
+    edges = np.linspace(0.0, 1.0, len(counts) + 1)
+    label = "largest probability but that of background" if several else "probability"
+    threshold = None if several else run.config.fuse.threshold
+    picture = figures.histogram(counts, edges, label=label, threshold=threshold)
+    out.append(Figure("Probabilities of all mapped pixels", "A sure map has its mass at both ends.", picture))
+    seconds = {name: facts["seconds"] for name, facts in record["stages"].items()}
+    if seconds:
+        out.append(Figure("Time of each stage", "Wall time when the stage last had work.", figures.timing_bar(seconds)))
+    histories = {m["name"]: [_shown(row) for row in m["history"]] for m in _histories(run) if m["history"]}
+    if histories:
+        out.append(Figure("Training", "By epoch.", learning_curves(histories)))
+    return out
+
+
+def _map_figure(run: Run, stores: Mapping[str, SceneStore]) -> Figure:
+    """Imagery, probability and class; of several classes the largest probability but that of background."""
+    probability, grid = _read_small(run, "probability")
+    classes, _ = _read_small(run, "class")
+    rgb, valid = imagery(stores, grid)
+    crs, names = grid.pyproj_crs, value_names(run.classes)[1:]
+    (left, top), (right, bottom) = (
+        tuple(float(v) for v in grid.xy(np.array(r), np.array(c))) for r, c in ((0, 0), (grid.height, grid.width))
+    )
+    extent = figures.Extent(left, bottom, right, top, crs.name, "°" if crs.is_geographic else "m")
+    several = len(run.classes) > 1
+    threshold = None if several else run.config.fuse.threshold
+    picture = figures.side_by_side(
+        figures.stretch(rgb, valid),
+        positive_probability(probability) if several else probability[0],
+        classes[0],
+        valid,
+        extent,
+        class_colors=_colors(names) if several else {names[0]: figures.INDUSTRIAL},
+        threshold=threshold,
+    )
+    largest = f"Class: the most probable one. Probability: the largest of {', '.join(names)}, background left out."
+    caption = largest if several else f"Class from a probability of {threshold:g} on."
+    return Figure("The map beside the imagery", caption, picture)
+
+
+def _colors(names: Sequence[str]) -> dict[str, str]:
+    """The colours of the class map's own table, as #rrggbb."""
+    table = class_colors(len(names) + 1)
+    return {name: "#{:02x}{:02x}{:02x}".format(*table[value][:3]) for value, name in enumerate(names, start=1)}
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("epoch", "training_loss", "mIoU", "learning_rate") if key in row}
+
+
+def _histories(run: Run) -> list[dict[str, Any]]:
+    from cluster.storage import Storage
+
+    found = []
+    for path in run.config.models:
+        storage = Storage(path)
+        history = json.loads(storage.get("history.json")) if storage.exists("history.json") else []
+        found.append({"name": path.rstrip("/").rsplit("/", 1)[-1], "history": history})
+    return found

@@ -1,0 +1,72 @@
+"""What is decided or refused before a run starts, from its settings alone: scenes, the map's grid, the folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyproj
+
+from cluster.storage import Storage
+from jobs.config import GridConfig, RunConfig
+from tiler.grids import MapGrid
+from tiler.rasters import expand
+from tiler.scenes import Scene, SceneSpec
+
+
+def scene_specs(config: RunConfig) -> tuple[SceneSpec, ...]:
+    """Return the scenes of a run as they were described.
+
+    Raises:
+        ValueError: a pattern matches nothing, or two scenes have one id.
+    """
+    if isinstance(config.scenes, str):
+        files = expand(config.scenes)
+        if not files:
+            raise ValueError(f"scenes: no file matches {config.scenes!r}; check the path (it is relative to here)")
+        specs = tuple(SceneSpec(id=Path(f).stem, files=f) for f in files)
+    else:
+        specs = config.scenes
+    ids = [spec.id for spec in specs]
+    twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
+    if twice:
+        raise ValueError(f"scenes: ids must differ, these repeat: {twice}; rename them")
+    return specs
+
+
+def map_grid(config: str | GridConfig, first: Scene) -> MapGrid:
+    """Return the map grid; "auto" is that of the first scene.
+
+    Raises:
+        ValueError: the CRS is unknown, or its unit does not fit the resolution.
+    """
+    if not isinstance(config, GridConfig):
+        return MapGrid.like(first.grid)
+    try:
+        crs = pyproj.CRS.from_user_input(config.crs)
+    except pyproj.exceptions.CRSError as error:
+        raise ValueError(f"grid: the CRS {config.crs!r} is unknown ({error}); give one like EPSG:5179") from error
+    size = config.resolution_deg if crs.is_geographic else config.resolution_m
+    if size is None:
+        kind, wanted = ("geographic", "resolution_deg") if crs.is_geographic else ("projected", "resolution_m")
+        raise ValueError(f"grid: {config.crs} is {kind}; give {wanted}")
+    if not crs.is_geographic:
+        size /= crs.axis_info[0].unit_conversion_factor  # feet, where a CRS counts in feet
+    return MapGrid(crs.to_wkt(), (size, size))
+
+
+def check_writable(storage: Storage) -> None:
+    """Refuse before the start what could not be written at the end; nothing is created by asking.
+
+    Raises:
+        ValueError: the folder, or the first of its parents that exists, is not a folder that may be written to.
+    """
+    if not storage.is_local:
+        return
+    place = Path(storage.url)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"out: {storage.url} cannot be written ({place} is not a writable folder); choose another folder"
+        )

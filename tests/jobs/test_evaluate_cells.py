@@ -1,0 +1,24 @@
+"""The cells of an evaluation: each knows the scenes of its neighbours, because outlines look over the border."""
+
+from jobs.evaluate_cells import cell_tasks, red_and_nir
+from jobs.plan import CellTask, MosaicPlan
+from tiler.grids import Box, Cell, MapGrid
+
+CELLS = {Cell(-1, 4): ("c",), Cell(-1, 5): ("b", "c"), Cell(0, 6): ("a",), Cell(1, 8): ("d",)}
+
+
+def test_a_cell_gets_the_scenes_of_its_neighbours_in_the_order_of_scenes():
+    tasks = tuple(CellTask("map", cell, names) for cell, names in CELLS.items())
+    plan = MosaicPlan("map", MapGrid("EPSG:5179", (10.0, 10.0)), Box(0, 0, 9, 9), tasks)
+    found = cell_tasks(plan, ["d", "c", "b", "a"], "key")
+    assert {t.cell: t.scenes for t in found} == {
+        Cell(-1, 4): ("c", "b"),
+        Cell(-1, 5): ("c", "b", "a"),
+        Cell(0, 6): ("c", "b", "a"),
+        Cell(1, 8): ("d",),
+    }
+    assert [t.unit for t in found] == [f"key_{cell.unit}" for cell in CELLS]
+
+
+def test_red_and_near_infrared_are_found_by_name():
+    assert red_and_nir(("blue", "nir", "red")) == (2, 1)
