@@ -24,7 +24,7 @@ from effects_data import COARSE_PX, CONFUSERS, KIND_NAMES, SIDE_PX, write_tiles
 
 from jobs.config import RecipeConfig, RunConfig
 from jobs.datasets import plan_dataset
-from jobs.evaluate_tiles import bundle_files
+from jobs.evaluation.on_tiles import bundle_files
 from jobs.industrial import RECIPES
 from jobs.parsing import load
 from jobs.train import plan_train

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from jobs.config import RunConfig
-from jobs.evaluate_map import PlannedEvaluate, split_of
-from jobs.evaluate_tiles import plan_tiles
+from jobs.evaluation.on_map import PlannedEvaluate, split_of
+from jobs.evaluation.on_tiles import plan_tiles
 from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
 from jobs.publish import is_published, plan_publish

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from jobs.estimate import format_bytes
-from jobs.evaluation_files import evaluation_pictures, evaluation_tables, read_evaluation
+from jobs.evaluation.files import evaluation_pictures, evaluation_tables, read_evaluation
 from jobs.page_figures import page_figures
 from jobs.plan import Run
 from jobs.report import ReportFacts, Table, render_report

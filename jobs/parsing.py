@@ -113,7 +113,8 @@ def _explain(kind: type[BaseModel], error: Any) -> str:
     if error["type"] == "missing":
         return f"{where!r} is required and missing"
     if error["type"] == "model_type":
-        return f"{where or 'value'}: should be a mapping with the keys {_keys_at(kind, error['loc'])}, got {error['input']!r}"
+        known = _keys_at(kind, error["loc"])
+        return f"{where or 'value'}: should be a mapping with the keys {known}, got {error['input']!r}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where or 'value'}: {message}" + ("" if error["type"] == "value_error" else f", got {error['input']!r}")
 

@@ -15,9 +15,9 @@ from PIL import Image
 from jobs import map as map_job
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.evaluate import main, plan_evaluate
-from jobs.evaluate_cells import SampleCells, ScoreCells
-from jobs.evaluation_text import table
-from jobs.object_scores import objects_of, pieces_of, tally
+from jobs.evaluation.cells import SampleCells, ScoreCells
+from jobs.evaluation.objects import objects_of, pieces_of, tally
+from jobs.evaluation.text import table
 from jobs.parsing import load, parse
 from models.boundary import boundary_counts, boundary_scores
 from models.metrics import confusion as confusion_of
@@ -57,7 +57,7 @@ def judged(tmp_path_factory) -> World:
 @pytest.fixture
 def without_pictures(monkeypatch) -> None:
     """Draw nothing: that takes longer than all the rest."""
-    monkeypatch.setattr("jobs.evaluation_files.pictures", lambda _: {})
+    monkeypatch.setattr("jobs.evaluation.files.pictures", lambda _: {})
     monkeypatch.setattr("jobs.page.page_figures", lambda *_: [])
 
 
@@ -237,7 +237,7 @@ def test_any_order_of_cells_gives_the_same_numbers(judged, tmp_path, monkeypatch
     before = (judged.out / "evaluation" / "evaluation.json").read_bytes()
     for marker in (judged.out / "markers" / "evaluate").iterdir():
         marker.unlink()
-    monkeypatch.setattr("jobs.evaluate_map.engine_of", lambda _: ShuffledEngine(4))
+    monkeypatch.setattr("jobs.evaluation.on_map.engine_of", lambda _: ShuffledEngine(4))
     with small_cells():
         assert main(judged.command()) == 0
     assert (judged.out / "evaluation" / "evaluation.json").read_bytes() == before
@@ -358,9 +358,9 @@ def test_a_bundle_that_does_not_say_what_it_held_back_is_refused(tmp_path, capsy
 @pytest.mark.usefixtures("without_pictures")
 def test_a_cell_that_fails_is_named_and_done_when_the_command_is_repeated(judged, tmp_path, capsys, monkeypatch):
     here = labelled(tmp_path)
-    from jobs import evaluate_cells
+    from jobs.evaluation import cells
 
-    count = evaluate_cells.count
+    count = cells.count
     with answering(), small_cells():
         assert map_job.main(here.command()) == 0
 
@@ -369,13 +369,13 @@ def test_a_cell_that_fails_is_named_and_done_when_the_command_is_repeated(judged
                 raise RuntimeError("the disk is gone")
             return count(ground, *rest)
 
-        monkeypatch.setattr(evaluate_cells, "count", failing)
+        monkeypatch.setattr(cells, "count", failing)
         assert main(here.command()) == 3
         told = capsys.readouterr().err
         assert "quarantined: evaluate/" in told
         assert "the disk is gone" in told
         part = found_in(here)
-        monkeypatch.setattr(evaluate_cells, "count", count)
+        monkeypatch.setattr(cells, "count", count)
         assert main(here.command()) == 0
     assert 0 < part["pixels"] < found_in(here)["pixels"]
     assert found_in(here)["confusion"] == found_in(judged)["confusion"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.counts import Calibration, Counts, Table
+from jobs.evaluation.counts import Calibration, Counts, Table
 from models.boundary import boundary_masks
 from models.metrics import IGNORE
 

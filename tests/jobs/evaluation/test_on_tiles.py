@@ -11,11 +11,11 @@ import pytest
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.datasets import plan_dataset
 from jobs.evaluate import main
-from jobs.evaluate_tiles import bundle_files
-from jobs.evaluation_text import table
+from jobs.evaluation.on_tiles import bundle_files
+from jobs.evaluation.text import table
+from jobs.evaluation.tile_scores import Judgement, evaluate_tiles
 from jobs.ingest import main as ingest
 from jobs.parsing import load
-from jobs.tile_scores import Judgement, evaluate_tiles
 from models.boundary import boundary_counts, boundary_scores
 from models.calibration import Reliability
 from models.metrics import confusion, imagewise_iou_fg, scores

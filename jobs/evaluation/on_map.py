@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from cluster.engine import Engine
-from jobs.counts import Counts
 from jobs.estimate import Estimate, mosaic_memory
-from jobs.evaluate_cells import SAMPLE_PX, SampleCells, ScoreCells, Sight, cell_tasks, red_and_nir
-from jobs.evaluation import Subject, evaluation_of, region_rows
-from jobs.evaluation_files import with_objects, write_evaluation
-from jobs.evaluation_text import definitions, map_definition, table
-from jobs.map_ground import pixel_area_m2
-from jobs.object_scores import objects_of
+from jobs.evaluation.cells import SAMPLE_PX, SampleCells, ScoreCells, Sight, cell_tasks, red_and_nir
+from jobs.evaluation.counts import Counts
+from jobs.evaluation.files import with_objects, write_evaluation
+from jobs.evaluation.ground import pixel_area_m2
+from jobs.evaluation.objects import objects_of
+from jobs.evaluation.summary import Subject, evaluation_of, region_rows
+from jobs.evaluation.text import definitions, map_definition, table
 from jobs.page import write_page
 from jobs.plan import Run, key_of
 from jobs.publish import PlannedPublish

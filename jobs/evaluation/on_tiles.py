@@ -12,14 +12,14 @@ from cluster.storage import Storage
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.estimate import Estimate, infer_memory
-from jobs.evaluation_text import table
+from jobs.evaluation.lineup import Lineup
+from jobs.evaluation.text import table
+from jobs.evaluation.tile_scores import count_tiles, fit_tile_rules, judge, needed_channels
 from jobs.infer import VIEWS, WINDOWS_PER_BATCH, decide
-from jobs.lineup import Lineup
 from jobs.plan import Precision, key_of
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE
 from jobs.stages import limit_threads, peak_memory_bytes
-from jobs.tile_scores import count_tiles, fit_tile_rules, judge, needed_channels
 from models.card import Card, read_card
 from models.members import load_members
 from models.pixel_rules import PixelRules

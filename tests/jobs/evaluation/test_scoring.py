@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.counts import Counts
-from jobs.scoring import Ground, Rule, classes_of, count
+from jobs.evaluation.counts import Counts
+from jobs.evaluation.scoring import Ground, Rule, classes_of, count
 from models.boundary import boundary_counts
 from models.calibration import Reliability, logit_histogram
 from models.metrics import confusion

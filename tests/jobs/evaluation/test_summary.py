@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jobs.config import EvaluateConfig
-from jobs.counts import Counts
-from jobs.evaluation import Subject, evaluation_of, plain, region_rows
-from jobs.evaluation_text import definitions, map_definition
-from jobs.scoring import Ground, Rule, count
+from jobs.evaluation.counts import Counts
+from jobs.evaluation.scoring import Ground, Rule, count
+from jobs.evaluation.summary import Subject, evaluation_of, plain, region_rows
+from jobs.evaluation.text import definitions, map_definition
 from models.bootstrap import block_bootstrap
 from models.metrics import class_scores, class_table, confusion, scores
 from tiler.labels import IGNORE

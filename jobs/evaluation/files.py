@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.storage import Storage
-from jobs.evaluation_figures import PICTURES, pictures
-from jobs.object_scores import ObjectRow, by_size, object_columns, tally
+from jobs.evaluation.figures import PICTURES, pictures
+from jobs.evaluation.objects import ObjectRow, by_size, object_columns, tally
 from jobs.report import Figure, Table
 
 FOLDER = "evaluation"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.lineup import Lineup
+from jobs.evaluation.lineup import Lineup
 
 
 def test_one_network_in_one_view_is_one_row():

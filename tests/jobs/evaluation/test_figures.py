@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.evaluation_figures import PICTURES, confusion, pictures, reliability, score_bars, size_bars
+from jobs.evaluation.figures import PICTURES, confusion, pictures, reliability, score_bars, size_bars
 
 
 def curve(counts: list[int]) -> dict[str, list]:

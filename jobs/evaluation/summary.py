@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.counts import Calibration, Counts
+from jobs.evaluation.counts import Calibration, Counts
 from models.bootstrap import Interval, block_bootstrap
 from models.boundary import boundary_scores
 from models.calibration import Curve, binary_temperature

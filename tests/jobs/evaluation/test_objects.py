@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.config import EvaluateConfig
-from jobs.object_scores import by_size, object_columns, objects_of, pieces_of, tally
+from jobs.evaluation.objects import by_size, object_columns, objects_of, pieces_of, tally
 from tiler.grids import Box
 from tiler.labels import IGNORE
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyproj
 import pytest
 
-from jobs.map_ground import pixel_area_m2, read_bands, read_labels, read_logits
+from jobs.evaluation.ground import pixel_area_m2, read_bands, read_labels, read_logits
 from tests.tiler.rasters_for_tests import moved
 from tests.tiler.stores_for_tests import TWO, ingest, labels_from, scene_from
 from tiler.fuse import Fused

@@ -1,6 +1,6 @@
 """The cells of an evaluation: each knows the scenes of its neighbours, because outlines look over the border."""
 
-from jobs.evaluate_cells import cell_tasks, red_and_nir
+from jobs.evaluation.cells import cell_tasks, red_and_nir
 from jobs.plan import CellTask, MosaicPlan
 from tiler.grids import Box, Cell, MapGrid
 

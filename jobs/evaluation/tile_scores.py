@@ -13,14 +13,14 @@ import numpy as np
 
 from cluster.storage import Storage
 from jobs.config import EvaluateConfig
-from jobs.counts import Counts
-from jobs.evaluation import Subject, evaluation_of, region_rows
-from jobs.evaluation_files import with_objects, write_evaluation
-from jobs.evaluation_text import definitions, tiles_definition
-from jobs.lineup import Lineup
-from jobs.map_ground import pixel_area_m2
-from jobs.object_scores import ObjectRow, objects_of, pieces_of
-from jobs.scoring import Ground, Rule, classes_of, count
+from jobs.evaluation.counts import Counts
+from jobs.evaluation.files import with_objects, write_evaluation
+from jobs.evaluation.ground import pixel_area_m2
+from jobs.evaluation.lineup import Lineup
+from jobs.evaluation.objects import ObjectRow, objects_of, pieces_of
+from jobs.evaluation.scoring import Ground, Rule, classes_of, count
+from jobs.evaluation.summary import Subject, evaluation_of, region_rows
+from jobs.evaluation.text import definitions, tiles_definition
 from models.card import read_card
 from models.members import Members, load_members
 from models.pixel_rules import PixelRules, PixelSample

@@ -1,0 +1,1 @@
+"""Evaluation: what `sandan evaluate` counts, sums up, writes and draws, on stitched maps and on data sets."""
