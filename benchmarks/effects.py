@@ -41,8 +41,11 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unetpp-6": ("unetpp-6", {}),
     "deeplab-6": ("deeplab-6", {}),
     "pretrain-ls30": ("pretrain-ls30", {}),
-    "scratch-10": ("deeplab-5", {"data.sampling.label_fraction": 0.1}),
-    "transfer-10": ("deeplab-5", {"data.sampling.label_fraction": 0.1, "network.weights": "recipe:pretrain-ls30"}),
+    "scratch-10": ("deeplab-5", {"data.sampling.label_fraction": 0.1, "data.scaling": "range"}),
+    "transfer-10": (
+        "deeplab-5",
+        {"data.sampling.label_fraction": 0.1, "data.scaling": "range", "network.weights": "recipe:pretrain-ls30"},
+    ),
     "deeplab-5-on-2": ("deeplab-5", {"engine": {"kind": "ray", "workers": 2}}),
 }
 JUDGED = tuple(name for name in NETWORKS if name != "pretrain-ls30")
@@ -176,7 +179,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=240)
     parser.add_argument("--validation", type=int, default=90)
     parser.add_argument("--landsat", type=int, default=120)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--encoder", default="tu-mobilenetv3_small_100")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-table", action="store_true", help="only train and judge")
