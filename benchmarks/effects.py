@@ -5,8 +5,9 @@
 
 For each seed of the networks: U-Net++ and DeepLabV3+ with 5 and 6 channels (the sixth is GEMS), DeepLabV3+ from LS30
 and from scratch on a tenth of the labels, and DeepLabV3+ on 2 workers instead of 1. Judged on tiles of another part of
-the country with exact labels: every network alone, their ensemble, one view and four; and apart on the pixels of what
-only looks like industry. Per seed, intervals are by bootstrap over tiles; over seeds, they are Student's t of the mean.
+the country with exact labels: every network alone, their ensemble, one view and four, those with GEMS also without it
+("deaf"); and apart on the pixels of what only looks like industry. Per seed, intervals are by bootstrap over tiles;
+over seeds, they are Student's t of the mean.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from models.metrics import scores
 from tiler.tile_store import TileStore
 
 MAIN = ("unetpp-5", "deeplab-5", "unetpp-6", "deeplab-6")
+SIX = ("unetpp-6", "deeplab-6")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     # name: (shipped recipe, what is changed)
     "unetpp-5": ("unetpp-5", {}),
@@ -97,16 +99,23 @@ def judge(out: Path, folder: Path) -> dict[str, Any]:
     """Return names of maps, and counts int (tile, map, stratum, label, prediction) as lists."""
     planned = plan_dataset(load(RunConfig, str(out / "SN10.yaml")))
     store = TileStore(planned.url)
-    members = load_members(bundle_files(tuple(str(folder / n) for n in JUDGED)), store.offered, tta="flips4", batch=1)
+    members, six = (
+        load_members(bundle_files(tuple(str(folder / n) for n in names)), store.offered, tta="flips4", batch=1)
+        for names in (JUDGED, SIX)
+    )
+    coarse = [place for place, name in enumerate(members.channels) if name not in store.channels]
     kinds = [KIND_NAMES.index(kind) for kind in CONFUSERS]
     names: list[str] = []
     counts = []
     for row in store.kept(planned.limit, "validation").tolist():
-        first, mean = members.predict_each(store.network_input(row, members.channels)[None])
+        tile = store.network_input(row, members.channels)[None]
+        first, mean = members.predict_each(tile)
         maps = {name: logits[0, 0] for name, logits in zip(JUDGED, mean, strict=True)}
         maps |= {f"{name}, one view": logits[0, 0] for name, logits in zip(JUDGED, first, strict=True)}
         for suffix, logits in (("", mean), (", one view", first)):
             maps["ensemble" + suffix] = logits[[JUDGED.index(name) for name in MAIN], 0, 0].mean(axis=0)
+        tile[:, coarse] = np.nan  # which a network sees as its training mean
+        maps |= {f"{name}, deaf": logits[0, 0] for name, logits in zip(SIX, six.predict_each(tile)[1], strict=True)}
         with rasterio.open(out / "data" / "kinds" / f"{store.tiles[row]['id']}.tif") as file:
             confuser = np.isin(file.read(1), kinds)
         truth = store.read("label", row)
@@ -134,6 +143,8 @@ def effects_of(counts: np.ndarray, names: list[str]) -> dict[str, float]:
         found[f"{title}: mIoU"] = miou[six] - miou[five]
         found[f"{title}: share of confusers called industry"] = wrong[six] - wrong[five]
         found[f"{title}: mIoU outside confusers"] = elsewhere[six] - elsewhere[five]
+        found[f"{six} with GEMS minus without: mIoU"] = miou[six] - miou[f"{six}, deaf"]
+        found[f"{six} with GEMS minus without: share of confusers called industry"] = wrong[six] - wrong[f"{six}, deaf"]
     found["LS30 pre-training minus scratch, 10 % of labels: mIoU"] = miou["transfer-10"] - miou["scratch-10"]
     found["ensemble minus mean of members: mIoU"] = miou["ensemble"] - mean
     found["ensemble minus best member: mIoU"] = miou["ensemble"] - max(miou[n] for n in MAIN)
