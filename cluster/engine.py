@@ -8,7 +8,9 @@ import pickle
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -166,19 +168,36 @@ class Engine(Protocol):
 
 
 class SerialEngine:
-    """This process, one key at a time, in order: what every other engine is compared with."""
+    """This process, results in order: what every other engine is compared with.
 
-    def __init__(self, threads: int | Auto = "auto") -> None:
+    `concurrency` keys are worked on at once, as the contract allows, so that one is read while another computes.
+    """
+
+    def __init__(self, threads: int | Auto = "auto", concurrency: int = 1) -> None:
         self._threads: int = os.cpu_count() or 1 if threads == "auto" else threads
         self._explicit = threads != "auto"
+        self._concurrency = concurrency
 
     def run(self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K]) -> Iterator[Done[K, R] | Failed[K]]:
         """See ``Engine.run``; an exception of the factory is raised as it is."""
         work = factory()
         if self._explicit:
             limit_torch_threads(self._threads)
-        for key in keys:
-            yield self._one(work, key)
+        if self._concurrency == 1:
+            for key in keys:
+                yield self._one(work, key)
+            return
+        begun: deque[Future[Done[K, R] | Failed[K]]] = deque()
+        pool = ThreadPoolExecutor(self._concurrency, "serial")
+        try:
+            for key in keys:
+                begun.append(pool.submit(self._one, work, key))
+                if len(begun) == self._concurrency:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _one(self, work: Callable[[K], R], key: K) -> Done[K, R] | Failed[K]:
         error = ""
@@ -199,7 +218,14 @@ class SerialEngine:
     def facts(self) -> dict[str, Any]:
         """See ``Engine.facts``."""
         cpus = os.cpu_count() or 1
-        return {"kind": "serial", "workers": 1, "cpus": cpus, "gpus": 0, "threads": self._threads, "concurrency": 1}
+        return {
+            "kind": "serial",
+            "workers": 1,
+            "cpus": cpus,
+            "gpus": 0,
+            "threads": self._threads,
+            "concurrency": self._concurrency,
+        }
 
     def close(self) -> None:
         """Nothing to release."""
@@ -229,7 +255,7 @@ def limit_torch_threads(threads: int) -> None:
 
 
 def _open_serial(resources: Resources, address: str | None) -> Engine:
-    return SerialEngine(resources.threads_per_worker)
+    return SerialEngine(resources.threads_per_worker, resources.concurrency)
 
 
 def _open_ray(resources: Resources, address: str | None) -> Engine:

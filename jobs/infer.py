@@ -22,7 +22,7 @@ from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Infer
-from tiler.logit_store import create_logit_store
+from tiler.logit_store import WindowShard, create_logit_store
 from tiler.stores import is_complete
 
 WINDOWS_PER_BATCH = {"cpu": 1, "cuda": 8}
@@ -84,8 +84,8 @@ def decide(run: Configured, engine: Engine | None) -> Precision | None:
     return decision
 
 
-def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Precision) -> Outcome:
-    """Run the networks over every window of every scene that has no logits yet."""
+def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> tuple[Infer, list[WindowShard]]:
+    """Make the logit stores that do not exist; return the stage and every unit of it."""
     for plan in plans:
         url = run.url("infer", plan.name)
         if not is_complete(url):
@@ -94,10 +94,16 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         bundles=run.config.models,
         channels=run.channels,
+        coarse=run.coarse_channels,
         tta=run.config.infer.tta,
         precision=precision,
     )
-    shards = [shard for plan in plans for shard in plan.shards()]
+    return stage, [shard for plan in plans for shard in plan.shards()]
+
+
+def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Precision) -> Outcome:
+    """Run the networks over every window of every scene that has no logits yet."""
+    stage, shards = infer_stage(run, plans, precision)
     return run_stage(engine, run.storage, "infer", stage, shards, "window shards")
 
 

@@ -158,10 +158,15 @@ class Run:
         return offered_channels(self.sensor, self.modalities.sensors)
 
     @property
-    def channels(self) -> tuple[str, ...]:
-        """The channels that the networks need between them, in the stores' order: what Infer reads."""
-        needed = {channel for card in self.cards for channel in card.channels}
+    def coarse_channels(self) -> tuple[str, ...]:
+        """The channels of coarse modalities that the networks need between them, in the stores' order."""
+        needed = {channel for card in self.cards for channel in card.channels} - {*self.sensor.bands, "mask"}
         return tuple(channel for channel in self.offered if channel in needed)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that Infer reads: bands and missing mask always, and what else networks need."""
+        return (*self.sensor.bands, "mask", *self.coarse_channels)
 
     @property
     def classes(self) -> tuple[str, ...]:

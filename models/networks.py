@@ -87,18 +87,29 @@ class SegmentationNetwork(nn.Module):
         logits are cropped back.
         Raises ValueError: the number of channels is not the network's.
         """
+        return self.answer(self.scaled(x))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return `(x - offset) / scale`, computed in float32, in the number format of the weights.
+
+        Raises ValueError: the number of channels is not the network's.
+        """
         if x.ndim != 4 or x.shape[1] != self.spec.in_channels:
             raise ValueError(
                 f"The network takes (n, {self.spec.in_channels}, h, w), got {tuple(x.shape)}. "
                 "Pick the network's channels, in its order, before calling it."
             )
-        height, width = x.shape[-2:]
         scaled = (x.float() - self.offset[:, None, None]) / self.scale[:, None, None]
+        return scaled.to(next(self.network.parameters()).dtype)
+
+    def answer(self, scaled: Tensor) -> Tensor:
+        """Return raw logits of scaled images: float32 (n, classes, h, w)."""
+        height, width = scaled.shape[-2:]
         down, right = -height % SIDE_MULTIPLE_PX, -width % SIDE_MULTIPLE_PX
         if down or right:
             # replicate, not reflect: reflect cannot pad by more than the side, and h or w may be 1
             scaled = F.pad(scaled, (0, right, 0, down), mode="replicate")
-        logits: Tensor = self.network(scaled.to(next(self.network.parameters()).dtype))
+        logits: Tensor = self.network(scaled)
         return logits[..., :height, :width].float()
 
 

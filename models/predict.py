@@ -9,6 +9,7 @@ probabilities: the sigmoid comes once, after the map is blended.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from models.bundle import load_files
 from models.card import Card
+from models.imagery import Imagery
 from models.names import lookup
 from models.networks import SegmentationNetwork
 from models.precision import choose, prepare
@@ -27,8 +29,6 @@ class _Member:
     network: SegmentationNetwork
     channels: Tensor
     """Where the channels of this network lie among those of the tiles, int64 (c,)."""
-    offset: Tensor
-    """What fills a value that is missing (NaN), float32 (c, 1, 1): the training mean, which is 0 after scaling."""
     temperature: float = 1.0
 
 
@@ -68,7 +68,6 @@ class Ensemble:
             _Member(
                 prepare(network, self.precision, device),
                 torch.tensor(_positions(card, self.channels), device=self.device),
-                torch.tensor(card.offset, device=self.device)[:, None, None],
                 card.temperature,
             )
             for card, network in members
@@ -93,17 +92,53 @@ class Ensemble:
         means, spreads = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for start in range(0, len(tiles), self.batch):
             part = slice(start, min(start + self.batch, len(tiles)))
-            mean, spread = self._predict_batch(self._filled(tiles[part]))
+            mean, spread = self._reduce(self._filled(tiles[part]))
             means[part] = mean[: part.stop - start].cpu().numpy()
             spreads[part] = spread[: part.stop - start].cpu().numpy()
             if not np.isfinite(means[part]).all():
                 bad = start + int(np.argmax(~np.isfinite(means[part]).all(axis=(1, 2, 3))))
-                raise FloatingPointError(
-                    f"The logits of tile {bad} are not finite ({self.precision}). Its input "
-                    f"{'holds infinities' if np.isinf(tiles[bad]).any() else 'holds none'}: "
-                    "fill missing pixels before predicting, or use precision='fp32'."
-                )
+                self._complain(bad, bool(np.isinf(tiles[bad]).any()))
         return means, spreads
+
+    @torch.inference_mode()
+    def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
+        """Return what `predict` returns for windows of some imagery, as float16.
+
+        imagery: on the ensemble's device, with its channels in its order (bands, mask, more).
+        corners: row and column of each window in the imagery.
+        returns: (n, 2 K, side_px, side_px): means of all classes, then spreads; what is beyond float16 is its largest.
+        Raises what `predict` raises.
+        """
+        if imagery.channels != len(self.channels):
+            raise ValueError(
+                f"The ensemble takes the channels {list(self.channels)}, the imagery gives {imagery.channels}."
+            )
+        count, largest = len(self.classes), torch.finfo(torch.float16).max
+        shape = (len(corners), 2 * count, side_px, side_px)
+        out = torch.empty(shape, dtype=torch.float16, device=self.device)
+        finite = torch.ones(len(corners), dtype=torch.bool, device=self.device)
+        for start in range(0, len(corners), self.batch):
+            part = list(corners[start : start + self.batch])
+            here = slice(start, start + len(part))
+            tiles = imagery.tiles(part + part[-1:] * (self.batch - len(part)), side_px)
+            for place, values in enumerate(self._reduce(tiles)):
+                wanted = values[: len(part)]
+                finite[here] &= wanted.isfinite().flatten(1).all(1)
+                out[here, place * count : (place + 1) * count] = wanted.clamp_(-largest, largest)
+        if not bool(finite.all()):  # asked once: every question makes the host wait for the device
+            bad = int((~finite).int().argmax())
+            self._complain(bad, bool(imagery.tiles([corners[bad]], side_px).isinf().any()))
+        if out.is_cuda:
+            host = torch.empty(shape, dtype=torch.float16, pin_memory=True)
+            out = host.copy_(out)
+        return out.numpy()
+
+    def _complain(self, tile: int, infinite: bool) -> NoReturn:
+        raise FloatingPointError(
+            f"The logits of tile {tile} are not finite ({self.precision}). Its input "
+            f"{'holds infinities' if infinite else 'holds none'}: "
+            "fill missing pixels before predicting, or use precision='fp32'."
+        )
 
     def _filled(self, tiles: np.ndarray) -> Tensor:
         absent = self.batch - len(tiles)
@@ -111,7 +146,7 @@ class Ensemble:
             tiles = np.concatenate([tiles, np.repeat(tiles[-1:], absent, axis=0)])
         return torch.tensor(tiles, dtype=torch.float32, device=self.device)  # a copy: tiles may be read-only
 
-    def _predict_batch(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+    def _reduce(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         # Welford (1962): sums of squares of large logits would cancel in float32, these sums do not.
         logits = self._logits(tiles)
         mean = next(logits).clone()
@@ -125,10 +160,15 @@ class Ensemble:
 
     def _logits(self, tiles: Tensor) -> Iterator[Tensor]:
         for member in self._members:
-            picked = tiles.index_select(1, member.channels)
-            picked = torch.where(torch.isnan(picked), member.offset, picked)
-            views = torch.cat([view.apply(picked) for view in self.views])
-            logits = member.network(views.contiguous(memory_format=torch.channels_last))
+            # Scaled once and not once a view. A missing value is the training mean, which scaling makes 0; infinities
+            # stay what they are, so that they are found in the answer.
+            scaled = member.network.scaled(tiles.index_select(1, member.channels))
+            scaled.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+            shape = (len(self.views) * len(tiles), *scaled.shape[1:])
+            shown = torch.empty(shape, dtype=scaled.dtype, device=scaled.device, memory_format=torch.channels_last)
+            for view, part in zip(self.views, shown.chunk(len(self.views)), strict=True):
+                part.copy_(view.apply(scaled))
+            logits = member.network.answer(shown)
             if member.temperature != 1:
                 logits = logits / member.temperature
             for view, part in zip(self.views, logits.chunk(len(self.views)), strict=True):

@@ -154,9 +154,10 @@ print([done.record for done in open_engine("serial").run(lambda: abs, [-3, 2])])
 INNER = """
 import tempfile
 import numpy as np
-from jobs.stages import read_tiles
+from jobs.stages import read_under
 from models.bundle import bundle_files
 from models.card import Card
+from models.imagery import Imagery
 from models.networks import NetworkSpec
 from models.predict import load_ensemble
 from models.weights import build_with_weights
@@ -179,15 +180,17 @@ scene, lattice = SceneStore(folder + "/s.zarr"), Lattice(40, 70, 64, 32)
 create_logit_store(folder + "/l.zarr", "s", lattice, ("c",), None)
 logits = LogitStore(folder + "/l.zarr")
 shard = list(window_shards("s", lattice))[1]
-places, tiles = read_tiles(scene, logits, shard)
+under = read_under(scene, logits, shard)
+imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, "cpu")
 spec = NetworkSpec(architecture="unet", encoder="tu-mobilenetv3_small_050", in_channels=5)
 network, _ = build_with_weights(spec, "random:1")
 zeros, ones = (0.0,) * 5, (1.0,) * 5
 card = Card(name="n", architecture="unet", encoder="tu-mobilenetv3_small_050", channels=scene.channels, sensor="SN10",
             offset=zeros, scale=ones, classes=("c",), training_data="", weights="random:1")
-mean, spread = load_ensemble([bundle_files(network, card)], scene.channels, precision="fp32").predict(tiles)
-logits.write(shard, {places[0]: np.concatenate([mean, spread], axis=1)[0]})
-print(places, mean.shape, bool(np.ptp(logits.window(*places[0])) > 0))
+ensemble = load_ensemble([bundle_files(network, card)], scene.channels, precision="fp32")
+windows = ensemble.predict_windows(imagery, under.corners(lattice), 64)
+logits.write(shard, under.places, windows)
+print(under.places, windows.shape, bool(np.ptp(logits.window(*under.places[0])) > 0))
 """
 
 
@@ -195,5 +198,5 @@ def test_the_inner_path_of_infer_runs_without_ray_and_rasterio():
     """Reader, network and reduction: what a GPU machine needs to run, and to be measured."""
     assert without(["ray", "rasterio"], ["jobs.stages"], INNER).split("\n")[:2] == [
         "imported without",
-        "[(0, 1)] (1, 1, 64, 64) True",
+        "[(0, 1)] (1, 2, 64, 64) True",
     ]

@@ -190,14 +190,13 @@ class SceneStore:
         if wanted == self.channels:
             return self._imagery(box)
         out = np.empty((len(wanted), box.height, box.width), np.float32)
-        places = [place for place, name in enumerate(wanted) if name in self.channels]
-        if places:
-            out[places] = self._imagery(box)[[self.channels.index(wanted[place]) for place in places]]
-        for modality in self.modalities:
-            places = [place for place, name in enumerate(wanted) if name in modality.channels]
-            if places:
-                names, values = [wanted[place] for place in places], self._coarse[modality.name]
-                out[places] = coarse_channels(modality.sensor.bands, names, values, modality.grid, self.grid, box)
+        for own in (True, False):
+            places = [place for place, name in enumerate(wanted) if (name in self.channels) == own]
+            names = [wanted[place] for place in places]
+            if places and own:
+                out[places] = self._imagery(box)[[self.channels.index(name) for name in names]]
+            elif places:
+                out[places] = self.coarse_input(box, names)
         return out
 
     def _imagery(self, box: Box) -> np.ndarray:
@@ -206,6 +205,16 @@ class SceneStore:
         out[:-1] = self.read("image", box, 0)
         np.copyto(out[:-1], self.medians[:, None, None], where=~valid)
         out[-1] = ~valid
+        return out
+
+    def coarse_input(self, box: Box, channels: Sequence[str]) -> np.ndarray:
+        """Return channels of coarse modalities as `network_input` does, and nothing else: float32 (channel, y, x)."""
+        out = np.empty((len(channels), box.height, box.width), np.float32)
+        for modality in self.modalities:
+            places = [place for place, name in enumerate(channels) if name in modality.channels]
+            if places:
+                names, values = [channels[place] for place in places], self._coarse[modality.name]
+                out[places] = coarse_channels(modality.sensor.bands, names, values, modality.grid, self.grid, box)
         return out
 
     @cached_property

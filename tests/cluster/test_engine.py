@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -237,3 +238,48 @@ def test_nothing_needs_ray_to_be_imported() -> None:
     code += "".join(f"; import cluster.{module}" for module in modules)
     code += "; from cluster.engine import *; assert list(SerialEngine().run(lambda: abs, [-1]))[0].record == 1"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+class Meeting:
+    """Work that answers only when as many keys as expected are worked on at once."""
+
+    def __init__(self, parties):
+        self.barrier = threading.Barrier(parties, timeout=20)
+
+    def __call__(self):
+        return self.work
+
+    def work(self, key):
+        self.barrier.wait()
+        return key
+
+
+def test_a_serial_engine_works_on_as_many_keys_at_once_as_it_may():
+    results = list(SerialEngine(1, concurrency=3).run(Meeting(3), range(9)))
+    assert [r.record for r in results] == list(range(9)), "in order"
+
+
+def test_a_serial_engine_takes_keys_as_it_needs_them():
+    taken = []
+
+    def keys():
+        for key in range(50):
+            taken.append(key)
+            yield key
+
+    results = SerialEngine(1, concurrency=2).run(lambda: abs, keys())
+    assert next(results).record == 0
+    assert len(taken) <= 3
+    results.close()
+    assert len(taken) <= 3
+
+
+def test_a_failure_on_a_thread_is_told_like_any_other():
+    def work(key):
+        if key == 2:
+            raise KeyError("two")
+        return key
+
+    results = list(SerialEngine(1, concurrency=2).run(lambda: work, range(4)))
+    assert [type(r).__name__ for r in results] == ["Done", "Done", "Failed", "Done"]
+    assert "two" in results[2].reason

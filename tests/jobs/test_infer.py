@@ -108,9 +108,9 @@ def test_what_the_network_sees_of_a_missing_pixel(tmp_path):
     seen = []
 
     class Watching:
-        def predict(self, tiles):
-            seen.append(tiles)
-            return np.zeros((len(tiles), 1, 64, 64), np.float32), np.zeros((len(tiles), 1, 64, 64), np.float32)
+        def predict_windows(self, imagery, corners, side_px):
+            seen.append(imagery.tiles(corners, side_px).numpy())
+            return np.zeros((len(corners), 2, side_px, side_px), np.float16)
 
     with answering(Watching()):
         run, (plan,) = inferred(here)
@@ -176,11 +176,11 @@ def test_a_network_that_answers_nan_is_a_fault_of_its_window_alone(tmp_path, cap
         def __init__(self):
             self.calls = 0
 
-        def predict(self, tiles):
+        def predict_windows(self, imagery, corners, side_px):
             self.calls += 1
-            answer = np.full((len(tiles), 1, 64, 64), 1.0, np.float32)
+            answer = np.ones((len(corners), 2, side_px, side_px), np.float16)
             answer[:, 0, 3, 5] = np.nan if self.calls in (2, 3) else 1.0  # both attempts at the second window
-            return answer, np.zeros_like(answer)
+            return answer
 
     here = world(tmp_path)
     here.scene("only", image(64, 128))
@@ -288,7 +288,7 @@ def reading_air(offset: float, scale: float) -> Ensemble:
     facts = {"architecture": "unet", "encoder": ENCODER, "sensor": "SN10", "classes": ("industrial",)}
     facts |= {"training_data": "none", "weights": "none"}
     card = Card(name="air2", channels=("air2",), offset=(offset,), scale=(scale,), **facts)
-    return Ensemble([(card, network)], ("air2",), tta="flips4", precision="fp32", batch=1)
+    return Ensemble([(card, network)], (*CHANNELS, "air2"), tta="flips4", precision="fp32", batch=1)
 
 
 @pytest.mark.parametrize("windows", [(64, 32), (96, 0), (32, 0)])

@@ -271,7 +271,7 @@ def test_planning_tells_what_the_networks_need(three):
     assert run.offered == (*CHANNELS, *AIR, *GEMS, "air_mask", "gems_mask")
     assert run.channels == CHANNELS
     assert planned(three, f"models=[{masked}, {six}]").channels == (*CHANNELS, "air2", "gems1", "air_mask")
-    assert planned(three, f"models=[{masked}]").channels == ("nir", "gems1", "air_mask")
+    assert planned(three, f"models=[{masked}]").channels == (*CHANNELS, "gems1", "air_mask")
 
 
 def test_the_record_of_a_map_names_what_is_left_over(three):

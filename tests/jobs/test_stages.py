@@ -16,7 +16,8 @@ from jobs.infer import decide, infer
 from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import CellTask, Precision, Run, plan_run
-from jobs.stages import QUALITY, Infer, Ingest, Mosaic, Summarise, read_tiles, warped
+from jobs.stages import QUALITY, Infer, Ingest, Mosaic, Summarise, read_under, warped
+from models.imagery import Imagery
 from tests.jobs.worlds import CHANNELS, INFER, answering, image, moved, small_cells, world
 from tiler.grids import Box, Cell, MapGrid
 from tiler.logit_store import LogitStore
@@ -51,7 +52,7 @@ def test_stages_and_keys_travel_as_pickles(run):
     made = [
         Ingest({s.name: (s.scene, s.labels, "url") for s in run.scenes}),
         Summarise({"a": ((), "url")}),
-        Infer({"a": ("x", "y")}, ("bundle",), CHANNELS, "flips4", Precision("cpu", "fp32", 1)),
+        Infer({"a": ("x", "y")}, ("bundle",), CHANNELS, (), "flips4", Precision("cpu", "fp32", 1)),
         Mosaic({"a": ("x", "y")}, "map"),
         plan.shards()[0],
         plan.source.shards()[0],
@@ -85,21 +86,35 @@ def test_ingest_writes_its_own_shard_and_no_other(tmp_path):
     np.testing.assert_array_equal(SceneStore(url).read("image", store.grid.box, 0), array)
 
 
+def tiles_under(scene, logits, shard):
+    under = read_under(scene, logits, shard)
+    imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, "cpu")
+    return under.places, imagery.tiles(under.corners(logits.lattice), logits.lattice.tile_px).numpy()
+
+
 def test_tiles_are_the_networks_input_at_each_place(run):
     scene, logits, plan = stores(run, 0)
     assert (logits.lattice.rows, logits.lattice.cols) == (4, 5)
     for shard in plan.shards():
-        places, tiles = read_tiles(scene, logits, shard)
+        places, tiles = tiles_under(scene, logits, shard)
         assert places == [(shard.row, shard.col)]
         assert tiles.dtype == np.float32
         np.testing.assert_array_equal(tiles[0], scene.network_input(logits.lattice.window(*places[0])))
 
 
-def test_windows_without_a_valid_pixel_are_left_out(run):
+def test_windows_without_a_valid_pixel_are_left_out(run, monkeypatch):
     scene, logits, plan = stores(run, 1)
-    found = [read_tiles(scene, logits, shard) for shard in plan.shards()]
-    assert [places for places, _ in found] == [[(0, c)] if c not in (2, 3) else [] for c in range(7)]
-    assert {tiles.shape[1:] for _, tiles in found} == {(5, 64, 64)}
+    images, read = [], SceneStore.read
+
+    def watched(store, name, box, fill):
+        images.extend([box.empty] if name == "image" else [])
+        return read(store, name, box, fill)
+
+    monkeypatch.setattr(SceneStore, "read", watched)
+    found = [read_under(scene, logits, shard) for shard in plan.shards()]
+    assert [under.places for under in found] == [[(0, c)] if c not in (2, 3) else [] for c in range(7)]
+    assert images == [c in (2, 3) for c in range(7)], "nor are their images read"
+    assert {under.bands.shape[1:] for under in found} == {(64, 64), (0, 0)}
 
 
 def test_a_shard_of_many_windows_reads_the_same_tiles(tmp_path):
@@ -113,7 +128,7 @@ def test_a_shard_of_many_windows_reads_the_same_tiles(tmp_path):
     assert (logits.lattice.shard_windows, len(plan.shards())) == (4, 3 * 2)
     seen = []
     for shard in plan.shards():
-        places, tiles = read_tiles(scene, logits, shard)
+        places, tiles = tiles_under(scene, logits, shard)
         seen += places
         for place, tile in zip(places, tiles, strict=True):
             np.testing.assert_array_equal(tile, scene.network_input(logits.lattice.window(*place)))

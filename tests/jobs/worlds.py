@@ -23,6 +23,7 @@ from jobs.parsing import load
 from jobs.plan import plan_run
 from models.bundle import bundle_files
 from models.card import Card
+from models.imagery import Imagery
 from models.networks import NetworkSpec
 from models.weights import build_with_weights
 from tiler.map_store import MapStore
@@ -164,9 +165,10 @@ def files_below(folder: Path) -> dict[str, tuple[int, int]]:
 class Pointwise:
     """A network whose answer at a pixel follows from that pixel alone: whatever the cut, its map is known."""
 
-    def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Answer as `models.predict.Ensemble.predict` does."""
-        return logit_of(tiles)[:, None], spread_of(tiles)[:, None]
+    def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
+        """Answer as `models.predict.Ensemble.predict_windows` does."""
+        tiles = imagery.tiles(corners, side_px).numpy()
+        return np.stack([logit_of(tiles), spread_of(tiles)], axis=1).astype(np.float16)
 
 
 def logit_of(pixels: np.ndarray) -> np.ndarray:

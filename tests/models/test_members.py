@@ -69,7 +69,7 @@ def test_networks_run_once_in_each_view(bundles, tiles, monkeypatch):
     members = load_members(bundles, CHANNELS, precision="fp32", batch=2)
     seen = []
     for member in members._members:
-        member.network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+        member.network.network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     members.predict_each(tiles)
     assert seen == [8, 8, 8, 8]  # two batches of two tiles (the last filled up) in four views, for each of two networks
 

@@ -4,6 +4,7 @@ import torch
 
 from models.bundle import bundle_files
 from models.card import Card
+from models.imagery import Imagery
 from models.networks import SegmentationNetwork, build
 from models.predict import Ensemble, load_ensemble
 
@@ -102,7 +103,7 @@ def test_the_order_and_grouping_of_tiles_do_not_matter(members, tiles):
 def test_every_pass_has_the_same_shape(members, tiles):
     ensemble = Ensemble(members[:1], CHANNELS, precision="fp32", batch=3)
     shapes = []
-    ensemble._members[0].network.register_forward_pre_hook(lambda module, x: shapes.append(tuple(x[0].shape)))
+    ensemble._members[0].network.network.register_forward_pre_hook(lambda module, x: shapes.append(tuple(x[0].shape)))
     ensemble.predict(tiles)
     assert shapes == [(12, 5, 64, 96)] * 2
 
@@ -187,3 +188,48 @@ def test_what_is_missing_is_each_networks_own_training_mean(members, tiles):
     assert filled == [0.0, 0.0, 0.25]
     together = Ensemble([*members, member("last", ("red", "gems"), 3)], CHANNELS, precision="fp32", batch=5)
     np.testing.assert_allclose(together.predict(holed)[0], np.mean(alone, axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_windows_of_imagery_are_predicted_as_tiles_are(members, batch):
+    """To float16: the windows overlap, hang together with missing pixels, and the last batch is filled up."""
+    random = np.random.default_rng(4)
+    bands = random.integers(0, 9, (4, 96, 128)).astype(np.uint16)
+    valid = random.random((96, 128)) > 0.2
+    fill, more = np.array([1.0, 2.0, 3.0, 9.0], np.float32), random.random((1, 96, 128)).astype(np.float32)
+    more[0, :50] = np.nan
+    imagery = Imagery.of(bands, valid, fill, more, "cpu")
+    corners = [(0, 0), (32, 64), (7, 13)]
+    ensemble = Ensemble(members, CHANNELS, precision="fp32", batch=batch)
+    found = ensemble.predict_windows(imagery, corners, 64)
+    mean, spread = ensemble.predict(imagery.tiles(corners, 64).numpy())
+    assert found.dtype == np.float16
+    assert np.ptp(mean) > 0.1
+    np.testing.assert_array_equal(found, np.concatenate([mean, spread], axis=1).astype(np.float16))
+
+
+def imagery_of_zeros(bands: int) -> Imagery:
+    zeros = np.zeros((bands, 64, 64), np.float32)
+    return Imagery.of(zeros, np.ones((64, 64), bool), np.zeros(bands, np.float32), zeros[:0], "cpu")
+
+
+@pytest.mark.parametrize(("bias", "stored"), [(1e6, 65504), (-1e6, -65504)])
+def test_logits_beyond_float16_are_its_ends(bias, stored):
+    card, network = member("large", CHANNELS[:5], 1)
+    with torch.no_grad():
+        network.network.segmentation_head[0].weight.zero_()
+        network.network.segmentation_head[0].bias.fill_(bias)
+    ensemble = Ensemble([(card, network)], CHANNELS[:5], precision="fp32", batch=1)
+    found = ensemble.predict_windows(imagery_of_zeros(4), [(0, 0)], 64)
+    assert (found[:, 0] == stored).all()
+    assert (found[:, 1] == 0).all()
+
+
+def test_windows_that_cannot_be_answered_are_named(members):
+    ensemble = Ensemble(members[:1], CHANNELS[:5], precision="fp32", batch=2)
+    with pytest.raises(ValueError, match="gives 4"):
+        ensemble.predict_windows(imagery_of_zeros(3), [(0, 0)], 64)
+    imagery = imagery_of_zeros(4)
+    imagery.bands[2, 40, 40] = torch.inf
+    with pytest.raises(FloatingPointError, match=r"tile 2 .* holds infinities"):
+        ensemble.predict_windows(imagery, [(0, 0), (0, 8), (32, 32)], 32)
