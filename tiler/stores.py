@@ -6,15 +6,17 @@ A group carries `complete: true` once all of its arrays exist: creation that was
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
 
 from tiler.grids import PixelGrid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CHUNK_PX = 512
 SHARD_CHUNKS = 4
@@ -144,6 +146,8 @@ def add_georeference(group: zarr.Group, grid: PixelGrid) -> dict[str, str]:
 
 def open_dataset(url: str) -> xr.Dataset:
     """Open a scene store or a map store lazily, with dask chunks, band or class names, and its CRS for rioxarray."""
+    import xarray as xr  # with pandas half a second, which no stage of a run needs
+
     dataset = xr.open_zarr(zarr_store(url, read_only=True), consolidated=False, zarr_format=3, decode_coords="all")
     for dim in ("band", "class"):
         if dim in dataset.dims and f"{dim}_names" in dataset.attrs:
