@@ -17,11 +17,11 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.estimate import Estimate, infer_memory
+from jobs.infer_stage import Infer
 from jobs.ingest import ingested
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
-from jobs.stages import Infer
 from tiler.logit_store import WindowShard, create_logit_store
 from tiler.stores import is_complete
 

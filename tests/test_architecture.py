@@ -154,7 +154,7 @@ print([done.record for done in open_engine("serial").run(lambda: abs, [-3, 2])])
 INNER = """
 import tempfile
 import numpy as np
-from jobs.stages import read_under
+from jobs.infer_stage import read_under
 from models.bundle import bundle_files
 from models.card import Card
 from models.imagery import Imagery
@@ -196,7 +196,7 @@ print(under.places, windows.shape, bool(np.ptp(logits.window(*under.places[0])) 
 
 def test_the_inner_path_of_infer_runs_without_ray_and_rasterio():
     """Reader, network and reduction: what a GPU machine needs to run, and to be measured."""
-    assert without(["ray", "rasterio"], ["jobs.stages"], INNER).split("\n")[:2] == [
+    assert without(["ray", "rasterio"], ["jobs.infer_stage"], INNER).split("\n")[:2] == [
         "imported without",
         "[(0, 1)] (1, 2, 64, 64) True",
     ]

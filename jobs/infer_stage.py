@@ -1,0 +1,146 @@
+"""The stage that runs networks: reading under windows, forward passes, writing logits. Needs neither Ray nor rasterio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.plan import Precision
+from jobs.stages import limit_threads, opener_of, peak_memory_bytes
+from tiler.grids import Box
+from tiler.lattice import Lattice
+from tiler.logit_store import LogitStore, WindowShard
+from tiler.scene_store import SceneStore
+
+
+@dataclass(frozen=True)
+class Infer:
+    """Run every network in every view on each window of a shard; keep mean logit and spread of the whole window."""
+
+    stores: dict[str, tuple[str, str]]
+    """Logit store name to the addresses of the scene store and of the logit store."""
+    bundles: tuple[str, ...]
+    channels: tuple[str, ...]
+    """What is read: bands, missing mask, then `coarse`. Each network picks its own."""
+    coarse: tuple[str, ...]
+    """The channels of coarse modalities among them."""
+    tta: str
+    precision: Precision
+
+    def __call__(self) -> Callable[[WindowShard], dict]:
+        """Prepare a worker: load the networks once.
+
+        The function it returns may run on several threads at once: reading and writing of some shards go on while
+        another computes. All networks run on one thread of their own: each thread that computes would bring a team of
+        helper threads, and all teams together are more than there are cores.
+        """
+        from cluster.storage import Storage
+        from models.imagery import Imagery
+        from models.predict import load_ensemble
+
+        limit_threads()
+        files = [
+            {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in self.bundles
+        ]
+        opened = opener_of(self.stores)
+        ensemble = load_ensemble(
+            files,
+            channels=self.channels,
+            tta=self.tta,
+            precision=self.precision.precision,
+            device=self.precision.device,
+            batch=self.precision.batch,
+        )
+        networks = ThreadPoolExecutor(1, "networks")
+
+        def forward(*task: Any) -> tuple[np.ndarray, float]:
+            began = time.monotonic()
+            return ensemble.predict_windows(*task), time.monotonic() - began
+
+        def work(shard: WindowShard) -> dict:
+            scene, logits = opened(shard.scene)
+            started = time.monotonic()
+            under = read_under(scene, logits, shard, self.coarse)
+            windows = np.empty((0, logits.layers, logits.lattice.tile_px, logits.lattice.tile_px), np.float16)
+            read = time.monotonic()
+            forward_s = 0.0
+            if under.places:
+                imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
+                task = imagery, under.corners(logits.lattice), logits.lattice.tile_px
+                windows, forward_s = networks.submit(forward, *task).result()
+            computed = time.monotonic()
+            written = logits.write(shard, under.places, windows)
+            return {
+                "windows": len(under.places),
+                "bytes_read": under.nbytes,
+                "bytes_written": written,
+                "read_s": read - started,
+                "forward_s": forward_s,
+                "wait_s": computed - read - forward_s,
+                "write_s": time.monotonic() - computed,
+                "peak_memory_bytes": peak_memory_bytes(),
+            }
+
+        return work
+
+
+@dataclass(frozen=True)
+class Under:
+    """What a scene holds under some windows."""
+
+    places: list[tuple[int, int]]
+    """`(row, col)` of the windows."""
+    box: Box
+    """The scene pixels that they cover; all arrays are of this rectangle."""
+    bands: np.ndarray
+    """(band, y, x), as stored."""
+    valid: np.ndarray
+    """bool (y, x)."""
+    fill: np.ndarray
+    """float32 (band,): the scene's medians."""
+    coarse: np.ndarray
+    """float32 (channel, y, x), NaN where missing."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return self.bands.nbytes + self.valid.nbytes + self.coarse.nbytes
+
+    def corners(self, lattice: Lattice) -> list[tuple[int, int]]:
+        """Return where the windows begin, in pixels of the rectangle."""
+        boxes = [lattice.window(*place) for place in self.places]
+        return [(b.y0 - self.box.y0, b.x0 - self.box.x0) for b in boxes]
+
+
+def read_under(scene: SceneStore, logits: LogitStore, shard: WindowShard, coarse: Sequence[str] = ()) -> Under:
+    """Read what lies under those windows of a shard that hold any valid pixel, each chunk once.
+
+    A window without any valid pixel costs nothing, not even its image: Mosaic never looks at it.
+
+    Args:
+        scene: where to read.
+        logits: the windows.
+        shard: which of them.
+        coarse: channels of coarse modalities.
+    """
+    wanted = logits.windows_of(shard)
+    boxes = [logits.lattice.window(*place) for place in wanted]
+    whole = _around(boxes)
+    valid = scene.read("valid", whole, False)
+    some = [bool(valid[box.shift(-whole.y0, -whole.x0).slices].any()) for box in boxes]
+    places = [place for place, seen in zip(wanted, some, strict=True) if seen]
+    box = _around([b for b, seen in zip(boxes, some, strict=True) if seen])
+    valid = valid[box.shift(-whole.y0, -whole.x0).slices] if places else valid[:0, :0]
+    return Under(places, box, scene.read("image", box, 0), valid, scene.medians, scene.coarse_input(box, coarse))
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """Return the smallest rectangle that holds all boxes; without any, one of no pixels."""
+    if not boxes:
+        return Box(0, 0, 0, 0)
+    return Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
