@@ -1,4 +1,4 @@
-"""The stage that runs networks: reading under windows, forward passes, writing logits. Needs neither Ray nor rasterio."""
+"""The stage that runs networks: reading under windows, forward passes, writing logits. No Ray, no rasterio."""
 
 from __future__ import annotations
 
