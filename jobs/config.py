@@ -68,6 +68,8 @@ class EngineConfig(_Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
+    price_per_worker_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """What one worker costs an hour, in any currency: then the ledger of a run tells its cost."""
 
     @model_validator(mode="after")
     def _known(self) -> EngineConfig:

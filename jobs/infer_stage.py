@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.clock import Clock
 from jobs.plan import Precision
 from jobs.stages import limit_threads, opener_of, peak_memory_bytes
 from tiler.grids import Box
@@ -64,25 +65,25 @@ class Infer:
 
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)
-            started = time.monotonic()
-            under = read_under(scene, logits, shard, self.coarse)
+            clock = Clock()
+            with clock.step("read"):
+                under = read_under(scene, logits, shard, self.coarse)
             windows = np.empty((0, logits.layers, logits.lattice.tile_px, logits.lattice.tile_px), np.float16)
-            read = time.monotonic()
-            forward_s = 0.0
             if under.places:
                 imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
                 task = imagery, under.corners(logits.lattice), logits.lattice.tile_px
+                asked = time.monotonic()
                 windows, forward_s = networks.submit(forward, *task).result()
-            computed = time.monotonic()
-            written = logits.write(shard, under.places, windows)
+                clock.add("forward", forward_s)
+                clock.add("wait", time.monotonic() - asked - forward_s)
+            with clock.step("write"):
+                written = logits.write(shard, under.places, windows)
             return {
                 "windows": len(under.places),
                 "bytes_read": under.nbytes,
                 "bytes_written": written,
-                "read_s": read - started,
-                "forward_s": forward_s,
-                "wait_s": computed - read - forward_s,
-                "write_s": time.monotonic() - computed,
+                "ground_km2": sum(scene.grid.area_km2(logits.lattice.own(*place)) for place in under.places),
+                **clock.facts,
                 "peak_memory_bytes": peak_memory_bytes(),
             }
 

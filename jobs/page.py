@@ -39,7 +39,7 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         evaluation=[] if evaluation is None else evaluation_tables(evaluation),
         evaluation_figures=[] if evaluation is None else evaluation_pictures(run.storage),
         models=[_models(record)],
-        timings=[_timings(record)],
+        timings=[_timings(record), _ledger(record)],
         config_yaml=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),
         provenance={
             "map": record["map"]["key"],
@@ -113,6 +113,27 @@ def _models(record: Mapping[str, Any]) -> Table:
     ]
     header = ("name", "architecture", "encoder", "channels", "started from", "own mIoU")
     return Table("Bundles", "Own mIoU: of the single network and one view, on held-back tiles.", header, rows)
+
+
+def _ledger(record: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            name,
+            one.get("windows_per_s"),
+            one.get("km2_per_s"),
+            one.get("busy_share"),
+            ", ".join(f"{step} {share:.0%}" for step, share in one.get("share_of_steps", {}).items()),
+            one["gpu_seconds"],
+            one.get("cost"),
+        )
+        for name, one in record["ledger"].items()
+    ]
+    caption = (
+        "Rates are of the whole stage, workers' start included. Busy: the share of the workers' time in which they had "
+        "work. Cost: by engine.price_per_worker_hour, in its currency."
+    )
+    header = ("stage", "windows/s", "km²/s", "busy", "time by step", "GPU seconds", "cost")
+    return Table("Throughput", caption, header, rows)
 
 
 def _timings(record: Mapping[str, Any]) -> Table:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from jobs.ledger import ledger
 from jobs.plan import LogitPlan, MosaicPlan, Run
 from jobs.runner import stage_facts
 from tiler.classes import value_names
@@ -51,6 +52,7 @@ def run_record(
     run: Run, plans: list[LogitPlan], plan: MosaicPlan, quarantined: Mapping[str, str], products: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the content of `run.json`."""
+    stages = stage_facts(run.storage, STAGES)
     return {
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -71,7 +73,8 @@ def run_record(
             {"path": path, "digest": card.digest(), **card.model_dump(mode="json")}
             for path, card in zip(run.config.models, run.cards, strict=True)
         ],
-        "stages": stage_facts(run.storage, STAGES),
+        "stages": stages,
+        "ledger": ledger(stages, run.config.engine.price_per_worker_hour),
         "quarantined": dict(quarantined),
         "products": dict(products),
     }

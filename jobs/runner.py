@@ -68,12 +68,13 @@ def run_stage(
     if not left:
         return outcome
     sums: dict[str, float] = {}
-    started, peak = time.monotonic(), 0
+    started, peak, busy_s = time.monotonic(), 0, 0.0
     marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
     with Progress(len(left), facts_as or name, unit=word) as progress:
         for result in engine.run(marked, left):
             if isinstance(result, Done):
                 peak = max(peak, _add_up(sums, result.record))
+                busy_s += result.seconds
                 progress.advance()
             else:
                 unit = unit_of(result.key)
@@ -83,7 +84,8 @@ def run_stage(
         "seconds": round(time.monotonic() - started, 3),
         "units": len(left),
         "failed": len(outcome.failed),
-        **{key: round(value, 3) for key, value in sums.items()},
+        **{key: round(value, 6) for key, value in sums.items()},
+        "busy_s": round(busy_s, 3),
         "peak_memory_bytes": peak,
         "engine": engine.facts(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from jobs.clock import Clock
 from jobs.plan import CellTask
 from tiler.blend import blend
 from tiler.coarse import Coarse
@@ -27,7 +28,7 @@ from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
 from tiler.scene_store import SceneStore, fill_shard
 from tiler.scenes import Scene
-from tiler.shards import Shard
+from tiler.shards import Shard, shard_box
 from tiler.stores import open_group
 from tiler.warp import Mapping, warp
 
@@ -68,7 +69,10 @@ class Ingest:
 
         def work(shard: Shard) -> dict:
             scene, labels, url = self.scenes[shard.scene]
-            return {**fill_shard(open_group(url), scene, labels, shard), "peak_memory_bytes": peak_memory_bytes()}
+            clock = Clock()
+            record = fill_shard(open_group(url), scene, labels, shard, clock.step)
+            ground_km2 = scene.grid.area_km2(shard_box(shard, scene.grid))
+            return {**record, **clock.facts, "ground_km2": ground_km2, "peak_memory_bytes": peak_memory_bytes()}
 
         return work
 
@@ -128,15 +132,22 @@ class Mosaic:
         def work(task: CellTask) -> dict:
             box = MapGrid.box_of(task.cell)
             fusion = Fusion(len(target.classes), box.height, box.width)
+            clock = Clock()
             for name in task.scenes:
                 scene, logits = opened(name)
-                layers, seen = warped(scene, logits, target.grid, box)
+                layers, seen = warped(scene, logits, target.grid, box, clock)
                 if seen is not None and layers is not None:
-                    fusion.add(layers, seen, scene.acquired)
-            fused = fusion.result()
-            written = target.write(task.cell, fused)
+                    with clock.step("fuse"):
+                        fusion.add(layers, seen, scene.acquired)
+            with clock.step("fuse"):
+                fused = fusion.result()
+            with clock.step("write"):
+                written = target.write(task.cell, fused)
+            seen_px = int((fused.count > 0).sum())
             return {
-                "seen_px": int((fused.count > 0).sum()),
+                "seen_px": seen_px,
+                "ground_km2": seen_px * target.grid.pixels.pixel_area_m2((box.y0 + box.y1) / 2) / 1e6,
+                **clock.facts,
                 "bytes_written": written,
                 "peak_memory_bytes": peak_memory_bytes(),
             }
@@ -145,7 +156,7 @@ class Mosaic:
 
 
 def warped(
-    scene: SceneStore, logits: LogitStore, grid: MapGrid, box: Box
+    scene: SceneStore, logits: LogitStore, grid: MapGrid, box: Box, clock: Clock | None = None
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Blend a scene on its native pixels and warp it to map pixels.
 
@@ -159,5 +170,8 @@ def warped(
     valid = scene.read("valid", at, False)
     if not valid.any():
         return None, None
-    values, seen = blend(logits.window, logits.lattice, at, logits.layers)
-    return warp(mapping, box, values, valid & seen, at)
+    clock = clock or Clock()
+    with clock.step("blend"):
+        values, seen = blend(logits.window, logits.lattice, at, logits.layers)
+    with clock.step("warp"):
+        return warp(mapping, box, values, valid & seen, at)

@@ -73,6 +73,25 @@ class PixelGrid:
         """The transform as an `Affine`, from (col, row) to (x, y)."""
         return Affine(*self.transform)
 
+    def pixel_area_m2(self, row: float) -> float:
+        """Return the area of a pixel in a row; on a geographic grid it varies with it."""
+        crs, (height, width) = self.pyproj_crs, self.resolution
+        if not crs.is_geographic:
+            return height * width * float(crs.axis_info[0].unit_conversion_factor) ** 2
+        ellipsoid = crs.ellipsoid
+        assert ellipsoid is not None
+        eccentricity = 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2  # squared
+        _, latitude = self.xy(np.array(row), np.array(0.0))
+        sine = 1 - eccentricity * np.sin(np.radians(latitude)) ** 2
+        # radii of curvature along the meridian and across it (Snyder 1987, equations 4-18 to 4-20)
+        along = ellipsoid.semi_major_metre * (1 - eccentricity) / sine**1.5
+        across = ellipsoid.semi_major_metre / np.sqrt(sine) * np.cos(np.radians(latitude))
+        return float(along * across * np.radians(height) * np.radians(width))
+
+    def area_km2(self, box: Box) -> float:
+        """Return the area of a rectangle of pixels, as that of its middle row times its rows."""
+        return 0.0 if box.empty else self.pixel_area_m2((box.y0 + box.y1) / 2) * box.height * box.width / 1e6
+
     def xy(self, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return map coordinates `(x, y)`, float64, of places given in pixels."""
         a, b, c, d, e, f = self.transform

@@ -62,6 +62,13 @@ class Lattice:
         x0 = max(0, min(col * self.stride_px, self.width - self.tile_px))
         return Box(y0, x0, y0 + self.tile_px, x0 + self.tile_px)
 
+    def own(self, row: int, col: int) -> Box:
+        """Return the pixels of the scene that no later window holds: the own parts of all windows cover it once."""
+        box = self.window(row, col)
+        y1 = self.height if row == self.rows - 1 else self.window(row + 1, col).y0
+        x1 = self.width if col == self.cols - 1 else self.window(row, col + 1).x0
+        return Box(box.y0, box.x0, y1, x1)
+
     def touching(self, box: Box) -> Iterator[tuple[int, int]]:
         """Yield the windows `(row, col)` that share a pixel with `box`, row by row."""
         cols = list(_touching(box.x0, box.x1, self.width, self.tile_px, self.stride_px, self.cols))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from functools import cached_property
@@ -79,26 +80,46 @@ def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
     finish_group(group, facts)
 
 
-def fill_shard(group: zarr.Group, scene: Scene, labels: Labels | None, shard: Shard) -> dict[str, int]:
+def _untimed(step: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def fill_shard(
+    group: zarr.Group,
+    scene: Scene,
+    labels: Labels | None,
+    shard: Shard,
+    timed: Callable[[str], AbstractContextManager[None]] = _untimed,
+) -> dict[str, int]:
     """Read one shard's pixels from the scene's files and write them, each array in one assignment.
+
+    Args:
+        group: the scene store.
+        scene: its files.
+        labels: its labels.
+        shard: which part.
+        timed: makes the context of a step, "read" or "write".
 
     Returns:
         Counts for the marker: pixels, valid pixels, labelled pixels, labelled pixels of any class above 0, and bytes
         before compression.
     """
     box = shard_box(shard, scene.grid)
-    image, valid = scene.read(box)
-    array_of(group, "image")[(slice(None), *box.slices)] = image
-    array_of(group, "valid")[box.slices] = valid
-    fill_quicklook(group, scene.grid, box, image, valid)
-    bins = bins_of(scene)
-    counts = np.stack([bins.counts(band[valid]) for band in image]).astype(np.uint32)
-    array_of(group, "quality/histogram")[shard.row, shard.col] = counts
-    written = image.nbytes + valid.nbytes + (0 if labels is None else valid.size)
+    with timed("read"):
+        image, valid = scene.read(box)
+        label = None if labels is None else labels.read(scene.grid, box)
+    with timed("write"):
+        array_of(group, "image")[(slice(None), *box.slices)] = image
+        array_of(group, "valid")[box.slices] = valid
+        if label is not None:
+            array_of(group, "label")[box.slices] = label
+        fill_quicklook(group, scene.grid, box, image, valid)
+        bins = bins_of(scene)
+        counts = np.stack([bins.counts(band[valid]) for band in image]).astype(np.uint32)
+        array_of(group, "quality/histogram")[shard.row, shard.col] = counts
+    written = image.nbytes + valid.nbytes + (0 if label is None else label.nbytes)
     record = {"pixels": valid.size, "valid": int(valid.sum()), "labelled": 0, "positive": 0, "bytes_written": written}
-    if labels is not None:
-        label = labels.read(scene.grid, box)
-        array_of(group, "label")[box.slices] = label
+    if label is not None:
         known = (label != IGNORE) & valid
         record |= {"labelled": int(known.sum()), "positive": int((known & (label > 0)).sum())}
     return record

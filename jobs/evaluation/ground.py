@@ -85,19 +85,3 @@ def read_logits(store: MapStore, box: Box) -> np.ndarray:
     if not part.empty:
         out[(slice(None), *part.shift(-box.y0, -box.x0).slices)] = store.read("logit", part)
     return out
-
-
-def pixel_area_m2(grid: PixelGrid, row: float) -> float:
-    """Return the area of a pixel in a row; on a geographic grid it varies with it."""
-    crs, (height, width) = grid.pyproj_crs, grid.resolution
-    if not crs.is_geographic:
-        return height * width * float(crs.axis_info[0].unit_conversion_factor) ** 2
-    ellipsoid = crs.ellipsoid
-    assert ellipsoid is not None
-    eccentricity = 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2  # squared
-    _, latitude = grid.xy(np.array(row), np.array(0.0))
-    sine = 1 - eccentricity * np.sin(np.radians(latitude)) ** 2
-    # radii of curvature along the meridian and across it (Snyder 1987, equations 4-18 to 4-20)
-    along = ellipsoid.semi_major_metre * (1 - eccentricity) / sine**1.5
-    across = ellipsoid.semi_major_metre / np.sqrt(sine) * np.cos(np.radians(latitude))
-    return float(along * across * np.radians(height) * np.radians(width))

@@ -14,7 +14,6 @@ from jobs.estimate import Estimate, mosaic_memory
 from jobs.evaluation.cells import SAMPLE_PX, SampleCells, ScoreCells, Sight, cell_tasks, red_and_nir
 from jobs.evaluation.counts import Counts
 from jobs.evaluation.files import with_objects, write_evaluation
-from jobs.evaluation.ground import pixel_area_m2
 from jobs.evaluation.objects import objects_of
 from jobs.evaluation.summary import Subject, evaluation_of, region_rows
 from jobs.evaluation.text import definitions, map_definition, table
@@ -114,7 +113,7 @@ class PlannedEvaluate:
 
         def place(part: int, row: float, col: float) -> tuple[float, float, float]:
             x, y = plan.grid.pixels.xy(np.array(row), np.array(col))
-            return float(x), float(y), pixel_area_m2(plan.grid.pixels, row)
+            return float(x), float(y), plan.grid.pixels.pixel_area_m2(row)
 
         objects = objects_of([r["objects"] for r in told], subject.classes[1:], settings, place)
         regions = () if self.regions is None else self.regions.names

@@ -15,7 +15,6 @@ from cluster.storage import Storage
 from jobs.config import EvaluateConfig
 from jobs.evaluation.counts import Counts
 from jobs.evaluation.files import with_objects, write_evaluation
-from jobs.evaluation.ground import pixel_area_m2
 from jobs.evaluation.lineup import Lineup
 from jobs.evaluation.objects import ObjectRow, objects_of, pieces_of
 from jobs.evaluation.scoring import Ground, Rule, classes_of, count
@@ -154,7 +153,7 @@ def judge(
     def place(part: int, row: float, col: float) -> tuple[float, float, float]:
         grid = grids[rows[part]]
         x, y = grid.xy(np.array(row), np.array(col))
-        return float(x), float(y), pixel_area_m2(grid, row)
+        return float(x), float(y), grid.pixel_area_m2(row)
 
     objects = objects_of([pieces for _, pieces in parts], subject.classes[1:], settings, place)
     evaluation = {

@@ -112,7 +112,7 @@ def test_a_report_without_rasters_and_on_a_geographic_grid(tmp_path):
     with answering(), small_cells():
         assert map_job.main(here.command()) == 0
     text = (here.out / "report.html").read_text()
-    assert "km²" not in Page(text).words  # a degree has no area
+    assert "mapped, km²" not in Page(text).words  # a pixel of degrees has no one area
     assert text.count("data:image/png") == 3
 
 

@@ -62,6 +62,19 @@ def test_every_stage_says_what_it_cost(mapped):
     assert stages["publish"]["bytes_written"] == written
 
 
+def test_the_ledger_tells_rates_and_where_time_went(mapped):
+    found = json.loads((mapped.out / "run.json").read_text())["ledger"]
+    steps = {"ingest": {"read", "write"}, "infer": {"read", "wait", "forward", "write"}}
+    steps["mosaic"] = {"blend", "warp", "fuse", "write"}
+    for name, wanted in steps.items():
+        assert set(found[name]["share_of_steps"]) == wanted
+        assert found[name]["km2_per_s"] > 0
+    seconds = json.loads((mapped.out / "run.json").read_text())["stages"]["ingest"]["seconds"]
+    assert found["ingest"]["km2_per_s"] * seconds == pytest.approx((60 * 80 + 64 * 64) * 100 / 1e6)
+    assert found["infer"]["windows_per_s"] > 0
+    assert found["all"]["seconds"] == pytest.approx(sum(one["seconds"] for n, one in found.items() if n != "all"))
+
+
 def test_products_are_named_by_their_hash(mapped):
     products = json.loads((mapped.out / "run.json").read_text())["products"]
     assert set(products["files"]) == {"probability", "class", "spread", "count"}

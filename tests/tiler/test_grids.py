@@ -214,3 +214,28 @@ def test_a_scene_that_the_map_cannot_show_is_an_error():
     of = grid(90, 70, Affine(20_000.0, 0, 9e7, 0, -20_000.0, 9e7))
     with pytest.raises(ValueError, match=r"no coordinates in the grid's CRS 'EPSG:4326'; choose another grid\.crs"):
         footprint(of, MapGrid("EPSG:4326", (0.1, 0.1)))
+
+
+@pytest.mark.parametrize("row", [0, 411_000, 899_000])
+def test_a_pixel_of_a_geographic_grid_is_as_large_as_on_the_ellipsoid(row):
+    size = 1e-4
+    grid = PixelGrid("EPSG:4326", (size, 0.0, 126.0, 0.0, -2 * size, 90.0), 900_000, 4)
+    (west, east), (north, south) = grid.xy(np.array([row, row + 1.0]), np.array([2.0, 3.0]))
+    area, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter([west, east, east, west], [south, south, north, north])
+    assert grid.pixel_area_m2(row + 0.5) == pytest.approx(area, rel=1e-3)
+
+
+def test_a_pixel_of_a_projected_grid_is_its_sides_in_metres():
+    grid = PixelGrid("EPSG:5179", (10.0, 0.0, 0.0, 0.0, -20.0, 0.0), 9, 9)
+    assert grid.pixel_area_m2(3) == 200.0
+    feet = PixelGrid("EPSG:2263", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0), 9, 9)
+    assert feet.pixel_area_m2(3) == pytest.approx(100 * (1200 / 3937) ** 2)
+
+
+def test_the_area_of_a_rectangle_is_that_of_its_pixels():
+    square = PixelGrid("EPSG:5179", (10.0, 0.0, 0.0, 0.0, -20.0, 0.0), 9, 9)
+    assert square.area_km2(Box(1, 2, 4, 8)) == pytest.approx(3 * 6 * 200e-6)
+    assert square.area_km2(Box(4, 2, 4, 8)) == 0
+    degrees = PixelGrid("EPSG:4326", (0.01, 0.0, 126.0, 0.0, -0.01, 40.0), 500, 300)
+    rows = sum(degrees.pixel_area_m2(row + 0.5) for row in range(100, 300))
+    assert degrees.area_km2(Box(100, 10, 300, 40)) == pytest.approx(rows * 30 / 1e6, rel=1e-3)

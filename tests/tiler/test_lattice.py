@@ -93,6 +93,18 @@ def test_numbers_of_the_usual_lattice():
     assert (Lattice(3648, 3649).shard_rows, Lattice(3648, 3649).shard_cols) == (2, 3)
 
 
+@few
+@given(lattices())
+def test_the_own_parts_of_windows_cover_the_scene_once(lattice):
+    counts = np.zeros((lattice.height, lattice.width), int)
+    for row in range(lattice.rows):
+        for col in range(lattice.cols):
+            own = lattice.own(row, col)
+            assert own.clip(lattice.window(row, col)) == own
+            counts[own.slices] += 1
+    assert (counts == 1).all()
+
+
 @pytest.mark.parametrize("place", [(-1, 0), (0, -1), (2, 0), (0, 2)])
 def test_a_window_outside_is_an_error(place):
     with pytest.raises(IndexError, match="lattice of 2 x 2"):

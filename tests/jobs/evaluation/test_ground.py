@@ -1,14 +1,13 @@
 """The ground of a map: who may judge, what rules learn from, and how large a pixel is."""
 
 import numpy as np
-import pyproj
 import pytest
 
-from jobs.evaluation.ground import pixel_area_m2, read_bands, read_labels, read_logits
+from jobs.evaluation.ground import read_bands, read_labels, read_logits
 from tests.tiler.rasters_for_tests import moved
 from tests.tiler.stores_for_tests import TWO, ingest, labels_from, scene_from
 from tiler.fuse import Fused
-from tiler.grids import Box, Cell, MapGrid, PixelGrid
+from tiler.grids import Box, Cell, MapGrid
 from tiler.labels import IGNORE
 from tiler.map_store import MapStore, create_map_store
 from tiler.scene_store import SceneStore
@@ -88,19 +87,3 @@ def test_logits_beyond_the_store_are_nan(tmp_path, monkeypatch):
     found[0, 3:515, 3:515] = np.nan
     assert np.isnan(found).all()
     assert np.isnan(read_logits(store, Box(0, 0, 3, 4))).all()
-
-
-@pytest.mark.parametrize("row", [0, 411_000, 899_000])
-def test_a_pixel_of_a_geographic_grid_is_as_large_as_on_the_ellipsoid(row):
-    size = 1e-4
-    grid = PixelGrid("EPSG:4326", (size, 0.0, 126.0, 0.0, -2 * size, 90.0), 900_000, 4)
-    (west, east), (north, south) = grid.xy(np.array([row, row + 1.0]), np.array([2.0, 3.0]))
-    area, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter([west, east, east, west], [south, south, north, north])
-    assert pixel_area_m2(grid, row + 0.5) == pytest.approx(area, rel=1e-3)
-
-
-def test_a_pixel_of_a_projected_grid_is_its_sides_in_metres():
-    grid = PixelGrid("EPSG:5179", (10.0, 0.0, 0.0, 0.0, -20.0, 0.0), 9, 9)
-    assert pixel_area_m2(grid, 3) == 200.0
-    feet = PixelGrid("EPSG:2263", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0), 9, 9)
-    assert pixel_area_m2(feet, 3) == pytest.approx(100 * (1200 / 3937) ** 2)
