@@ -50,15 +50,15 @@ class Fusion:
             seen: bool (y, x).
             acquired: time of the scene.
         """
-        self._sums += layers * seen
-        self._count += seen
+        from tiler.kernels import add_scene
+
         day = days_since_1970(acquired)
-        if day is not None:
-            np.maximum(self._latest, np.int32(day), out=self._latest, where=seen)
+        add_scene(self._sums, self._count, self._latest, layers, seen, int(NO_DATE) if day is None else day)
 
     def result(self) -> Fused:
         """Return the cell: means over the scenes that saw each pixel."""
-        seen = self._count > 0
-        mean = np.full_like(self._sums, np.nan)
-        np.divide(self._sums, self._count, out=mean, where=seen)
+        from tiler.kernels import divide
+
+        mean = self._sums.copy()
+        divide(mean, self._count, 0.0, np.nan)
         return Fused(mean[: self._classes], mean[self._classes :], self._count, self._latest)

@@ -155,24 +155,6 @@ def _interpolate(nodes: np.ndarray, box: Box, offset: tuple[float, float], first
     return upper[:, :, block_c] * (1 - fx) + upper[:, :, block_c + 1] * fx
 
 
-def _bilinear(values: np.ndarray, at: Box, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Sample `values` (n, h, w), the source pixels `at`, at absolute source coordinates; outside counts as zero."""
-    inside = np.isfinite(rows) & np.isfinite(cols)
-    r, c = np.where(inside, rows, -9.0) - 0.5, np.where(inside, cols, -9.0) - 0.5
-    r, c = np.clip(r, at.y0 - 2.0, at.y1 + 1.0), np.clip(c, at.x0 - 2.0, at.x1 + 1.0)
-    r0, c0 = np.floor(r).astype(np.int64), np.floor(c).astype(np.int64)
-    fr, fc = (r - r0).astype(np.float32), (c - c0).astype(np.float32)
-    padded = np.pad(values, ((0, 0), (2, 3), (2, 3)))  # zeros around: whatever is outside weighs nothing
-    width = padded.shape[2]
-    flat = padded.reshape(len(values), -1)
-    corner = (r0 - at.y0 + 2) * width + (c0 - at.x0 + 2)
-    out = flat[:, corner] * ((1 - fr) * (1 - fc))
-    out += flat[:, corner + 1] * ((1 - fr) * fc)
-    out += flat[:, corner + width] * (fr * (1 - fc))
-    out += flat[:, corner + width + 1] * (fr * fc)
-    return out
-
-
 def warp(
     mapping: Mapping, box: Box, values: np.ndarray, valid: np.ndarray, at: Box, least: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -191,34 +173,29 @@ def warp(
     Returns:
         float32 (layer, box.height, box.width), zero where missing, and bool (box.height, box.width).
     """
-    weighted = np.concatenate([values * valid, valid[None].astype(np.float32)]).astype(np.float32, copy=False)
+    from tiler.kernels import add_bilinear, divide
+
+    sums = np.zeros((len(values) + 1, box.height, box.width), np.float32)
     shift = mapping.shift
     if shift is not None:
-        sums = np.zeros((len(weighted), box.height, box.width), np.float32)
         part = at.shift(*shift).clip(box)
         if not part.empty:
             target, source = part.shift(-box.y0, -box.x0), part.shift(-shift[0] - at.y0, -shift[1] - at.x0)
-            sums[(slice(None), *target.slices)] = weighted[(slice(None), *source.slices)]
-        return _divide(sums, least)
-    sums = np.zeros((len(weighted), box.height, box.width), np.float32)
-    if at.empty:
-        return _divide(sums, least)
-    n = mapping.shrink
-    for start in range(box.y0, box.y1, STRIP_PX):
+            share = valid[source.slices]
+            np.multiply(values[(slice(None), *source.slices)], share, out=sums[(slice(None, -1), *target.slices)])
+            sums[-1][target.slices] = share
+        return sums[:-1], divide(sums[:-1], sums[-1], least, 0.0)
+    n = 1 if at.empty else mapping.shrink
+    for start in range(box.y0, box.y1, STRIP_PX) if not at.empty else ():
         strip = Box(start, box.x0, min(start + STRIP_PX, box.y1), box.x1)
         out = sums[:, strip.y0 - box.y0 : strip.y1 - box.y0]
         nodes, bad = mapping._nodes(strip)
-        for sub_y in range(n):
-            for sub_x in range(n):
-                rows, cols = mapping._coordinates(strip, ((sub_y + 0.5) / n, (sub_x + 0.5) / n), nodes, bad)
-                out += _bilinear(weighted, at, rows, cols)
-        out /= n * n
-    return _divide(sums, least)
-
-
-def _divide(sums: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    seen = sums[-1] >= least
-    return np.where(seen, sums[:-1] / np.where(seen, sums[-1], 1.0), np.float32(0)), seen
+        for sub in np.ndindex(n, n):
+            rows, cols = mapping._coordinates(strip, ((sub[0] + 0.5) / n, (sub[1] + 0.5) / n), nodes, bad)
+            add_bilinear(out, values, valid, (at.y0, at.x0), rows, cols)
+        if n > 1:
+            out /= n * n
+    return sums[:-1], divide(sums[:-1], sums[-1], least, 0.0)
 
 
 def nearest(mapping: Mapping, box: Box, values: np.ndarray, at: Box, fill: int | float) -> np.ndarray:

@@ -22,7 +22,7 @@ from jobs.parsing import load, parse
 from models.boundary import boundary_counts, boundary_scores
 from models.metrics import confusion as confusion_of
 from models.pixel_rules import NDVI_BINS, NdviRule, PixelRules, best_interval, ndvi_bins
-from tests.jobs.worlds import SPLIT, World, answering, image, moved, small_cells, world, write_bundle, write_tif
+from tests.jobs.worlds import SPLIT, Stand, World, answering, image, moved, small_cells, world, write_bundle, write_tif
 from tiler.grids import Box
 from tiler.labels import IGNORE
 from tiler.regions import Regions
@@ -391,7 +391,7 @@ def test_stages_travel(judged):
         assert pickle.loads(pickle.dumps(stage)) == stage
 
 
-class ThreeClasses:
+class ThreeClasses(Stand):
     """A network of three classes whose answer at a pixel follows from that pixel alone."""
 
     def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

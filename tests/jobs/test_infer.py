@@ -27,6 +27,7 @@ from tests.jobs.worlds import (
     ORIGIN,
     UTM52,
     ShuffledEngine,
+    Stand,
     World,
     answering,
     files_below,
@@ -107,10 +108,10 @@ def test_what_the_network_sees_of_a_missing_pixel(tmp_path):
     here.scene("only", array)
     seen = []
 
-    class Watching:
-        def predict_windows(self, imagery, corners, side_px):
-            seen.append(imagery.tiles(corners, side_px).numpy())
-            return np.zeros((len(corners), 2, side_px, side_px), np.float16)
+    class Watching(Stand):
+        def predict(self, tiles):
+            seen.append(tiles)
+            return np.zeros((len(tiles), 1, 64, 64), np.float32), np.zeros((len(tiles), 1, 64, 64), np.float32)
 
     with answering(Watching()):
         run, (plan,) = inferred(here)
@@ -172,15 +173,15 @@ def test_batch_and_shards_do_not_show(tmp_path):
 
 
 def test_a_network_that_answers_nan_is_a_fault_of_its_window_alone(tmp_path, capsys):
-    class Faulty:
+    class Faulty(Stand):
         def __init__(self):
             self.calls = 0
 
-        def predict_windows(self, imagery, corners, side_px):
+        def predict(self, tiles):
             self.calls += 1
-            answer = np.ones((len(corners), 2, side_px, side_px), np.float16)
+            answer = np.full((len(tiles), 1, 64, 64), 1.0, np.float32)
             answer[:, 0, 3, 5] = np.nan if self.calls in (2, 3) else 1.0  # both attempts at the second window
-            return answer
+            return answer, np.zeros_like(answer)
 
     here = world(tmp_path)
     here.scene("only", image(64, 128))

@@ -17,7 +17,7 @@ from jobs.plan import plan_run
 from jobs.publish import estimate
 from tests.jobs.test_infer import by_hand, stores
 from tests.jobs.test_report import Page
-from tests.jobs.worlds import World, answering, image, moved, rounding, small_cells, world, write_bundle
+from tests.jobs.worlds import Stand, World, answering, image, moved, rounding, small_cells, world, write_bundle
 
 NAMES = ("background", "industrial", "solar farm")
 HEIGHT, WIDTH = 107, 173
@@ -25,7 +25,7 @@ PLACES = {"a-20230506": (0, 0), "b-20240102": (28, 61)}
 """Scenes to the row and column of their first pixel; the first one's own pixels are the map's."""
 
 
-class ThreeClasses:
+class ThreeClasses(Stand):
     """A network whose three logits at a pixel follow from that pixel alone."""
 
     def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

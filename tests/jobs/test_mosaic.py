@@ -22,6 +22,7 @@ from tests.jobs.worlds import (
     UTM51,
     UTM52,
     ShuffledEngine,
+    Stand,
     World,
     answering,
     assert_same_map,
@@ -92,7 +93,7 @@ def test_the_map_does_not_depend_on_the_order_of_the_work(data):
     assert maps[0]["count"].max() >= 1
 
 
-class Constant:
+class Constant(Stand):
     """A network that answers one number for a whole window, and another one for the next."""
 
     def __init__(self, top: float) -> None:

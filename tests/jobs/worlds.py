@@ -162,13 +162,24 @@ def files_below(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-class Pointwise:
-    """A network whose answer at a pixel follows from that pixel alone: whatever the cut, its map is known."""
+class Stand:
+    """Stands in for an ensemble: what `predict` says of tiles is what it says of windows."""
+
+    def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Answer as `models.predict.Ensemble.predict` does."""
+        raise NotImplementedError
 
     def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
         """Answer as `models.predict.Ensemble.predict_windows` does."""
-        tiles = imagery.tiles(corners, side_px).numpy()
-        return np.stack([logit_of(tiles), spread_of(tiles)], axis=1).astype(np.float16)
+        return np.concatenate(self.predict(imagery.tiles(corners, side_px).numpy()), axis=1).astype(np.float16)
+
+
+class Pointwise(Stand):
+    """A network whose answer at a pixel follows from that pixel alone: whatever the cut, its map is known."""
+
+    def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Answer."""
+        return logit_of(tiles)[:, None], spread_of(tiles)[:, None]
 
 
 def logit_of(pixels: np.ndarray) -> np.ndarray:
