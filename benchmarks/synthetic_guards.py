@@ -20,7 +20,8 @@ from datetime import date
 
 import numpy as np
 
-from models.metrics import confusion, scores
+from models.confusion import confusion
+from models.metrics import scores
 from models.networks import NetworkSpec
 from models.pixel_rules import LogisticRule, NdviRule, PixelSample
 from models.train import EpochReport, TrainSpec, train

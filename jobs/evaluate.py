@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from jobs.config import RunConfig
 from jobs.evaluation.on_map import PlannedEvaluate, split_of
-from jobs.evaluation.on_tiles import plan_tiles
 from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
 from jobs.publish import is_published, plan_publish
@@ -43,7 +42,11 @@ def plan_evaluate(config: RunConfig) -> Planned:
     Raises:
         ValueError: bad input.
     """
-    return plan_map(config) if config.dataset is None else plan_tiles(config)
+    if config.dataset is None:
+        return plan_map(config)
+    from jobs.evaluation.on_tiles import plan_tiles  # loads torch, which the evaluation of a map never needs
+
+    return plan_tiles(config)
 
 
 JOB = Job(

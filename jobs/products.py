@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -37,14 +38,18 @@ def blocks_of(extent: Box) -> Iterator[Box]:
         yield MapGrid.box_of(cell).clip(extent)
 
 
-def probability_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
-    """Return the probability of the mean logits, float32, NaN where no scene saw the pixel.
+def probability_of(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of mean logits (class, y, x), float32, NaN where no scene saw the pixel.
 
     One class beside background: its sigmoid (y, x). Several: the softmax (class, y, x).
     """
-    del threshold
-    logits = store.read("logit", box)
     return sigmoid(logits[0]) if len(logits) == 1 else softmax(logits)
+
+
+def probability_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
+    """Return `probability_of` a part of a map."""
+    del threshold
+    return probability_of(store.read("logit", box))
 
 
 def positive_probability(probability: np.ndarray) -> np.ndarray:
@@ -52,19 +57,23 @@ def positive_probability(probability: np.ndarray) -> np.ndarray:
     return probability if probability.ndim == 2 else np.asarray(probability[1:].max(axis=0))
 
 
-def class_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
-    """Return the class of each pixel, uint8 (y, x), 255 where nothing was seen.
+def class_of(logits: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the class of mean logits (class, y, x), uint8 (y, x), 255 where nothing was seen.
 
     One class beside background: 1 where its probability reaches the threshold, 0 elsewhere. Several: the place of the
     most probable one, of equal ones the first; the threshold plays no part.
     """
-    logits = store.read("logit", box)
     if len(logits) > 1:
         return np.where(np.isnan(logits).any(axis=0), np.uint8(NO_CLASS), logits.argmax(axis=0).astype(np.uint8))
     logit = logits[0]
     with np.errstate(invalid="ignore"):
         inside = logit >= np.float32(np.log(threshold / (1 - threshold)))
     return np.where(np.isnan(logit), np.uint8(NO_CLASS), inside.astype(np.uint8))
+
+
+def class_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
+    """Return `class_of` a part of a map."""
+    return class_of(store.read("logit", box), threshold)
 
 
 def spread_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
@@ -113,26 +122,28 @@ class MapNumbers:
         return asdict(self)
 
 
-def write_products(store: MapStore, folder: Path, threshold: float, tags: dict[str, str]) -> dict[str, Path]:
-    """Write every product of a map.
+def write_products(
+    store: MapStore, folder: Path, threshold: float, tags: dict[str, str], threads: int = 1
+) -> dict[str, Path]:
+    """Write every product of a map, as many at once as there are threads.
 
     Args:
         store: the map.
         folder: where the files go; each appears whole or not at all.
         threshold: probability from which a pixel is of the class.
         tags: written into every file.
+        threads: cores that may be used.
 
     Returns:
         Product name to file.
     """
     grid = store.grid.grid_of(store.extent)
     specs = specs_of(store.classes)
-    files = {}
-    for name, layer in LAYERS.items():
-        spec = specs[name]
-        files[name] = folder / f"{name}.tif"
+
+    def write(name: str) -> Path:
+        spec, layer, path = specs[name], LAYERS[name], folder / f"{name}.tif"
         write_cog(
-            files[name],
+            path,
             replace(spec, tags={**spec.tags, **tags}),
             height=grid.height,
             width=grid.width,
@@ -142,8 +153,12 @@ def write_products(store: MapStore, folder: Path, threshold: float, tags: dict[s
                 (box.y0 - store.extent.y0, box.x0 - store.extent.x0, layer(store, box, threshold))
                 for box in blocks_of(store.extent)
             ),
+            threads=threads,
         )
-    return files
+        return path
+
+    with ThreadPoolExecutor(threads, "products") as pool:
+        return dict(zip(LAYERS, pool.map(write, LAYERS), strict=True))
 
 
 def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
@@ -151,9 +166,10 @@ def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
     names = value_names(store.classes)
     of_class, counts = np.zeros(NO_CLASS + 1, np.int64), np.zeros(PROBABILITY_BINS, np.int64)
     for box in blocks_of(store.extent):
-        probability = positive_probability(probability_layer(store, box, threshold))
+        logits = store.read("logit", box)
+        probability = positive_probability(probability_of(logits))
         counts += np.histogram(probability[~np.isnan(probability)], PROBABILITY_BINS, (0.0, 1.0))[0]
-        of_class += np.bincount(class_layer(store, box, threshold).ravel(), minlength=NO_CLASS + 1)
+        of_class += np.bincount(class_of(logits, threshold).ravel(), minlength=NO_CLASS + 1)
     class_px = dict(zip(names, of_class.tolist(), strict=False))
     crs = store.grid.pixels.pyproj_crs
     unit = None if crs.is_geographic else crs.axis_info[0].unit_conversion_factor

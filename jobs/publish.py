@@ -7,6 +7,7 @@ sandan publish map.yaml --set fuse.threshold=0.4
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -99,7 +100,7 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan) -> dict
     with _output_folder(run, "map") as folder, Progress(3, "publish", unit="steps") as progress:
         files: dict[str, Path] = {}
         if "cog" in run.config.outputs:
-            files = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name})
+            files = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
         progress.advance()
         described = {
             name: {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from models.metrics import class_scores, confusion, scores
+from models.confusion import confusion
+from models.metrics import class_scores, scores
 from models.ranks import Ranks
 
 

@@ -151,6 +151,12 @@ print([done.record for done in open_engine("serial").run(lambda: abs, [-3, 2])])
     assert without(["ray"], modules, then).split("\n")[:2] == ["imported without", "[3, 2]"]
 
 
+def test_torch_is_loaded_by_networks_alone():
+    """Planning, reading, stitching, publishing and judging a map: workers of these start in a second without it."""
+    modules = ["jobs.map", "jobs.evaluate", "jobs.stages", "jobs.publish"]
+    assert without(["torch"], modules, "").startswith("imported without")
+
+
 INNER = """
 import tempfile
 import numpy as np

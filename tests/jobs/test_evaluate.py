@@ -20,7 +20,7 @@ from jobs.evaluation.objects import objects_of, pieces_of, tally
 from jobs.evaluation.text import table
 from jobs.parsing import load, parse
 from models.boundary import boundary_counts, boundary_scores
-from models.metrics import confusion as confusion_of
+from models.confusion import confusion as confusion_of
 from models.pixel_rules import NDVI_BINS, NdviRule, PixelRules, best_interval, ndvi_bins
 from tests.jobs.worlds import SPLIT, Stand, World, answering, image, moved, small_cells, world, write_bundle, write_tif
 from tiler.grids import Box

@@ -11,7 +11,8 @@ import torch
 import torch.multiprocessing as processes
 
 from models.checkpoint import state_from_bytes, state_to_bytes
-from models.metrics import class_scores, confusion
+from models.confusion import confusion
+from models.metrics import class_scores
 from models.networks import NetworkSpec, build
 from models.train import TrainSpec, train
 from tests.models.test_train import FAST, Fields, small_network

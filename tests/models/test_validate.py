@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.metrics import class_scores, confusion, scores
+from models.confusion import confusion
+from models.metrics import class_scores, scores
 from models.ranks import Ranks
 from models.validate import filled, predicted, score, score_names
 

@@ -18,7 +18,8 @@ from jobs.ingest import main as ingest
 from jobs.parsing import load
 from models.boundary import boundary_counts, boundary_scores
 from models.calibration import Reliability
-from models.metrics import confusion, imagewise_iou_fg, scores
+from models.confusion import confusion
+from models.metrics import imagewise_iou_fg, scores
 from models.pixel_rules import NDVI_BINS, best_interval, ndvi_bins
 from models.predict import load_ensemble
 from tests.jobs.worlds import CHANNELS, World, image, moved, write_bundle, write_tif

@@ -11,7 +11,7 @@ from jobs.evaluation.counts import Counts
 from jobs.evaluation.scoring import Ground, Rule, classes_of, count
 from models.boundary import boundary_counts
 from models.calibration import Reliability, logit_histogram
-from models.metrics import confusion
+from models.confusion import confusion
 from tiler.labels import IGNORE
 
 ORIGIN = (-70, 41)

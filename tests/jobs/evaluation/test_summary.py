@@ -11,7 +11,8 @@ from jobs.evaluation.scoring import Ground, Rule, count
 from jobs.evaluation.summary import Subject, evaluation_of, plain, region_rows
 from jobs.evaluation.text import definitions, map_definition
 from models.bootstrap import block_bootstrap
-from models.metrics import class_scores, class_table, confusion, scores
+from models.confusion import confusion
+from models.metrics import class_scores, class_table, scores
 from tiler.labels import IGNORE
 
 
