@@ -47,6 +47,8 @@ class InferConfig(_Frozen):
     overlap_px: int = 64
     tta: Literal["none", "flips4"] = "flips4"
     """Test-time augmentation: "flips4" averages identity, left-right, up-down and both."""
+    average: Literal["logit", "probability"] = "logit"
+    """What is averaged over networks and views; a mean probability is kept as its logit."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Windows per forward pass (each in all its views)."""

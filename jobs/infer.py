@@ -96,6 +96,7 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> t
         channels=run.channels,
         coarse=run.coarse_channels,
         tta=run.config.infer.tta,
+        average=run.config.infer.average,
         precision=precision,
     )
     return stage, [shard for plan in plans for shard in plan.shards()]

@@ -31,6 +31,7 @@ class Infer:
     coarse: tuple[str, ...]
     """The channels of coarse modalities among them."""
     tta: str
+    average: str
     precision: Precision
 
     def __call__(self) -> Callable[[WindowShard], dict]:
@@ -53,6 +54,7 @@ class Infer:
             files,
             channels=self.channels,
             tta=self.tta,
+            average=self.average,
             precision=self.precision.precision,
             device=self.precision.device,
             batch=self.precision.batch,

@@ -183,7 +183,8 @@ class Run:
         touched = None if self.area is None else touched_blocks(grid, *self.area)
         area = None if self.config.area is None else area_digest(self.config.area)
         digests = [card.digest() for card in self.cards]
-        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), settings.tta, asdict(precision), digests, area)
+        how = settings.tta, settings.average, asdict(precision)
+        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how, digests, area)
         return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched))
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:

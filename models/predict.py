@@ -3,16 +3,19 @@
     mean   = 1 / (K V) * sum over networks k and views v of invert_v(network_k(apply_v(tile))) / T_k
     spread = population standard deviation of the same K V logits
 
-T_k is the temperature in the card of network k, 1 unless it was calibrated. Logits are averaged, never
-probabilities: the sigmoid comes once, after the map is blended.
+T_k is the temperature in the card of network k, 1 unless it was calibrated. Logits are averaged, unless probabilities
+are asked for: the sigmoid then comes before this mean instead of after, and what is returned as mean is the logit of
+the mean probability (of several classes: its logarithm), so that a map is blended, warped and fused in the same way.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.bundle import load_files
@@ -48,11 +51,12 @@ class Ensemble:
         precision: str = "auto",
         device: str = "cpu",
         batch: int = 8,
+        average: str = "logit",
     ) -> None:
         """Copy the networks to `device`; the ones passed in are left as they are.
 
         channels: names of the channels of the tiles, in order; each network picks its own by name.
-        tta: a key of `models.tta.VIEWS`. precision: "auto", "bf16" or "fp32".
+        tta: a key of `models.tta.VIEWS`. precision: "auto", "bf16" or "fp32". average: a key of `AVERAGES`.
         Raises ValueError: no members, unlike classes, a channel that the tiles lack, an unknown name, or
         a precision that the device does not have.
         """
@@ -61,6 +65,7 @@ class Ensemble:
         self.classes = _common_classes([card for card, _ in members])
         self.channels = tuple(channels)
         self.views: tuple[View, ...] = lookup(VIEWS, tta, "test-time augmentation")
+        self._average = lookup(AVERAGES, average, "average")
         self.precision = choose(device, precision)
         self.device = torch.device(device)
         self.batch = batch
@@ -147,16 +152,7 @@ class Ensemble:
         return torch.tensor(tiles, dtype=torch.float32, device=self.device)  # a copy: tiles may be read-only
 
     def _reduce(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        # Welford (1962): sums of squares of large logits would cancel in float32, these sums do not.
-        logits = self._logits(tiles)
-        mean = next(logits).clone()
-        squares = torch.zeros_like(mean)
-        for count, one in enumerate(logits, start=2):
-            difference = one - mean
-            mean.add_(difference, alpha=1 / count)
-            squares.addcmul_(difference, one - mean)
-        samples = len(self._members) * len(self.views)
-        return mean, squares.div_(samples).clamp_(min=0).sqrt_()
+        return self._average(self._logits(tiles))
 
     def _logits(self, tiles: Tensor) -> Iterator[Tensor]:
         for member in self._members:
@@ -182,10 +178,43 @@ def load_ensemble(
     precision: str = "auto",
     device: str = "cpu",
     batch: int = 8,
+    average: str = "logit",
 ) -> Ensemble:
     """Make an ensemble of bundles given as files by name; raises what `load_files` and `Ensemble` raise."""
     members = [load_files(files) for files in bundles]
-    return Ensemble(members, channels, tta=tta, precision=precision, device=device, batch=batch)
+    return Ensemble(members, channels, tta=tta, precision=precision, device=device, batch=batch, average=average)
+
+
+def mean_logit(logits: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mean and population standard deviation of logits, each (n, K, h, w), that come one by one."""
+    # Welford (1962): sums of squares of large logits would cancel in float32, these sums do not.
+    rest = iter(logits)
+    mean, count = next(rest).clone(), 1
+    squares = torch.zeros_like(mean)
+    for count, one in enumerate(rest, start=2):
+        difference = one - mean
+        mean.add_(difference, alpha=1 / count)
+        squares.addcmul_(difference, one - mean)
+    return mean, squares.div_(count).clamp_(min=0).sqrt_()
+
+
+def logit_of_mean_probability(logits: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the logit of the mean probability, and the standard deviation of the logits, as `mean_logit` does.
+
+    One class: log(sum of sigmoid(l)) - log(sum of sigmoid(-l)), which neither 0 nor 1 can spoil. Several: the logarithm
+    of the mean softmax, of which the softmax is that mean.
+    """
+    kept = [one.clone() for one in logits]
+    _, spread = mean_logit(kept)
+    stacked = torch.stack(kept)
+    if stacked.shape[2] == 1:
+        sure, unsure = (F.logsigmoid(sign * stacked).logsumexp(dim=0) for sign in (1, -1))
+        return sure - unsure, spread
+    return F.log_softmax(stacked, dim=2).logsumexp(dim=0) - math.log(len(kept)), spread
+
+
+AVERAGES = {"logit": mean_logit, "probability": logit_of_mean_probability}
+"""Name of what is averaged over networks and views, to its function."""
 
 
 def _common_classes(cards: Sequence[Card]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def test_stages_and_keys_travel_as_pickles(run):
     made = [
         Ingest({s.name: (s.scene, s.labels, "url") for s in run.scenes}),
         Summarise({"a": ((), "url")}),
-        Infer({"a": ("x", "y")}, ("bundle",), CHANNELS, (), "flips4", Precision("cpu", "fp32", 1)),
+        Infer({"a": ("x", "y")}, ("bundle",), CHANNELS, (), "flips4", "logit", Precision("cpu", "fp32", 1)),
         Mosaic({"a": ("x", "y")}, "map"),
         plan.shards()[0],
         plan.source.shards()[0],

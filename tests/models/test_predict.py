@@ -6,7 +6,7 @@ from models.bundle import bundle_files
 from models.card import Card
 from models.imagery import Imagery
 from models.networks import SegmentationNetwork, build
-from models.predict import Ensemble, load_ensemble
+from models.predict import Ensemble, load_ensemble, logit_of_mean_probability
 
 torch.set_num_threads(1)
 
@@ -233,3 +233,40 @@ def test_windows_that_cannot_be_answered_are_named(members):
     imagery.bands[2, 40, 40] = torch.inf
     with pytest.raises(FloatingPointError, match=r"tile 2 .* holds infinities"):
         ensemble.predict_windows(imagery, [(0, 0), (0, 8), (32, 32)], 32)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_probabilities_are_averaged_where_they_are_asked_for(classes):
+    """The mean of sigmoid or softmax over networks and views, tile by tile, in float64; not that of the mean logit."""
+    names = ("a",) if classes == 1 else ("background", "a", "b")
+    made = [member(str(seed), CHANNELS[:5], seed, classes=names) for seed in (1, 2)]
+    for _, network in made:
+        network.network.segmentation_head[0].weight.data.mul_(20)
+    tiles = np.random.default_rng(8).standard_normal((3, 5, 64, 64)).astype(np.float32)
+    answers = []
+    for _, network in made:
+        for axes in FLIPS4:
+            logits = network(torch.tensor(np.flip(tiles, axes).copy())).detach().numpy().astype(np.float64)
+            answers.append(np.flip(logits, axes))
+    exact = np.stack(answers)
+    powers = np.exp(exact - exact.max(axis=2, keepdims=True))
+    each = 1 / (1 + np.exp(-exact)) if classes == 1 else powers / powers.sum(axis=2, keepdims=True)
+    ensemble = Ensemble(made, CHANNELS[:5], precision="fp32", batch=2, average="probability")
+    found, spread = ensemble.predict(tiles)
+    told = 1 / (1 + np.exp(-found)) if classes == 1 else np.exp(found)
+    np.testing.assert_allclose(told, each.mean(axis=0), atol=1e-4)  # tiles in other batches round otherwise
+    plain, same = Ensemble(made, CHANNELS[:5], precision="fp32", batch=2).predict(tiles)
+    np.testing.assert_allclose(spread, same, atol=1e-4)
+    other = 1 / (1 + np.exp(-plain)) if classes == 1 else np.exp(plain) / np.exp(plain).sum(axis=1, keepdims=True)
+    assert np.abs(told - other).max() > 0.01
+
+
+@pytest.mark.parametrize("logit", [-900.0, -30.0, 0.0, 30.0, 900.0])
+def test_a_sure_answer_stays_finite_as_a_mean_probability(logit):
+    mean, _ = logit_of_mean_probability([torch.full((1, 1, 2, 2), logit), torch.full((1, 1, 2, 2), logit)])
+    np.testing.assert_allclose(mean.numpy(), logit, rtol=1e-5, atol=1e-5)
+
+
+def test_an_unknown_average_is_refused(members):
+    with pytest.raises(ValueError, match="probability"):
+        Ensemble(members, CHANNELS, precision="fp32", average="probabilities")
