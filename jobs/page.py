@@ -16,6 +16,7 @@ from jobs.report import ReportFacts, Table, render_report
 from tiler.classes import value_names
 from tiler.scene_store import SceneStore
 
+AVERAGED = {"logit": "logits", "probability": "probabilities"}
 GROUND = {"held_back": "held-back blocks", "all": "all labelled ground"}
 
 
@@ -28,7 +29,8 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         run_id=Path(run.config.out).name or run.config.out,
         created=str(record["created"]),
         description=(
-            "Each window of each scene was seen by every network in every view; logits were averaged, blended on the "
+            "Each window of each scene was seen by every network in every view; their "
+            f"{AVERAGED[record['config']['infer']['average']]} were averaged, blended on the "
             "scene's own pixels, warped to the map grid and fused. Missing pixels are missing in the map, never zero."
         ),
         summary=_summary(record, evaluation),
