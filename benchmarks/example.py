@@ -16,11 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
+from peak_memory import wait_for
 
 EXAMPLE = "examples/aberystwyth"
 
@@ -47,17 +46,9 @@ def measure(words: list[str]) -> tuple[float, int]:
     Raises:
         RuntimeError: it failed.
     """
-    started, peak = time.monotonic(), 0
+    started = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "jobs.cli", *words], stdout=subprocess.DEVNULL)
-    root = psutil.Process(process.pid)
-    while process.poll() is None:
-        total = 0
-        with suppress(psutil.Error):
-            for member in (root, *root.children(recursive=True)):
-                with suppress(psutil.Error):
-                    total += member.memory_full_info().pss
-        peak = max(peak, total)
-        time.sleep(0.5)
+    peak = wait_for(process)
     if process.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}")
     return time.monotonic() - started, peak

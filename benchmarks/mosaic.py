@@ -27,16 +27,15 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyproj
 import rasterio
+from peak_memory import wait_for
 from rasterio.windows import Window
 
 from cluster.engine import Done, Resources, open_engine
@@ -204,16 +203,8 @@ CONTENDERS = ("sandan mosaic", "sandan cog", "sandan publish", "gdalwarp", "gdal
 
 def watched(words: list[str]) -> dict[str, Any]:
     """Run this script for one contender; add its peak memory."""
-    process, peak = subprocess.Popen(words, stdout=subprocess.PIPE, text=True), 0
-    root = psutil.Process(process.pid)
-    while process.poll() is None:
-        total = 0
-        with suppress(psutil.Error):
-            for member in (root, *root.children(recursive=True)):
-                with suppress(psutil.Error):
-                    total += member.memory_full_info().pss
-        peak = max(peak, total)
-        time.sleep(0.5)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    peak = wait_for(process)
     if process.returncode:
         raise SystemExit(f"{words} ended with {process.returncode}")
     assert process.stdout is not None

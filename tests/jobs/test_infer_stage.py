@@ -11,30 +11,13 @@ from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from models.imagery import Imagery
-from tests.jobs.worlds import INFER, answering, image, moved, world
-from tiler.logit_store import LogitStore
+from tests.jobs.worlds import INFER, answering, image, inferred_pair, opened, world
 from tiler.scene_store import SceneStore
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """Two scenes, inferred; the second has a hole over whole windows."""
-    here = world(tmp_path_factory.mktemp("stages"))
-    here.scene("a", image(150, 190))
-    array = image(64, 256, 2)
-    array[:, :, 64:160] = 0
-    here.scene("b", array, transform=moved(1000, 2000))
-    run = plan_run(load(RunConfig, here.config))
-    engine = SerialEngine(1)
-    ingest(run, engine)
-    with answering():
-        infer(run, engine, run.logits(decide(run, engine)), decide(run, engine))
-    return run
-
-
-def stores(run: Run, place: int) -> tuple[SceneStore, LogitStore, object]:
-    plan = run.logits(decide(run, None))[place]
-    return SceneStore(run.url("ingest", plan.source.name)), LogitStore(run.url("infer", plan.name)), plan
+    return inferred_pair(tmp_path_factory.mktemp("infer_stage"))
 
 
 def tiles_under(scene, logits, shard):
@@ -44,7 +27,7 @@ def tiles_under(scene, logits, shard):
 
 
 def test_tiles_are_the_networks_input_at_each_place(run):
-    scene, logits, plan = stores(run, 0)
+    scene, logits, plan = opened(run, 0)
     assert (logits.lattice.rows, logits.lattice.cols) == (4, 5)
     for shard in plan.shards():
         places, tiles = tiles_under(scene, logits, shard)
@@ -54,7 +37,7 @@ def test_tiles_are_the_networks_input_at_each_place(run):
 
 
 def test_windows_without_a_valid_pixel_are_left_out(run, monkeypatch):
-    scene, logits, plan = stores(run, 1)
+    scene, logits, plan = opened(run, 1)
     images, read = [], SceneStore.read
 
     def watched(store, name, box, fill):
@@ -75,7 +58,7 @@ def test_a_shard_of_many_windows_reads_the_same_tiles(tmp_path):
     ingest(run, SerialEngine(1))
     with answering():
         infer(run, SerialEngine(1), run.logits(decide(run, None)), decide(run, SerialEngine(1)))
-    scene, logits, plan = stores(run, 0)
+    scene, logits, plan = opened(run, 0)
     assert (logits.lattice.shard_windows, len(plan.shards())) == (4, 3 * 2)
     seen = []
     for shard in plan.shards():

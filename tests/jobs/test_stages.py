@@ -9,41 +9,22 @@ import numpy as np
 import pytest
 import zarr
 
-from cluster.engine import SerialEngine
 from jobs import stages
 from jobs.config import RunConfig
-from jobs.infer import decide, infer
+from jobs.infer import decide
 from jobs.infer_stage import Infer
-from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import CellTask, Precision, Run, plan_run
 from jobs.stages import QUALITY, Ingest, Mosaic, Summarise, warped
-from tests.jobs.worlds import CHANNELS, answering, image, moved, small_cells, world
+from tests.jobs.worlds import CHANNELS, image, inferred_pair, opened, small_cells, world
 from tiler.grids import Box, Cell, MapGrid
-from tiler.logit_store import LogitStore
 from tiler.scene_store import SceneStore, create_scene_store
 from tiler.stores import is_complete
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """Two scenes, inferred; the second has a hole over whole windows."""
-    here = world(tmp_path_factory.mktemp("stages"))
-    here.scene("a", image(150, 190))
-    array = image(64, 256, 2)
-    array[:, :, 64:160] = 0
-    here.scene("b", array, transform=moved(1000, 2000))
-    run = plan_run(load(RunConfig, here.config))
-    engine = SerialEngine(1)
-    ingest(run, engine)
-    with answering():
-        infer(run, engine, run.logits(decide(run, engine)), decide(run, engine))
-    return run
-
-
-def stores(run: Run, place: int) -> tuple[SceneStore, LogitStore, object]:
-    plan = run.logits(decide(run, None))[place]
-    return SceneStore(run.url("ingest", plan.source.name)), LogitStore(run.url("infer", plan.name)), plan
+    return inferred_pair(tmp_path_factory.mktemp("stages"))
 
 
 def test_stages_and_keys_travel_as_pickles(run):
@@ -88,7 +69,7 @@ def test_ingest_writes_its_own_shard_and_no_other(tmp_path):
 
 def test_warped_gives_any_part_of_a_cell_the_same_values(run):
     """The promise under Mosaic: blending, warping and their sum do not depend on the rectangle that is asked for."""
-    scene, logits, _ = stores(run, 0)
+    scene, logits, _ = opened(run, 0)
     grid = MapGrid("EPSG:5179", (13.0, 13.0))
     from tiler.grids import footprint
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,15 @@ from jobs.infer import decide, infer
 from jobs.ingest import ingest
 from jobs.mosaic import mosaic
 from jobs.parsing import load
-from jobs.plan import plan_run
+from jobs.plan import LogitPlan, Run, plan_run
 from models.bundle import bundle_files
 from models.card import Card
 from models.imagery import Imagery
 from models.networks import NetworkSpec
 from models.weights import build_with_weights
+from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
+from tiler.scene_store import SceneStore
 
 UTM51, UTM52, KOREA = "EPSG:32651", "EPSG:32652", "EPSG:5179"
 ORIGIN = Affine(10.0, 0.0, 327_350.0, 0.0, -10.0, 4_178_410.0)
@@ -162,12 +165,12 @@ def files_below(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-class Stand:
+class Stand(ABC):
     """Stands in for an ensemble: what `predict` says of tiles is what it says of windows."""
 
+    @abstractmethod
     def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Answer as `models.predict.Ensemble.predict` does."""
-        raise NotImplementedError
 
     def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
         """Answer as `models.predict.Ensemble.predict_windows` does."""
@@ -198,6 +201,27 @@ def answering(ensemble: Any = None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.predict.load_ensemble", lambda *_, **__: ensemble or Pointwise())
         yield
+
+
+def inferred_pair(folder: Path) -> Run:
+    """Return a run of two inferred scenes; the second has a hole over whole windows."""
+    here = world(folder)
+    here.scene("a", image(150, 190))
+    array = image(64, 256, 2)
+    array[:, :, 64:160] = 0
+    here.scene("b", array, transform=moved(1000, 2000))
+    run = plan_run(load(RunConfig, here.config))
+    engine = SerialEngine(1)
+    ingest(run, engine)
+    with answering():
+        infer(run, engine, run.logits(decide(run, engine)), decide(run, engine))
+    return run
+
+
+def opened(run: Run, place: int) -> tuple[SceneStore, LogitStore, LogitPlan]:
+    """Return the stores and the plan of a scene of an inferred run."""
+    plan = run.logits(decide(run, None))[place]
+    return SceneStore(run.url("ingest", plan.source.name)), LogitStore(run.url("infer", plan.name)), plan
 
 
 @contextlib.contextmanager
