@@ -59,7 +59,7 @@ def blend(
     Raises:
         ArithmeticError: a window holds NaN or infinity (logits are finite everywhere, so that is a fault, not a hole).
     """
-    from tiler.kernels import add_window, divide
+    from tiler.kernels import divide
 
     sums = np.zeros((layers, box.height, box.width), np.float32)
     weights = np.zeros((box.height, box.width), np.float32)
@@ -72,10 +72,14 @@ def blend(
         part = window.clip(box)
         inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-box.y0, -box.x0).slices
         values = logits[(slice(None), *inside)].astype(np.float32)
-        down = taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]]
-        across = taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]]
-        if not add_window(sums[(slice(None), *here)], weights[here], values, down, across):
+        if not np.isfinite(values).all():
             raise ArithmeticError(
                 f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
             )
+        weight = np.outer(
+            taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
+            taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
+        )
+        sums[(slice(None), *here)] += values * weight
+        weights[here] += weight
     return sums, divide(sums, weights, 0.0, 0.0)

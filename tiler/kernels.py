@@ -13,33 +13,6 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def add_window(sums: np.ndarray, weights: np.ndarray, window: np.ndarray, down: np.ndarray, across: np.ndarray) -> bool:
-    """Add a window to the sums of a rectangle: `sums += window * weight`, `weights += weight`.
-
-    Args:
-        sums: float32 (layer, y, x), changed.
-        weights: float32 (y, x), changed.
-        window: float32 (layer, y, x).
-        down: float32 (y,); a pixel's weight is `down * across`.
-        across: float32 (x,).
-
-    Returns:
-        Whether all values are finite. Where not, the sums are spoilt.
-    """
-    finite = True
-    layers, height, width = window.shape
-    for y in range(height):
-        for layer in range(layers):
-            for x in range(width):
-                value = window[layer, y, x]
-                finite = finite and np.isfinite(value)
-                sums[layer, y, x] += value * (down[y] * across[x])
-        for x in range(width):
-            weights[y, x] += down[y] * across[x]
-    return finite
-
-
-@njit(cache=True, nogil=True)
 def divide(sums: np.ndarray, weights: np.ndarray, least: float, fill: float) -> np.ndarray:
     """Divide sums by their weights in place.
 

@@ -1,40 +1,16 @@
 """Compiled loops do what the same lines of numpy do, to the last bit where sums have one order."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tiler.fuse import NO_DATE
-from tiler.kernels import add_bilinear, add_scene, add_window, divide
+from tiler.kernels import add_bilinear, add_scene, divide
 
 few = settings(max_examples=25, deadline=None)
 sides = st.integers(1, 23)
 seeds = st.integers(0, 999)
-
-
-@few
-@given(sides, sides, st.integers(1, 4), seeds)
-def test_a_window_is_added_with_its_weight(height, width, layers, seed):
-    random = np.random.default_rng(seed)
-    sums, weights = random.random((layers, height, width), np.float32), random.random((height, width), np.float32)
-    window = random.normal(size=sums.shape).astype(np.float32)
-    down, across = random.random(height, np.float32), random.random(width, np.float32)
-    weight = np.outer(down, across)
-    expected = sums + window * weight, weights + weight
-    assert add_window(sums, weights, window, down, across)
-    assert_array_equal(sums, expected[0])
-    assert_array_equal(weights, expected[1])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [(0, 0, 0), (1, 3, 4)])
-def test_a_window_with_a_hole_is_told(bad, place):
-    window = np.ones((2, 4, 5), np.float32)
-    window[place] = bad
-    ones = np.ones(5, np.float32)
-    assert not add_window(np.zeros_like(window), np.zeros((4, 5), np.float32), window, ones[:4], ones)
 
 
 @few
