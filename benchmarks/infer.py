@@ -78,7 +78,7 @@ def prepare(folder: Path, name: str) -> Path:
         scene = write_scene(Country(3), grid, Acquisition("SN10", date(2024, 5, 20), clouds=0.1), here, "scene")
         spec = NetworkSpec(architecture=architecture, encoder=encoder, in_channels=len(CHANNELS))
         offset, scale = [1500.0] * 4 + [0.0], [1000.0] * 4 + [1.0]
-        network, provenance = build_with_weights(spec, "random:1", offset=offset, scale=scale)
+        network, _ = build_with_weights(spec, "random:1", offset=offset, scale=scale)
         card = Card(
             name=name,
             architecture=architecture,
@@ -90,7 +90,6 @@ def prepare(folder: Path, name: str) -> Path:
             classes=("industrial",),
             training_data="none",
             weights="random:1",
-            origin=provenance.to_json() if hasattr(provenance, "to_json") else {},
         )
         save_bundle(here / "bundle", network, card)
         values = {
@@ -187,12 +186,8 @@ def run_other(file: Path, contender: str, precision: str, batch: int) -> dict[st
     torch.set_num_threads(os.cpu_count() or 1)
     card, network = load_bundle(file.parent / "bundle")
     network = prepared(network, precision, "cpu")
-    store = SceneStore(
-        str(
-            next((file.parent / "run" / "ingest").glob("*.zarr"), None)
-            or next((file.parent / "run" / "ingest").iterdir())
-        )
-    )
+    (scene,) = (file.parent / "run" / "ingest").glob("*.zarr")
+    store = SceneStore(str(scene))
     assert card.channels == store.channels
     began = time.monotonic()
     image = store.network_input(store.grid.box)

@@ -6,29 +6,11 @@ import numpy as np
 import torch
 
 from models.bundle import load_files
-from models.card import Card
-from models.networks import SegmentationNetwork
 from models.predict import Ensemble
 
 
 class Members(Ensemble):
-    """An ensemble that keeps its networks' answers apart.
-
-    Attributes beside those of `Ensemble`: `names` (of the cards, in order).
-    """
-
-    def __init__(
-        self,
-        members: Sequence[tuple[Card, SegmentationNetwork]],
-        channels: Sequence[str],
-        tta: str = "flips4",
-        precision: str = "auto",
-        device: str = "cpu",
-        batch: int = 8,
-    ) -> None:
-        """Copy the networks to `device`; raises what `Ensemble` raises."""
-        super().__init__(members, channels, tta=tta, precision=precision, device=device, batch=batch)
-        self.names = tuple(card.name for card, _ in members)
+    """An ensemble that keeps its networks' answers apart."""
 
     @torch.inference_mode()
     def predict_each(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

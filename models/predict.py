@@ -38,9 +38,9 @@ class _Member:
 class Ensemble:
     """Networks that predict the same classes, ready on one device.
 
-    Attributes: `classes` (names of the outputs), `channels` (of the tiles, in order), `precision` (as
-    resolved: "bf16" or "fp32"), `device`, `batch` (windows per forward pass; each pass holds
-    `batch * views` tiles).
+    Attributes: `names` (of the cards, in order), `classes` (names of the outputs), `channels` (of the tiles, in
+    order), `precision` (as resolved: "bf16" or "fp32"), `device`, `batch` (windows per forward pass; each pass
+    holds `batch * views` tiles).
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Ensemble:
         if not members or batch < 1:
             raise ValueError(f"An ensemble needs networks and a batch >= 1, got {len(members)} and {batch}.")
         self.classes = _common_classes([card for card, _ in members])
+        self.names = tuple(card.name for card, _ in members)
         self.channels = tuple(channels)
         self.views: tuple[View, ...] = lookup(VIEWS, tta, "test-time augmentation")
         self._average = lookup(AVERAGES, average, "average")

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.bundle import bundle_files
 from models.card import Card
@@ -270,3 +272,29 @@ def test_a_sure_answer_stays_finite_as_a_mean_probability(logit):
 def test_an_unknown_average_is_refused(members):
     with pytest.raises(ValueError, match="probability"):
         Ensemble(members, CHANNELS, precision="fp32", average="probabilities")
+
+
+def saying() -> Ensemble:
+    """A network of one channel whose logit is that channel."""
+    card, network = member("saying", CHANNELS[:1], 1)
+    inner = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.ones_(inner.weight)
+    torch.nn.init.zeros_(inner.bias)
+    network.network = inner
+    return Ensemble([(card, network)], (CHANNELS[0], "mask"), tta="none", precision="fp32", batch=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-3e5, 3e5, width=32), min_size=1, max_size=40))
+def test_what_float16_costs(numbers):
+    """Within max(1e-3, 2 ulp of float16), and within the range of float16."""
+    values = np.zeros((1, 32, 32), np.float32)
+    values.ravel()[: len(numbers)] = numbers
+    imagery = Imagery.of(values, np.ones((32, 32), bool), np.zeros(1, np.float32), values[:0], "cpu")
+    stored = saying().predict_windows(imagery, [(0, 0)], 32)[0, 0].astype(np.float64)
+    assert np.isfinite(stored).all()
+    largest = float(np.finfo(np.float16).max)
+    clipped = np.clip(values[0], -largest, largest).astype(np.float64)
+    _, exponent = np.frexp(clipped)
+    ulp = np.ldexp(1.0, np.maximum(exponent, -13) - 11)  # ten bits of fraction after the leading one
+    assert (np.abs(stored - clipped) <= np.maximum(1e-3, 2 * ulp)).all()
