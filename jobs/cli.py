@@ -11,6 +11,7 @@ JOBS = {
     "map": "make the map: ingest, infer, mosaic, publish",
     "ingest": "read the files of every scene into its scene store",
     "train": "train the network of a recipe into a bundle",
+    "adapt": "learn where one network in one view is enough",
     "infer": "run the networks over every window",
     "mosaic": "blend, warp and fuse the windows into the map grid",
     "publish": "write GeoTIFFs, catalogue and report",

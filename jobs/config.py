@@ -52,6 +52,19 @@ class InferConfig(_Frozen):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Windows per forward pass (each in all its views)."""
+    adaptive: str | None = None
+    """Rule that `sandan adapt` wrote: all networks and views only where one network in one view is unsure."""
+
+
+class AdaptConfig(_Frozen):
+    """How the rule of adaptive inference is learnt."""
+
+    windows: int = Field(default=256, ge=8)
+    """Windows to compare, drawn from all scenes of the run."""
+    bound: float = Field(default=0.002, gt=0, lt=1)
+    """How far a class of the map may differ from the full map: their Jaccard distance, which no IoU can change by more
+    than."""
+    seed: int = 0
 
 
 class FuseConfig(_Frozen):
@@ -172,6 +185,7 @@ class RunConfig(_Frozen):
     models: tuple[str, ...] = ()
     """Folders of trained bundles; their logits are averaged."""
     infer: InferConfig = InferConfig()
+    adapt: AdaptConfig = AdaptConfig()
     fuse: FuseConfig = FuseConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")

@@ -98,6 +98,7 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> t
         tta=run.config.infer.tta,
         average=run.config.infer.average,
         precision=precision,
+        rule=run.rule,
     )
     return stage, [shard for plan in plans for shard in plan.shards()]
 
@@ -180,7 +181,7 @@ def plan_infer(config: RunConfig) -> PlannedInfer:
         ValueError: bad input, or a scene that is not ingested.
     """
     run = plan_run(config)
-    _ = run.cards
+    _ = run.cards, run.rule
     require_ingested(run)
     return PlannedInfer(run)
 

@@ -6,17 +6,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jobs.clock import Clock
 from jobs.plan import Precision
 from jobs.stages import limit_threads, opener_of, peak_memory_bytes
+from models.adaptive_rule import Rule
 from tiler.grids import Box
 from tiler.lattice import Lattice
 from tiler.logit_store import LogitStore, WindowShard
 from tiler.scene_store import SceneStore
+
+if TYPE_CHECKING:
+    from models.imagery import Imagery
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Infer:
     tta: str
     average: str
     precision: Precision
+    rule: Rule | None = None
+    """Of adaptive inference."""
 
     def __call__(self) -> Callable[[WindowShard], dict]:
         """Prepare a worker: load the networks once.
@@ -41,14 +47,12 @@ class Infer:
         another computes. All networks run on one thread of their own: each thread that computes would bring a team of
         helper threads, and all teams together are more than there are cores.
         """
-        from cluster.storage import Storage
+        from models.adaptive import load_adaptive
         from models.imagery import Imagery
         from models.predict import load_ensemble
 
         limit_threads()
-        files = [
-            {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in self.bundles
-        ]
+        files = [bundle_at(path) for path in self.bundles]
         opened = opener_of(self.stores)
         ensemble = load_ensemble(
             files,
@@ -59,11 +63,18 @@ class Infer:
             device=self.precision.device,
             batch=self.precision.batch,
         )
+        adaptive = None
+        if self.rule is not None:
+            adaptive = load_adaptive(files, ensemble, self.rule, self.precision.precision, self.precision.device)
         networks = ThreadPoolExecutor(1, "networks")
 
-        def forward(*task: Any) -> tuple[np.ndarray, float]:
-            began = time.monotonic()
-            return ensemble.predict_windows(*task), time.monotonic() - began
+        def forward(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int) -> tuple[np.ndarray, int, float]:
+            began, refined = time.monotonic(), len(corners)
+            if adaptive is None:
+                windows = ensemble.predict_windows(imagery, corners, tile_px)
+            else:
+                windows, refined = adaptive.predict_windows(imagery, corners, tile_px)
+            return windows, refined, time.monotonic() - began
 
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)
@@ -71,17 +82,19 @@ class Infer:
             with clock.step("read"):
                 under = read_under(scene, logits, shard, self.coarse)
             windows = np.empty((0, logits.layers, logits.lattice.tile_px, logits.lattice.tile_px), np.float16)
+            refined = 0
             if under.places:
                 imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
                 task = imagery, under.corners(logits.lattice), logits.lattice.tile_px
                 asked = time.monotonic()
-                windows, forward_s = networks.submit(forward, *task).result()
+                windows, refined, forward_s = networks.submit(forward, *task).result()
                 clock.add("forward", forward_s)
                 clock.add("wait", time.monotonic() - asked - forward_s)
             with clock.step("write"):
                 written = logits.write(shard, under.places, windows)
             return {
                 "windows": len(under.places),
+                "refined": refined,
                 "bytes_read": under.nbytes,
                 "bytes_written": written,
                 "ground_km2": sum(scene.grid.area_km2(logits.lattice.own(*place)) for place in under.places),
@@ -90,6 +103,13 @@ class Infer:
             }
 
         return work
+
+
+def bundle_at(path: str) -> dict[str, bytes]:
+    """Read the files of a bundle that its networks are made of."""
+    from cluster.storage import Storage
+
+    return {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")}
 
 
 @dataclass(frozen=True)
@@ -121,18 +141,24 @@ class Under:
 
 
 def read_under(scene: SceneStore, logits: LogitStore, shard: WindowShard, coarse: Sequence[str] = ()) -> Under:
-    """Read what lies under those windows of a shard that hold any valid pixel, each chunk once.
+    """Read what lies under the wanted windows of a shard, each chunk once; as `read_windows`."""
+    return read_windows(scene, logits.lattice, logits.windows_of(shard), coarse)
+
+
+def read_windows(
+    scene: SceneStore, lattice: Lattice, wanted: Sequence[tuple[int, int]], coarse: Sequence[str] = ()
+) -> Under:
+    """Read what lies under those windows that hold any valid pixel.
 
     A window without any valid pixel costs nothing, not even its image: Mosaic never looks at it.
 
     Args:
         scene: where to read.
-        logits: the windows.
-        shard: which of them.
+        lattice: its windows.
+        wanted: `(row, col)` of windows that lie together.
         coarse: channels of coarse modalities.
     """
-    wanted = logits.windows_of(shard)
-    boxes = [logits.lattice.window(*place) for place in wanted]
+    boxes = [lattice.window(*place) for place in wanted]
     whole = _around(boxes)
     valid = scene.read("valid", whole, False)
     some = [bool(valid[box.shift(-whole.y0, -whole.x0).slices].any()) for box in boxes]

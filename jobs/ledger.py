@@ -22,9 +22,10 @@ def ledger_of(facts: Mapping[str, Any], price_per_worker_hour: float | None = No
         price_per_worker_hour: in any currency.
 
     Returns:
-        `seconds`; `units_per_s`; `windows_per_s` and `km2_per_s`, where they were counted; `share_of_steps`, which adds
-        up to 1; `busy_share`, of the time of all workers, that in which any unit was worked on (units that overlap
-        count each for itself, up to all); `worker_hours`; `gpu_seconds` that were held; `cost`, if there is a price.
+        `seconds`; `units_per_s`; `windows_per_s` and `km2_per_s`, where they were counted; `refined_share`, of the
+        windows, those that all networks saw in all views; `share_of_steps`, which adds up to 1; `busy_share`, of the
+        time of all workers, that in which any unit was worked on (units that overlap count each for itself, up to
+        all); `worker_hours`; `gpu_seconds` that were held; `cost`, if there is a price.
     """
     seconds, engine = float(facts["seconds"]), facts["engine"]
     held = seconds * engine["workers"]
@@ -35,6 +36,8 @@ def ledger_of(facts: Mapping[str, Any], price_per_worker_hour: float | None = No
     out |= {name: count / seconds for name, count in rates.items() if count is not None and seconds > 0}
     steps = {name: float(facts[f"{name}_s"]) for name in STEPS if f"{name}_s" in facts}
     total = sum(steps.values())
+    if facts.get("windows") and "refined" in facts:
+        out["refined_share"] = facts["refined"] / facts["windows"]
     out["share_of_steps"] = {name: value / total for name, value in steps.items()} if total > 0 else {}
     if held > 0 and "busy_s" in facts:
         out["busy_share"] = min(1.0, float(facts["busy_s"]) / (held * max(1, engine["concurrency"])))

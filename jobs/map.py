@@ -70,7 +70,7 @@ def plan_map(config: RunConfig) -> PlannedMap:
         ValueError: bad input.
     """
     run = plan_run(config)
-    _ = run.cards
+    _ = run.cards, run.rule
     return PlannedMap(run)
 
 

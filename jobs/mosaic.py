@@ -101,7 +101,7 @@ def plan_mosaic(config: RunConfig) -> PlannedMosaic:
         ValueError: bad input, or a scene that is not inferred.
     """
     run = plan_run(config)
-    _ = run.cards
+    _ = run.cards, run.rule
     require_ingested(run)
     return PlannedMosaic(run, *planned_map(run))
 

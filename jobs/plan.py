@@ -19,6 +19,7 @@ from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
 from jobs.preflight import check_writable, map_grid, scene_specs
+from models.adaptive_rule import Rule, read_rule
 from models.card import Card, read_card
 from tiler.area import area_digest, read_area, touched_blocks
 from tiler.coarse import Coarse, offered_channels
@@ -153,6 +154,33 @@ class Run:
         return cards
 
     @cached_property
+    def rule(self) -> Rule | None:
+        """The rule of adaptive inference, if there is one.
+
+        Raises:
+            ValueError: it is missing, or was learnt for other networks or settings.
+        """
+        path, infer = self.config.infer.adaptive, self.config.infer
+        if path is None:
+            return None
+        folder, _, name = path.rpartition("/")
+        storage = Storage(folder or ".")
+        if not storage.exists(name):
+            raise ValueError(f"infer.adaptive: no rule at {path}; make one: sandan adapt VALIDATION.yaml")
+        rule = read_rule(storage.get(name))
+        digests = tuple(card.digest() for card in self.cards)
+        other = rule.differences(
+            networks=digests,
+            tta=infer.tta,
+            average=infer.average,
+            tile_px=infer.tile_px,
+            threshold=self.config.fuse.threshold,
+        )
+        if other:
+            raise ValueError(f"infer.adaptive: {path} was learnt for another run: {'; '.join(other)}; learn it anew")
+        return rule
+
+    @cached_property
     def offered(self) -> tuple[str, ...]:
         """Every channel that the stores of the scenes offer."""
         return offered_channels(self.sensor, self.modalities.sensors)
@@ -184,7 +212,8 @@ class Run:
         area = None if self.config.area is None else area_digest(self.config.area)
         digests = [card.digest() for card in self.cards]
         how = settings.tta, settings.average, asdict(precision)
-        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how, digests, area)
+        adaptive = [] if self.rule is None else [self.rule.digest()]
+        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how, digests, area, *adaptive)
         return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched))
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:

@@ -168,7 +168,7 @@ def plan_publish(config: RunConfig) -> PlannedPublish:
         ValueError: bad input, or cells that are missing.
     """
     run = plan_run(config)
-    _ = run.cards
+    _ = run.cards, run.rule
     require_ingested(run)
     plans, plan = planned_map(run)
     done = markers_of(run.storage, "mosaic").done()

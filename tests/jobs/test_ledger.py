@@ -28,6 +28,11 @@ def test_the_numbers_of_one_stage():
     )
 
 
+def test_the_share_of_windows_that_all_networks_saw():
+    assert ledger_of(FACTS | {"refined": 32})["refined_share"] == 0.25
+    assert "refined_share" not in ledger_of(FACTS | {"windows": 0, "refined": 0})
+
+
 def test_what_was_not_counted_is_not_told():
     found = ledger_of({"seconds": 0.0, "units": 0, "failed": 0, "engine": {"workers": 1, "concurrency": 1}})
     assert found == {"seconds": 0.0, "worker_hours": 0.0, "gpu_seconds": 0.0, "share_of_steps": {}}

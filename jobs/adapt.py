@@ -1,0 +1,235 @@
+"""Adapt: learn where one network in one view is enough, from windows that all networks see in all views.
+
+python -m jobs.adapt validation.yaml
+sandan adapt validation.yaml --set adapt.bound=0.005 --set adapt.windows=400
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cluster.engine import Engine
+from jobs.config import RunConfig
+from jobs.estimate import Estimate
+from jobs.infer import VIEWS, decide, require_ingested
+from jobs.infer import estimate as estimate_infer
+from jobs.infer_stage import bundle_at, read_windows
+from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
+from jobs.runner import engine_of, markers_of, report_failures, run_stage
+from jobs.shell import DONE, INCOMPLETE, Job, run_job
+from jobs.stages import limit_threads, peak_memory_bytes
+from models.adaptive_choice import Choice, Evidence, choose
+from models.adaptive_rule import Rule
+from tiler.lattice import Lattice
+from tiler.scene_store import SceneStore
+
+STAGE = "adapt"
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of a scene, by the name of its logits: the unit of work."""
+
+    scene: str
+    row: int
+    col: int
+
+    @property
+    def unit(self) -> str:
+        """The name of the window as a unit of work."""
+        return f"{self.scene}_w{self.row}_{self.col}"
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Ask all networks in all views about a window, and each alone in the first view."""
+
+    stores: dict[str, tuple[str, Lattice]]
+    """Name of a scene's logits to the address of its scene store, and its windows."""
+    bundles: tuple[str, ...]
+    channels: tuple[str, ...]
+    coarse: tuple[str, ...]
+    tta: str
+    average: str
+    threshold: float
+    precision: Precision
+
+    def __call__(self) -> Callable[[Window], dict]:
+        """Prepare a worker: load the networks once."""
+        from models.adaptive import Compared
+        from models.bundle import load_files
+        from models.imagery import Imagery
+
+        limit_threads()
+        ensemble = Compared(
+            [load_files(bundle_at(path)) for path in self.bundles],
+            self.channels,
+            tta=self.tta,
+            precision=self.precision.precision,
+            device=self.precision.device,
+            batch=1,
+            average=self.average,
+        )
+
+        def work(window: Window) -> dict:
+            url, lattice = self.stores[window.scene]
+            under = read_windows(SceneStore(url), lattice, [(window.row, window.col)], self.coarse)
+            evidence = {}
+            if under.places:
+                imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
+                evidence = ensemble.compare(imagery, (0, 0), lattice.tile_px, self.threshold)
+            found = {name: one.to_json() for name, one in evidence.items()}
+            return {"evidence": found, "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
+
+
+def draw(plans: Sequence[LogitPlan], count: int, seed: int) -> list[Window]:
+    """Draw windows of all scenes without putting them back; those outside the area of interest are not there."""
+    places = [
+        Window(plan.name, row, col)
+        for plan in plans
+        for row in range(plan.lattice.rows)
+        for col in range(plan.lattice.cols)
+        if plan.wanted is None or plan.wanted[row, col]
+    ]
+    return sorted(random.Random(seed).sample(places, min(count, len(places))), key=lambda window: window.unit)
+
+
+def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
+    """Compare windows that are not compared yet; return the cheapest rule that keeps the bound, and all choices.
+
+    Returns:
+        None if windows failed.
+    """
+    precision = decide(run, engine)
+    assert precision is not None
+    settings, config = run.config.adapt, run.config
+    plans = run.logits(precision)
+    windows = draw(plans, settings.windows, settings.seed)
+    stage = Compare(
+        stores={plan.name: (run.url("ingest", plan.source.name), plan.lattice) for plan in plans},
+        bundles=config.models,
+        channels=run.channels,
+        coarse=run.coarse_channels,
+        tta=config.infer.tta,
+        average=config.infer.average,
+        threshold=config.fuse.threshold,
+        precision=precision,
+    )
+    name = f"{STAGE}-{key_of(config.fuse.threshold)}"
+    outcome = run_stage(engine, run.storage, name, stage, windows, "windows", facts_as=STAGE)
+    report_failures([outcome])
+    if outcome.failed:
+        return None
+    markers = markers_of(run.storage, name)
+    records = [markers.read(window.unit)["record"]["evidence"] for window in windows]
+    passes = len(config.models) * VIEWS[config.infer.tta]
+    choices = {}
+    for card in run.cards:
+        parts = [Evidence.from_json(record[card.name]) for record in records if record]
+        if not parts:
+            raise ValueError("no window that was drawn has a valid pixel; choose other scenes, or more windows")
+        choices[card.name] = choose(Evidence.together(parts), passes, settings.bound, settings.seed)
+    first = min(choices, key=lambda name: choices[name].forwards)
+    choice = choices[first]
+    rule = Rule(
+        first=first,
+        networks=tuple(card.digest() for card in run.cards),
+        tta=config.infer.tta,
+        average=config.infer.average,
+        tile_px=config.infer.tile_px,
+        threshold=config.fuse.threshold,
+        change=tuple(choice.change.tolist()),
+        spread=tuple(choice.spread.tolist()),
+        refine_above=choice.refine_above,
+        bound=settings.bound,
+        found=choice.found,
+    )
+    return rule, choices
+
+
+def text_of(rule: Rule, choices: dict[str, Choice]) -> str:
+    """Return what was found, as plain text."""
+    lines = [f"{'first pass by':24} {'refined':>8} {'forwards':>9} {'distance':>9} {'at most':>9}"]
+    for name, one in choices.items():
+        numbers = f"{one.refined:8.1%} {one.forwards:9.1%} {one.distance:9.5f} {one.upper:9.5f}"
+        lines.append(f"{name:24} {numbers}{'  <- chosen' if name == rule.first else ''}")
+    lines += ["", f"what other bounds would cost, with {rule.first} first:"]
+    lines += [
+        f"{'':24} {point['refined']:8.1%} {point['forwards']:9.1%} {point['distance']:9.5f} {point['upper']:9.5f}"
+        for point in choices[rule.first].curve[::4]
+    ]
+    if choices[rule.first].forwards >= 1:
+        lines.append(
+            "The first pass saves nothing under this bound: map without `infer.adaptive`, or raise adapt.bound."
+        )
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class PlannedAdapt:
+    """The job, checked."""
+
+    planned: Run
+
+    def estimates(self) -> list[Estimate]:
+        """Return what there is to do: the memory is that of Infer."""
+        run = self.planned
+        windows = min(run.config.adapt.windows, sum(plan.lattice.rows * plan.lattice.cols for plan in run.logits(_ANY)))
+        pixels = windows * run.config.infer.tile_px**2
+        read = pixels * (len(run.sensor.bands) * 2 + 1)
+        memory = estimate_infer(run).peak_memory_bytes
+        return [Estimate(STAGE, windows, "windows", 0, read, windows * 10_000, memory)]
+
+    def run(self) -> int:
+        """Learn the rule and write it."""
+        run = self.planned
+        with engine_of(run.config.engine) as engine:
+            learnt = learn(run, engine)
+        if learnt is None:
+            return INCOMPLETE
+        rule, choices = learnt
+        run.storage.put("adaptive.json", rule.to_json())
+        print(text_of(rule, choices))
+        print(f"\nuse it: sandan map RUN.yaml --set infer.adaptive={run.config.out.rstrip('/')}/adaptive.json")
+        return DONE
+
+
+_ANY = Precision("cpu", "fp32", 1)
+"""Windows are the same for any."""
+
+
+def plan_adapt(config: RunConfig) -> PlannedAdapt:
+    """Check a run whose scenes are ingested.
+
+    Raises:
+        ValueError: bad input, or a scene that is not ingested.
+    """
+    full = config.model_copy(update={"infer": config.infer.model_copy(update={"adaptive": None})})
+    run = plan_run(full)
+    _ = run.cards
+    require_ingested(run)
+    return PlannedAdapt(run)
+
+
+JOB = Job(
+    name="adapt",
+    summary="Learn where one network in one view is enough (infer.adaptive), on scenes that no network was trained on.",
+    example="  sandan adapt validation.yaml\n  sandan adapt validation.yaml --set adapt.bound=0.005\n"
+    "  sandan map country.yaml --set infer.adaptive=runs/validation/adaptive.json",
+    kind=RunConfig,
+    plan=plan_adapt,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Adaptive inference: one network in one view looks at every window, the whole ensemble only where that is unsure.
+
+Which windows those are is the `Rule`'s to say (`models.adaptive_rule`). A refined window is what the ensemble says of
+it, bit for bit; any other holds the first pass's logits, and the spread that such logits had on validation data.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.adaptive_choice import Evidence
+from models.adaptive_rule import Rule, bins_of
+from models.bundle import load_files
+from models.imagery import Imagery
+from models.predict import Ensemble
+
+
+class Adaptive:
+    """A first pass and an ensemble; on one device, for one thread."""
+
+    def __init__(self, first: Ensemble, full: Ensemble, rule: Rule) -> None:
+        self._first, self._full, self._rule = first, full, rule
+        self._change, self._spread = np.array(rule.change), np.array(rule.spread, np.float16)
+
+    def predict_windows(
+        self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int
+    ) -> tuple[np.ndarray, int]:
+        """Return windows as `Ensemble.predict_windows` does, and how many of them were refined.
+
+        Raises what that raises.
+        """
+        windows = self._first.predict_windows(imagery, corners, side_px)
+        classes = len(self._first.classes)
+        unsure = []
+        for place, ((row, col), window) in enumerate(zip(corners, windows, strict=True)):
+            bins = bins_of(window[:classes], self._rule.threshold)
+            valid = imagery.valid[row : row + side_px, col : col + side_px].cpu().numpy()
+            if np.bincount(bins[valid], minlength=len(self._change)) @ self._change > self._rule.refine_above:
+                unsure.append(place)
+            else:
+                window[classes:] = self._spread[bins]
+        if unsure:
+            windows[unsure] = self._full.predict_windows(imagery, [corners[place] for place in unsure], side_px)
+        return windows, len(unsure)
+
+
+def load_adaptive(
+    bundles: Sequence[Mapping[str, bytes]], full: Ensemble, rule: Rule, precision: str, device: str
+) -> Adaptive:
+    """Make it of bundles given as files by name, and their ensemble.
+
+    The first pass takes as many windows at once as the ensemble has tiles at once.
+    Raises ValueError: the network of the first pass is not among the bundles.
+    """
+    members = [member for member in map(load_files, bundles) if member[0].name == rule.first]
+    if len(members) != 1:
+        raise ValueError(f"the rule begins with the network {rule.first!r}, the run has {list(full.names)}")
+    batch = full.batch * len(full.views)
+    first = Ensemble(members, full.channels, tta="none", precision=precision, device=device, batch=batch)
+    return Adaptive(first, full, rule)
+
+
+class Compared(Ensemble):
+    """An ensemble that also tells what each network says in the first view: what a rule is learnt from."""
+
+    @torch.inference_mode()
+    def compare(self, imagery: Imagery, corner: tuple[int, int], side_px: int, threshold: float) -> dict[str, Evidence]:
+        """Return the evidence of one window, by name of the network that is the first pass.
+
+        Raises FloatingPointError: a network answered NaN or infinity.
+        """
+        tiles = imagery.tiles([corner] * self.batch, side_px)
+        logits = list(self._logits(tiles))
+        mean, spread = (_array(values) for values in self._average(iter(logits)))
+        if not np.isfinite(mean).all():
+            self._complain(0, bool(tiles.isinf().any()))
+        row, col = corner
+        valid = imagery.valid[row : row + side_px, col : col + side_px].cpu().numpy()
+        firsts = logits[:: len(self.views)]  # by network, then by view; the first view is the window as it is
+        return {
+            name: Evidence.of(_array(first), mean, spread, valid, threshold)
+            for name, first in zip(self.names, firsts, strict=True)
+        }
+
+
+def _array(logits: Tensor) -> np.ndarray:
+    # As stored, so that evidence is of the numbers that the rule will be asked about
+    return logits[0].to(torch.float16).float().cpu().numpy()
