@@ -20,7 +20,7 @@ from jobs.infer_stage import bundle_at, read_windows
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
-from jobs.stages import limit_threads, peak_memory_bytes
+from jobs.stages import peak_memory_bytes, prepare_worker
 from models.adaptive_choice import Choice, Evidence, choose
 from models.adaptive_rule import Rule
 from tiler.lattice import Lattice
@@ -63,7 +63,7 @@ class Compare:
         from models.bundle import load_files
         from models.imagery import Imagery
 
-        limit_threads()
+        prepare_worker()
         ensemble = Compared(
             [load_files(bundle_at(path)) for path in self.bundles],
             self.channels,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from tiler.lattice import Lattice
 
 BASE_MEMORY_BYTES = 250 * 2**20
 """A worker with numpy, zarr, rasterio and Ray loaded, as measured."""
@@ -10,8 +13,13 @@ TORCH_MEMORY_BYTES = 550 * 2**20
 """What torch and the networks' libraries add, as measured."""
 IN_FLIGHT = 2
 """Units that a worker holds at once: one is read or written while another computes."""
-ACTIVATION_BYTES_PER_PIXEL = 900
-"""Live activations of one view of one pixel: measured at 512 px with U-Net++ and DeepLabV3+, rounded up."""
+ACTIVATION_BYTES_PER_PIXEL = {"unet": 600, "unetplusplus": 910, "deeplabv3plus": 510}
+"""Live activations of one view of one pixel in fp32, by architecture: the growth of a process through one pass of four
+512 px tiles on EfficientNet-B5, rounded up. Lighter encoders take less."""
+HALF_PRECISION_SHARE = 0.65
+"""Of these, in bf16: some layers still hold float32."""
+RAY_MEMORY_BYTES = 900 * 2**20
+"""Ray's own processes on one machine, as measured."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Estimate:
     folder: str = ""
     """Local folder that is written to; empty for object stores."""
     notes: tuple[str, ...] = ()
+    workers_at_most: int | None = None
+    """Workers that do the stage at once, if the engine's number is not what counts."""
 
 
 def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:
@@ -47,16 +57,46 @@ def coarse_memory(values: int) -> int:
     return BASE_MEMORY_BYTES + IN_FLIGHT * values * 32
 
 
-def infer_memory(tile_px: int, channels: int, shard_windows: int, batch: int, views: int, weight_bytes: int) -> int:
-    """Return the expected peak of a worker of Infer: weights, tiles of its units, one batch in all its views."""
-    tiles = IN_FLIGHT * shard_windows**2 * channels * tile_px**2 * 4 * 4  # region, tiles, tensors and results
-    return (
-        BASE_MEMORY_BYTES
-        + TORCH_MEMORY_BYTES
-        + weight_bytes
-        + tiles
-        + batch * views * tile_px**2 * ACTIVATION_BYTES_PER_PIXEL
-    )
+def infer_memory(
+    lattice: Lattice,
+    *,
+    bands: int,
+    itemsize: int,
+    coarse: int,
+    classes: int,
+    tiles_per_pass: int,
+    activation_bytes: float,
+    weight_bytes: int,
+) -> int:
+    """Return the expected peak of a worker of Infer.
+
+    It holds the pixels under its units as they are stored (and once more while they are decoded), whole windows of
+    logits and spreads in float16 (as computed, as the block of a shard, and encoded), one pass, and the weights (as a
+    file, and as a network).
+
+    Args:
+        lattice: the windows of the largest scene.
+        bands: of the sensor, stored with `itemsize` bytes a pixel.
+        itemsize: bytes of a stored value.
+        coarse: channels of coarse modalities.
+        classes: of the networks.
+        tiles_per_pass: windows times views of one forward pass.
+        activation_bytes: of one pixel of one tile.
+        weight_bytes: of all networks.
+    """
+    count, tile = lattice.shard_windows, lattice.tile_px
+    region = ((count - 1) * lattice.stride_px + tile) ** 2
+    read = region * (2 * (bands * itemsize + 1) + 4 * coarse)
+    written = 3 * count**2 * tile**2 * 2 * classes * 2
+    one_pass = int(tiles_per_pass * tile**2 * activation_bytes)
+    return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + written) + one_pass + 2 * weight_bytes
+
+
+def activation_bytes(architectures: Iterable[str], precision: str) -> float:
+    """Return bytes of live activations a pixel of one tile, of the hungriest of some networks."""
+    most = max(ACTIVATION_BYTES_PER_PIXEL.values())
+    fp32 = max(ACTIVATION_BYTES_PER_PIXEL.get(name, most) for name in architectures)
+    return fp32 if precision == "fp32" else fp32 * HALF_PRECISION_SHARE
 
 
 def mosaic_memory(cell_px: int, classes: int) -> int:

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+import numpy as np
+
 from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import RunConfig
-from jobs.estimate import Estimate, infer_memory
+from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
 from jobs.ingest import ingested
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
@@ -106,7 +108,8 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> t
 def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Precision) -> Outcome:
     """Run the networks over every window of every scene that has no logits yet."""
     stage, shards = infer_stage(run, plans, precision)
-    return run_stage(engine, run.storage, "infer", stage, shards, "window shards")
+    expected = memory(run, plans, precision)
+    return run_stage(engine, run.storage, "infer", stage, shards, "window shards", memory_bytes=expected)
 
 
 def complete(run: Run, plans: Sequence[LogitPlan]) -> list[LogitPlan]:
@@ -128,26 +131,36 @@ def estimate(run: Run) -> Estimate:
     left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
     windows = sum(1 for plan, shard in left for _ in plan.lattice.shard(shard.row, shard.col))
     tile = settings.tile_px
-    itemsize = max(2, *(4 if p.source.scene.dtype == "float32" else 2 for p in plans))
-    weights = sum(Storage(path).size("weights.safetensors") for path in run.config.models)
     return Estimate(
         stage="infer",
         units=len(shards),
         unit="window shards",
         done=len(shards) - len(left),
-        read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize + 1),
+        read_bytes=windows * tile**2 * (len(run.sensor.bands) * _itemsize(plans) + 1),
         write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
-        peak_memory_bytes=infer_memory(
-            tile,
-            len(run.channels),
-            max(p.lattice.shard_windows for p in plans),
-            assumed.batch,
-            VIEWS[settings.tta],
-            weights,
-        ),
+        peak_memory_bytes=memory(run, plans, assumed),
         folder=run.config.out if run.storage.is_local else "",
         notes=notes,
     )
+
+
+def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
+    """Return the expected peak of a worker, in bytes."""
+    weights = sum(Storage(path).size("weights.safetensors") for path in run.config.models)
+    return infer_memory(
+        max((plan.lattice for plan in plans), key=lambda lattice: lattice.shard_windows),
+        bands=len(run.sensor.bands),
+        itemsize=_itemsize(plans),
+        coarse=len(run.coarse_channels),
+        classes=len(run.classes),
+        tiles_per_pass=precision.batch * VIEWS[run.config.infer.tta],
+        activation_bytes=activation_bytes((card.architecture for card in run.cards), precision.precision),
+        weight_bytes=weights,
+    )
+
+
+def _itemsize(plans: Sequence[LogitPlan]) -> int:
+    return max(np.dtype(plan.source.scene.dtype).itemsize for plan in plans)
 
 
 @dataclass(frozen=True)

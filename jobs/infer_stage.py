@@ -12,7 +12,7 @@ import numpy as np
 
 from jobs.clock import Clock
 from jobs.plan import Precision
-from jobs.stages import limit_threads, opener_of, peak_memory_bytes
+from jobs.stages import opener_of, peak_memory_bytes, prepare_worker
 from models.adaptive_rule import Rule
 from tiler.grids import Box
 from tiler.lattice import Lattice
@@ -51,7 +51,7 @@ class Infer:
         from models.imagery import Imagery
         from models.predict import load_ensemble
 
-        limit_threads()
+        prepare_worker()
         files = [bundle_at(path) for path in self.bundles]
         opened = opener_of(self.stores)
         ensemble = load_ensemble(

@@ -42,7 +42,7 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
             create_scene_store(url, plan.scene, plan.labels is not None)
     stage = Ingest({s.name: (s.scene, s.labels, run.url("ingest", s.name)) for s in open_scenes})
     shards = [shard for plan in run.scenes for shard in plan.shards()]
-    filled = run_stage(engine, run.storage, "ingest", stage, shards, "shards")
+    filled = run_stage(engine, run.storage, "ingest", stage, shards, "shards", memory_bytes=memory(run))
     damaged = {unit.rsplit("_r", 1)[0] for unit in filled.failed}
     summarise = Summarise({s.name: (s.scene.coarse, run.url("ingest", s.name)) for s in run.scenes})
     closing = [s.name + QUALITY for s in run.scenes if s.name not in damaged]
@@ -70,10 +70,15 @@ def estimate(run: Run) -> Estimate:
         done=len(shards) - len(left),
         read_bytes=sum(plan.scene.size_bytes // share[plan.name] for plan, _ in left) + coarse,
         write_bytes=sum(_store_bytes(plan) // share[plan.name] for plan, _ in left) + coarse,
-        peak_memory_bytes=max(_peak_memory(plan.scene) for plan in run.scenes),
+        peak_memory_bytes=memory(run),
         folder=run.config.out if run.storage.is_local else "",
         notes=run.modalities.notes(len(run.scenes)),
     )
+
+
+def memory(run: Run) -> int:
+    """Return the expected peak of a worker, in bytes."""
+    return max(_peak_memory(plan.scene) for plan in run.scenes)
 
 
 def _peak_memory(scene: Scene) -> int:

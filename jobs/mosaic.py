@@ -32,7 +32,8 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         map_url=url,
     )
-    return run_stage(engine, run.storage, "mosaic", stage, plan.tasks, "cells")
+    expected = mosaic_memory(CELL_PX, len(run.classes))
+    return run_stage(engine, run.storage, "mosaic", stage, plan.tasks, "cells", memory_bytes=expected)
 
 
 def estimate(run: Run) -> Estimate:

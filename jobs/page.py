@@ -138,6 +138,9 @@ def _ledger(record: Mapping[str, Any]) -> Table:
     return Table("Throughput", caption, header, rows)
 
 
+MEMORY = ("peak_memory_bytes", "expected_memory_bytes")
+
+
 def _timings(record: Mapping[str, Any]) -> Table:
     rows = [
         (
@@ -145,9 +148,9 @@ def _timings(record: Mapping[str, Any]) -> Table:
             facts["seconds"],
             facts.get("units"),
             format_bytes(facts["bytes_written"]) if "bytes_written" in facts else None,
-            format_bytes(facts["peak_memory_bytes"]) if facts.get("peak_memory_bytes") else None,
+            *(format_bytes(facts[key]) if facts.get(key) else None for key in MEMORY),
         )
         for name, facts in record["stages"].items()
     ]
-    caption = "When the stage last had work to do; peak memory is of its largest worker."
-    return Table("Stages", caption, ("stage", "seconds", "units", "written", "peak memory"), rows)
+    caption = "When the stage last had work to do; peak memory: of its largest worker, as it was and as planned."
+    return Table("Stages", caption, ("stage", "seconds", "units", "written", "peak memory", "expected"), rows)

@@ -131,6 +131,7 @@ def estimate(run: Run) -> Estimate:
         # a class more: a cell of its logits, its probabilities and what becomes of them, float32 each
         peak_memory_bytes=BASE_MEMORY_BYTES + 1024 * 2**20 + (len(run.classes) - 1) * 4 * CELL_PX**2 * 4,
         folder=run.config.out if run.storage.is_local else "",
+        workers_at_most=1,
     )
 
 

@@ -14,6 +14,7 @@ from cluster.engine import Done, Engine, open_engine
 from cluster.markers import Marked, Markers, unit_of
 from cluster.storage import Storage
 from jobs.config import EngineConfig
+from jobs.estimate import format_bytes
 from jobs.progress import Progress
 
 
@@ -49,6 +50,7 @@ def run_stage(
     keys: Sequence[Any],
     word: str,
     facts_as: str | None = None,
+    memory_bytes: int | None = None,
 ) -> Outcome:
     """Run the units of a stage that have no marker yet.
 
@@ -60,6 +62,7 @@ def run_stage(
         keys: every unit of the stage, done or not.
         word: what a unit is called in the progress line.
         facts_as: name under which the cost is kept, if not the stage's.
+        memory_bytes: peak that is expected of a worker, to be told beside what it was.
     """
     markers = markers_of(storage, name)
     done = markers.done() if keys else set()
@@ -87,10 +90,14 @@ def run_stage(
         **{key: round(value, 6) for key, value in sums.items()},
         "busy_s": round(busy_s, 3),
         "peak_memory_bytes": peak,
+        **({} if memory_bytes is None else {"expected_memory_bytes": memory_bytes}),
         "engine": engine.facts(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     storage.put(f"stages/{facts_as or name}.json", json.dumps(outcome.facts, indent=1).encode())
+    if memory_bytes is not None and peak:
+        said = f"{format_bytes(peak)} at its peak, about {format_bytes(memory_bytes)} expected"
+        print(f"{facts_as or name}: the largest worker took {said}", file=sys.stderr)
     return outcome
 
 

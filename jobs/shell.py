@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import Estimate, format_bytes
 from jobs.parsing import load
+from jobs.room import check_disk, check_memory
 
 DONE, FAULT, BAD_INPUT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -50,11 +51,14 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = _parser(job).parse_args(argv)
     try:
-        planned = job.plan(load(job.kind, arguments.config, arguments.set))
+        config = load(job.kind, arguments.config, arguments.set)
+        planned = job.plan(config)
         if arguments.dry_run:
             print(dry_run_table(planned.estimates()))
             return DONE
-        check_room(planned.estimates())
+        estimates = planned.estimates()
+        check_disk(estimates)
+        check_memory(estimates, config.engine)
     except (ValueError, OSError) as error:
         print(f"sandan {job.name}: {' '.join(str(error).split())}", file=sys.stderr)  # one sentence, one line
         return BAD_INPUT
@@ -109,25 +113,3 @@ def dry_run_table(estimates: Sequence[Estimate]) -> str:
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in (header, *rows)]
     notes = [note for e in estimates for note in e.notes]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:], *notes])
-
-
-def check_room(estimates: Sequence[Estimate]) -> None:
-    """Refuse a run whose output cannot fit.
-
-    Raises:
-        OSError: less is free than the stages will write, before compression (halved, which it always reaches).
-    """
-    import shutil
-    from pathlib import Path
-
-    for folder in {e.folder for e in estimates if e.folder}:
-        place = Path(folder)
-        while not place.exists():
-            place = place.parent
-        wanted = sum(e.write_bytes for e in estimates if e.folder == folder) // 2
-        free = shutil.disk_usage(place).free
-        if wanted > free:
-            raise OSError(
-                f"out: {folder} has {format_bytes(free)} free, the run will write about {format_bytes(wanted)}; "
-                f"free some, or choose another folder"
-            )

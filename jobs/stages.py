@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +40,7 @@ OPEN_STORES = 16
 
 
 def peak_memory_bytes() -> int:
-    """Return the largest resident memory of this process so far.
+    """Return the largest resident memory of this process since `prepare_worker`, or so far.
 
     From /proc where there is one: `getrusage` also counts what the parent held when it forked this process.
     """
@@ -50,8 +51,14 @@ def peak_memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def limit_threads() -> None:
-    """Keep zarr's own pools inside the worker's share of the cores, which engines tell as OpenMP's setting."""
+def prepare_worker() -> None:
+    """Begin a stage in this process.
+
+    zarr's own pools are kept inside the worker's share of the cores, which engines tell as OpenMP's setting; and the
+    peak of memory is counted from here, where Linux allows that: a process may have done an earlier stage.
+    """
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     zarr.config.set({"threading.max_workers": max(1, threads), "async.concurrency": max(2, threads)})
 
@@ -65,7 +72,7 @@ class Ingest:
 
     def __call__(self) -> Callable[[Shard], dict]:
         """Prepare a worker."""
-        limit_threads()
+        prepare_worker()
 
         def work(shard: Shard) -> dict:
             scene, labels, url = self.scenes[shard.scene]
@@ -89,6 +96,7 @@ class Summarise:
 
     def __call__(self) -> Callable[[str], dict]:
         """Prepare a worker."""
+        prepare_worker()
 
         def work(unit: str) -> dict:
             coarse, url = self.scenes[unit.removesuffix(QUALITY)]
@@ -125,7 +133,7 @@ class Mosaic:
 
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
-        limit_threads()
+        prepare_worker()
         opened = opener_of(self.stores)
         target = MapStore(self.map_url)
 

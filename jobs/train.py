@@ -76,6 +76,7 @@ class PlannedTrain:
             0 if not left else 100 * 2**20,
             BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + memory,
             self.recipe.out if "://" not in self.recipe.out else "",
+            workers_at_most=1,  # several share the batch
         )
         return [self.data.estimate(), train]
 

@@ -15,7 +15,7 @@ from jobs.evaluation.ground import read_bands, read_labels, read_logits
 from jobs.evaluation.objects import pieces_of
 from jobs.evaluation.scoring import Ground, Rule, classes_of, count
 from jobs.plan import CellTask, MosaicPlan
-from jobs.stages import OPEN_STORES, limit_threads, peak_memory_bytes
+from jobs.stages import OPEN_STORES, peak_memory_bytes, prepare_worker
 from models.pixel_rules import PixelRules, PixelSample
 from tiler.grids import Box, Cell, MapGrid, PixelGrid
 from tiler.labels import IGNORE
@@ -57,7 +57,7 @@ class SampleCells:
 
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
-        limit_threads()
+        prepare_worker()
         target, opened, sight = MapStore(self.sight.map_url), self.sight.opener(), self.sight
 
         def work(task: CellTask) -> dict:
@@ -88,7 +88,7 @@ class ScoreCells:
 
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
-        limit_threads()
+        prepare_worker()
         target, opened = MapStore(self.sight.map_url), self.sight.opener()
         return lambda task: self._score(task, target, opened(task))
 

@@ -11,7 +11,7 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
-from jobs.estimate import Estimate, infer_memory
+from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.evaluation.lineup import Lineup
 from jobs.evaluation.text import table
 from jobs.evaluation.tile_scores import count_tiles, fit_tile_rules, judge, needed_channels
@@ -19,10 +19,11 @@ from jobs.infer import VIEWS, WINDOWS_PER_BATCH, decide
 from jobs.plan import Precision, key_of
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE
-from jobs.stages import limit_threads, peak_memory_bytes
+from jobs.stages import peak_memory_bytes, prepare_worker
 from models.card import Card, read_card
 from models.members import load_members
 from models.pixel_rules import PixelRules
+from tiler.lattice import Lattice
 from tiler.tile_store import SHARD_TILES, TileStore
 
 CONTRACT = 1
@@ -58,7 +59,7 @@ class ScoreTiles:
 
     def __call__(self) -> Callable[[TileTask], dict]:
         """Prepare a worker: load the networks once."""
-        limit_threads()
+        prepare_worker()
         store = TileStore(self.url)
         files = bundle_files(self.bundles)
         members = load_members(
@@ -103,11 +104,20 @@ class PlannedTileEvaluation:
         """Return what there is to do."""
         config, source = self.dataset.config, self.dataset.source
         precision = decide(self.dataset, None) or Precision("cuda", "bf16", WINDOWS_PER_BATCH["cuda"])
-        channels = len({channel for card in self.cards for channel in card.channels})
+        channels = {channel for card in self.cards for channel in card.channels}
         weights = sum(Storage(path).size("weights.safetensors") for path in config.models)
         tile_bytes = source.tile_px**2 * (len(source.sensor.bands) * np.dtype(source.dtype).itemsize + 2)
         views = VIEWS[config.infer.tta]
-        memory = infer_memory(source.tile_px, channels, 1, precision.batch, views, weights)
+        memory = infer_memory(
+            Lattice(source.tile_px, source.tile_px, source.tile_px, 0),
+            bands=len(source.sensor.bands),
+            itemsize=np.dtype(source.dtype).itemsize,
+            coarse=len(channels - {*source.sensor.bands, "mask"}),
+            classes=len(self.cards[0].classes),
+            tiles_per_pass=precision.batch * views,
+            activation_bytes=activation_bytes((card.architecture for card in self.cards), precision.precision),
+            weight_bytes=weights,
+        )
         return [Estimate("evaluate", len(self.tasks("")), "shards", 0, len(self.rows) * tile_bytes, 0, memory)]
 
     def run(self) -> int:

@@ -9,12 +9,14 @@ from jobs.estimate import (
     BASE_MEMORY_BYTES,
     IN_FLIGHT,
     TORCH_MEMORY_BYTES,
+    activation_bytes,
     coarse_memory,
     format_bytes,
     infer_memory,
     ingest_memory,
     mosaic_memory,
 )
+from tiler.lattice import Lattice
 
 
 @pytest.mark.parametrize(
@@ -43,17 +45,28 @@ def test_what_people_read_is_within_five_percent(count):
 SIZES = st.integers(1, 64)
 
 
-@given(SIZES, SIZES, SIZES, SIZES)
-def test_memory_of_infer_is_weights_tiles_and_one_batch_in_all_views(channels, shard, batch, views):
-    tile = 64
-    empty = infer_memory(tile, channels, 0, 0, views, 0)
-    assert empty == BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES
-    assert infer_memory(tile, channels, 0, 0, views, 12_345) - empty == 12_345
-    activations = infer_memory(tile, channels, shard, batch, views, 0) - infer_memory(tile, channels, shard, 0, 1, 0)
-    assert activations == batch * views * tile**2 * ACTIVATION_BYTES_PER_PIXEL
-    tiles = infer_memory(tile, channels, shard, 0, views, 0) - empty
-    assert tiles >= IN_FLIGHT * shard**2 * channels * tile**2 * 4
-    assert tiles == shard**2 * (infer_memory(tile, channels, 1, 0, views, 0) - empty)
+@given(SIZES, st.sampled_from([1, 2, 4]), SIZES, SIZES, SIZES, st.integers(1, 9), st.sampled_from([0, 32]))
+def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize, coarse, classes, tiles, across, gap):
+    lattice = Lattice(64 * across, 64, 64, gap)
+    zero = {"bands": 0, "itemsize": 0, "coarse": 0, "classes": 0, "tiles_per_pass": 0, "activation_bytes": 9.5}
+    empty = infer_memory(lattice, **zero, weight_bytes=0)
+    count = lattice.shard_windows
+    region = ((count - 1) * (64 - gap) + 64) ** 2
+    assert empty == BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + 2 * IN_FLIGHT * region
+    assert infer_memory(lattice, **zero, weight_bytes=12_345) - empty == 2 * 12_345
+    one_pass = infer_memory(lattice, **(zero | {"tiles_per_pass": tiles}), weight_bytes=0) - empty
+    assert one_pass == int(tiles * 64**2 * 9.5)
+    read = infer_memory(lattice, **(zero | {"bands": bands, "itemsize": itemsize, "coarse": coarse}), weight_bytes=0)
+    assert read - empty == IN_FLIGHT * region * (2 * bands * itemsize + 4 * coarse)
+    windows = infer_memory(lattice, **(zero | {"classes": classes}), weight_bytes=0) - empty
+    assert windows == IN_FLIGHT * count**2 * 64**2 * 2 * classes * 2 * 3
+
+
+def test_activations_are_of_the_hungriest_network_and_fewer_in_half_precision():
+    both = activation_bytes(["deeplabv3plus", "unetplusplus"], "fp32")
+    assert both == activation_bytes(["unetplusplus"], "fp32") > activation_bytes(["deeplabv3plus"], "fp32")
+    assert both / 2 < activation_bytes(["unetplusplus"], "bf16") < both
+    assert activation_bytes(["a new one"], "fp32") == max(ACTIVATION_BYTES_PER_PIXEL.values())
 
 
 @given(SIZES, SIZES, st.sampled_from([1, 2, 4]))

@@ -62,6 +62,15 @@ def test_all_units_run_once_and_their_cost_is_added_up(tmp_path):
     assert markers_of(storage, "infer").read("unit_bb")["record"]["bytes"] == 2
 
 
+def test_the_peak_is_told_beside_what_was_expected(tmp_path, capsys):
+    storage = Storage(str(tmp_path / "run"))
+    outcome = run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS, "windows", memory_bytes=1500)
+    assert outcome.facts["expected_memory_bytes"] == 1500
+    assert "infer: the largest worker took 400 B at its peak, about 1.5 kB expected" in capsys.readouterr().err
+    run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS, "windows", memory_bytes=1500)
+    assert "largest worker" not in capsys.readouterr().err, "nobody worked"
+
+
 def test_what_is_done_is_not_done_again(tmp_path):
     storage = Storage(str(tmp_path / "run"))
     run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS[:3], "windows")

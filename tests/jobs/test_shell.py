@@ -1,14 +1,13 @@
 """The shell of every job: exit codes, one sentence for bad input, a dry run that touches nothing."""
 
 import shutil
-from collections import namedtuple
 
 import pytest
 import yaml
 
 from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import Estimate
-from jobs.shell import BAD_INPUT, DONE, FAULT, INCOMPLETE, INTERRUPTED, Job, check_room, dry_run_table, run_job
+from jobs.shell import BAD_INPUT, DONE, FAULT, INCOMPLETE, INTERRUPTED, Job, dry_run_table, run_job
 
 
 def estimate(folder: str = "", **changes: object) -> Estimate:
@@ -105,28 +104,17 @@ def test_the_plan_is_a_table():
     assert lines[0].index("done") == lines[2].index("11")
 
 
-def test_a_run_that_cannot_fit_is_refused_before_it_starts(config, capsys, monkeypatch, tmp_path):
-    Usage = namedtuple("Usage", "total used free")
-    asked = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(9e12, 0, 999_999))
+@pytest.mark.parametrize("what", ["disk", "memory"])
+def test_a_run_that_cannot_fit_is_refused_before_it_starts(config, capsys, tmp_path, what):
     out = tmp_path / "not" / "there"
-    # halves of what is written before compression, added up over the stages of a folder
-    fits = [estimate(str(out), write_bytes=1_000_000), estimate(str(out), write_bytes=999_999)]
-    check_room(fits)
-    assert asked == [tmp_path]
-    planned = Planned(estimates=[*fits, estimate(str(out), write_bytes=2)])
+    huge = {"write_bytes": 10**18} if what == "disk" else {"peak_memory_bytes": 10**18}
+    planned = Planned(estimates=[estimate(str(out)), estimate(str(out), **huge)])
     assert run_job(job(planned), [config]) == BAD_INPUT
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert str(out) in told
-    assert "has 1.0 MB free" in told
+    assert "sandan map: " + ("out: " if what == "disk" else "memory: ") in told
     assert planned.ran == 0
     assert not out.exists()
-
-
-def test_an_object_store_has_room(monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: pytest.fail("nobody knows"))
-    check_room([estimate("", write_bytes=10**18)])
 
 
 @pytest.mark.parametrize(("kind", "word"), [(RunConfig, "the run"), (RecipeConfig, "the recipe")])

@@ -115,7 +115,7 @@ def test_zarr_keeps_to_the_workers_share_of_the_cores(run, monkeypatch):
             assert zarr.config.get("threading.max_workers") == threads
             assert zarr.config.get("async.concurrency") == max(2, threads)
         monkeypatch.delenv("OMP_NUM_THREADS")
-        stages.limit_threads()
+        stages.prepare_worker()
         assert zarr.config.get("threading.max_workers") == os.cpu_count()
     finally:
         zarr.config.set({"threading.max_workers": before[0], "async.concurrency": before[1]})
