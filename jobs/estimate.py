@@ -101,7 +101,7 @@ def activation_bytes(architectures: Iterable[str], precision: str) -> float:
 
 def mosaic_memory(cell_px: int, classes: int) -> int:
     """Return the expected peak of a worker of Mosaic: sums of a cell, and one scene's blended and warped part of it."""
-    return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (2 * classes * 20 + 48)
+    return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (2 * classes * 16 + 32)
 
 
 def format_bytes(count: int) -> str:

@@ -233,6 +233,8 @@ def _convert(plain: Path, cog: Path, spec: CogSpec, overview_count: int, threads
         driver="COG",
         blocksize=BLOCK_PX,
         compress="DEFLATE",  # every GeoTIFF reader has it; zstd is a little smaller and unknown to many
+        # Noise in the last bits leaves little to find: more effort takes 1.7 times as long for 2 % of the size.
+        level="1" if np.issubdtype(spec.dtype, np.floating) else "6",
         predictor="YES",
         resampling=spec.resampling.upper(),
         **({"overview_count": str(overview_count)} if overview_count else {"overviews": "NONE"}),

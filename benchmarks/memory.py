@@ -1,0 +1,142 @@
+"""Does memory grow with the scene? Peaks of every stage's worker and of the driver, beside what the plan expected.
+
+    python benchmarks/memory.py                                     scenes of 2,048, 8,192 and 36,000 px a side
+    python benchmarks/memory.py --sides 2048 --raster tile.tif      and one real raster of one band, whatever its size
+
+Each scene goes through `sandan ingest`, `infer`, `mosaic` and `publish`, every command a process of its own, with one
+worker (`--engine ray` or `serial`). Generated scenes hold one byte a pixel, all valid; the network is a small one in
+one view: what a pass takes does not depend on the scene. Worker: the largest resident memory of a worker, as the stage
+recorded it. Command: the largest proportional set size of the command and all that it started (Ray's own processes
+too), sampled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from peak_memory import wait_for
+from rasterio.windows import Window
+
+from models.bundle import save_bundle
+from models.card import Card
+from models.networks import NetworkSpec
+from models.weights import build_with_weights
+
+SIDES = (2048, 8192, 36_000)
+STAGES = ("ingest", "infer", "mosaic", "publish")
+CHANNELS = ("cover", "mask")
+ARCHITECTURE, ENCODER = "unet", "tu-mobilenetv3_small_050"
+BLOCK_PX = 1024
+SENSOR = "{name: COVER, bands: [cover], valid_min: 1, valid_max: 100, nodata: 0, scale: 1.0, resolution_m: 10}"
+
+
+def write_scene(path: Path, side_px: int) -> None:
+    """Write a GeoTIFF of one byte a pixel, none missing, block by block."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:BLOCK_PX, 0:BLOCK_PX]
+    base = 40 + 30 * np.sin(y / 90) * np.cos(x / 70) + random.integers(0, 9, (BLOCK_PX, BLOCK_PX))
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": side_px, "width": side_px, "nodata": 0}
+    profile |= {"crs": "EPSG:32652", "transform": rasterio.Affine(10, 0, 300_000, 0, -10, 4_300_000)}
+    profile |= {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate"}
+    with rasterio.open(path, "w", **profile) as file:
+        for row in range(0, side_px, BLOCK_PX):
+            for col in range(0, side_px, BLOCK_PX):
+                block = np.roll(base, (row // 7, col // 5), (0, 1)).astype(np.uint8)
+                height, width = min(BLOCK_PX, side_px - row), min(BLOCK_PX, side_px - col)
+                file.write(block[:height, :width], 1, window=Window(col, row, width, height))
+
+
+def write_bundle(folder: Path) -> None:
+    """Write a small network with random weights."""
+    spec = NetworkSpec(architecture=ARCHITECTURE, encoder=ENCODER, in_channels=len(CHANNELS))
+    network, _ = build_with_weights(spec, "random:1", offset=[50.0, 0.0], scale=[20.0, 1.0])
+    card = Card(
+        name="small",
+        architecture=ARCHITECTURE,
+        encoder=ENCODER,
+        channels=CHANNELS,
+        sensor="COVER",
+        offset=(50.0, 0.0),
+        scale=(20.0, 1.0),
+        classes=("industrial",),
+        training_data="none",
+        weights="random:1",
+    )
+    save_bundle(folder, network, card)
+
+
+def measure(folder: Path, name: str, raster: Path, engine: str) -> list[dict[str, Any]]:
+    """Run the four commands on a raster; return a row for each."""
+    out, file = folder / name, folder / f"{name}.yaml"
+    shutil.rmtree(out, ignore_errors=True)
+    values = {
+        "out": str(out),
+        "sensor": str(folder / "sensor.yaml"),
+        "scenes": [{"id": name, "files": str(raster)}],
+        "models": [str(folder / "bundle")],
+        "infer": {"tta": "none", "precision": "bf16", "batch": 4},
+        "outputs": ["cog"],
+        "engine": {"kind": engine, "workers": 1},
+    }
+    file.write_text(json.dumps(values))
+    with rasterio.open(raster) as data:
+        side = max(data.shape)
+    rows = []
+    for stage in STAGES:
+        process = subprocess.Popen([sys.executable, "-m", f"jobs.{stage}", str(file)], stdout=subprocess.DEVNULL)
+        command = wait_for(process)
+        if process.returncode:
+            raise SystemExit(f"{stage} of {name} ended with {process.returncode}")
+        facts = json.loads((out / "stages" / f"{stage}.json").read_text())
+        row = {"scene": name, "side_px": side, "stage": stage, "seconds": facts["seconds"], "command_bytes": command}
+        row |= {"worker_bytes": facts["peak_memory_bytes"], "expected_bytes": facts.get("expected_memory_bytes")}
+        rows.append(row)
+        print(text_of(row), flush=True)
+    shutil.rmtree(out)
+    return rows
+
+
+def text_of(row: dict[str, Any]) -> str:
+    """Return a line of the table."""
+    worker, expected, command = (
+        "" if row[key] is None else f"{row[key] / 1e9:.2f}"
+        for key in ("worker_bytes", "expected_bytes", "command_bytes")
+    )
+    return f"| {row['stage']} | {row['scene']} | {worker} | {expected} | {command} | {row['seconds']:.0f} |"
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/memory"))
+    parser.add_argument("--sides", type=int, nargs="*", default=SIDES)
+    parser.add_argument("--raster", type=Path, nargs="*", default=[])
+    parser.add_argument("--engine", choices=("ray", "serial"), default="ray")
+    arguments = parser.parse_args()
+    folder = arguments.out.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sensor.yaml").write_text(SENSOR)
+    write_bundle(folder / "bundle")
+    rasters = {}
+    for side in arguments.sides:
+        rasters[f"generated-{side}"] = folder / f"{side}.tif"
+        if not rasters[f"generated-{side}"].is_file():
+            write_scene(folder / f"{side}.tif", side)
+    rasters |= {path.stem: path.resolve() for path in arguments.raster}
+    print("| stage | scene | worker, GB | expected, GB | command, GB | s |\n| --- | --- | --- | --- | --- | --- |")
+    rows = [row for name, path in rasters.items() for row in measure(folder, name, path, arguments.engine)]
+    found = {"date": datetime.now(UTC).date().isoformat(), "engine": arguments.engine, "rows": rows}
+    Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
