@@ -48,7 +48,7 @@ def blend(
     Windows are added row by row of the lattice, whatever the rectangle: a pixel's sum does not depend on the cut.
 
     Args:
-        read: returns window `(row, col)` as a float array (layers, tile_px, tile_px), or None where it was not wanted.
+        read: returns window `(row, col)` as float16 (layers, tile_px, tile_px), or None where it was not wanted.
         lattice: the windows of the scene.
         box: scene pixels.
         layers: number of layers in each window.
@@ -59,7 +59,7 @@ def blend(
     Raises:
         ArithmeticError: a window holds NaN or infinity (logits are finite everywhere, so that is a fault, not a hole).
     """
-    from tiler.kernels import divide
+    from tiler.kernels import FLOAT32_OF_FLOAT16, add_window, divide
 
     sums = np.zeros((layers, box.height, box.width), np.float32)
     weights = np.zeros((box.height, box.width), np.float32)
@@ -71,15 +71,16 @@ def blend(
         window = lattice.window(row, col)
         part = window.clip(box)
         inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-box.y0, -box.x0).slices
-        values = logits[(slice(None), *inside)].astype(np.float32)
-        if not np.isfinite(values).all():
+        finite = add_window(
+            sums[(slice(None), *here)],
+            weights[here],
+            logits[(slice(None), *inside)].view(np.uint16),
+            taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
+            taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
+            FLOAT32_OF_FLOAT16,
+        )
+        if not finite:
             raise ArithmeticError(
                 f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
             )
-        weight = np.outer(
-            taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
-            taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
-        )
-        sums[(slice(None), *here)] += values * weight
-        weights[here] += weight
     return sums, divide(sums, weights, 0.0, 0.0)

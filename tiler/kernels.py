@@ -11,6 +11,38 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+FLOAT32_OF_FLOAT16 = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+"""The value of every float16 by its bits: numba has no such numbers, and numpy converts them one by one in software."""
+
+
+@njit(cache=True, nogil=True)
+def add_window(
+    sums: np.ndarray, weights: np.ndarray, bits: np.ndarray, down: np.ndarray, across: np.ndarray, table: np.ndarray
+) -> bool:
+    """Add a window of float16 values times its weights, and the weights.
+
+    Args:
+        sums: float32 (layer, y, x), changed.
+        weights: float32 (y, x), changed.
+        bits: uint16 (layer, y, x): the bits of the values.
+        down: float32 (y,): the weight of a pixel is `down[y] * across[x]`.
+        across: float32 (x,).
+        table: `FLOAT32_OF_FLOAT16`.
+
+    Returns:
+        Whether all values are finite.
+    """
+    finite = True
+    for y in range(len(down)):
+        for x in range(len(across)):
+            weights[y, x] += down[y] * across[x]
+        for layer in range(len(bits)):
+            for x in range(len(across)):
+                value = bits[layer, y, x]
+                finite &= (value & 0x7C00) != 0x7C00  # the exponent of NaN and infinity
+                sums[layer, y, x] += table[value] * (down[y] * across[x])
+    return finite
+
 
 @njit(cache=True, nogil=True)
 def divide(sums: np.ndarray, weights: np.ndarray, least: float, fill: float) -> np.ndarray:
@@ -40,6 +72,24 @@ def divide(sums: np.ndarray, weights: np.ndarray, least: float, fill: float) -> 
 
 
 @njit(cache=True, nogil=True)
+def _add_taps(sums: np.ndarray, values: np.ndarray, valid: np.ndarray, y: int, x: int, r: float, c: float) -> None:
+    """Add one bilinear sample at row and column (r, c), where 0 is the middle of the first pixel, to sums[:, y, x]."""
+    layers, high, wide = values.shape
+    if not (-1.0 < r < high and -1.0 < c < wide):  # NaN is not
+        return
+    above, left = np.int64(np.floor(r)), np.int64(np.floor(c))
+    lower, right = np.float32(r - above), np.float32(c - left)
+    one = np.float32(1)
+    weights = (one - lower) * (one - right), (one - lower) * right, lower * (one - right), lower * right
+    for tap in range(4):
+        v, u = above + tap // 2, left + tap % 2
+        if 0 <= v < high and 0 <= u < wide and valid[v, u]:
+            for layer in range(layers):
+                sums[layer, y, x] += values[layer, v, u] * weights[tap]
+            sums[layers, y, x] += weights[tap]
+
+
+@njit(cache=True, nogil=True)
 def add_bilinear(
     sums: np.ndarray, values: np.ndarray, valid: np.ndarray, corner: tuple[int, int], rows: np.ndarray, cols: np.ndarray
 ) -> None:
@@ -54,40 +104,67 @@ def add_bilinear(
             are not finite, there is nothing.
         cols: float64 (y, x).
     """
-    layers, high, wide = values.shape
     for y in range(rows.shape[0]):
         for x in range(rows.shape[1]):
-            r = rows[y, x] - 0.5 - corner[0]
-            c = cols[y, x] - 0.5 - corner[1]
-            if not (-1.0 < r < high and -1.0 < c < wide):  # NaN is not
-                continue
-            above, left = np.int64(np.floor(r)), np.int64(np.floor(c))
-            lower, right = np.float32(r - above), np.float32(c - left)
-            one = np.float32(1)
-            w0, w1 = (one - lower) * (one - right), (one - lower) * right
-            w2, w3 = lower * (one - right), lower * right
-            inside = above >= 0 and left >= 0 and above + 1 < high and left + 1 < wide
-            if inside:
-                inside = valid[above, left] and valid[above, left + 1]
-                inside = inside and valid[above + 1, left] and valid[above + 1, left + 1]
-            if inside:  # nearly always: one sum without a branch
-                for layer in range(layers):
-                    sums[layer, y, x] = (
-                        sums[layer, y, x]
-                        + values[layer, above, left] * w0
-                        + values[layer, above, left + 1] * w1
-                        + values[layer, above + 1, left] * w2
-                        + values[layer, above + 1, left + 1] * w3
-                    )
-                sums[layers, y, x] = sums[layers, y, x] + w0 + w1 + w2 + w3
-                continue
-            for step in range(4):
-                v, u = above + step // 2, left + step % 2
-                if 0 <= v < high and 0 <= u < wide and valid[v, u]:
-                    weight = (w0, w1, w2, w3)[step]
+            _add_taps(sums, values, valid, y, x, rows[y, x] - 0.5 - corner[0], cols[y, x] - 0.5 - corner[1])
+
+
+@njit(cache=True, nogil=True)
+def add_between_nodes(
+    sums: np.ndarray,
+    values: np.ndarray,
+    valid: np.ndarray,
+    corner: tuple[int, int],
+    nodes: np.ndarray,
+    blocks: tuple[np.ndarray, np.ndarray],
+    shares: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Add what `add_bilinear` adds, where coordinates are interpolated between nodes: none is ever written down.
+
+    Args:
+        sums: float32 (layer + 1, y, x), changed.
+        values: float32 (layer, v, u).
+        valid: bool (v, u).
+        corner: row and column of `values[:, 0, 0]`.
+        nodes: float64 (2, n, m): rows and columns at the nodes.
+        blocks: int (y,) and (x,): the node above and the node to the left of each pixel.
+        shares: float64 (y,) and (x,): how far each pixel is from there to the next node, 0 to 1.
+    """
+    layers, high, wide = values.shape
+    one = np.float32(1)
+    for y in range(len(blocks[0])):
+        block, down = blocks[0][y], shares[0][y]
+        at, row0, row1, col0, col1 = -1, 0.0, 0.0, 0.0, 0.0
+        for x in range(len(blocks[1])):
+            if blocks[1][x] != at:
+                at = blocks[1][x]
+                row0 = nodes[0, block, at] * (1 - down) + nodes[0, block + 1, at] * down
+                row1 = nodes[0, block, at + 1] * (1 - down) + nodes[0, block + 1, at + 1] * down
+                col0 = nodes[1, block, at] * (1 - down) + nodes[1, block + 1, at] * down
+                col1 = nodes[1, block, at + 1] * (1 - down) + nodes[1, block + 1, at + 1] * down
+            across = shares[1][x]
+            r = row0 * (1 - across) + row1 * across - 0.5 - corner[0]
+            c = col0 * (1 - across) + col1 * across - 0.5 - corner[1]
+            above, left = np.floor(r), np.floor(c)
+            if 0 <= above < high - 1 and 0 <= left < wide - 1:
+                # Unsigned: of a signed index numba asks whether it counts from the end, which costs more than the sums.
+                v0, u0 = np.uint64(above), np.uint64(left)
+                v1, u1 = v0 + np.uint64(1), u0 + np.uint64(1)
+                if valid[v0, u0] and valid[v0, u1] and valid[v1, u0] and valid[v1, u1]:  # nearly always
+                    lower, right = np.float32(r - above), np.float32(c - left)
+                    w0, w1 = (one - lower) * (one - right), (one - lower) * right
+                    w2, w3 = lower * (one - right), lower * right
                     for layer in range(layers):
-                        sums[layer, y, x] += values[layer, v, u] * weight
-                    sums[layers, y, x] += weight
+                        sums[layer, y, x] = (
+                            sums[layer, y, x]
+                            + values[layer, v0, u0] * w0
+                            + values[layer, v0, u1] * w1
+                            + values[layer, v1, u0] * w2
+                            + values[layer, v1, u1] * w3
+                        )
+                    sums[layers, y, x] = sums[layers, y, x] + w0 + w1 + w2 + w3
+                    continue
+            _add_taps(sums, values, valid, y, x, r, c)
 
 
 @njit(cache=True, nogil=True)

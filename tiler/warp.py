@@ -99,7 +99,7 @@ class Mapping:
     ) -> tuple[np.ndarray, np.ndarray]:
         b0, c0 = box.y0 // NODE_PX, box.x0 // NODE_PX
         with np.errstate(invalid="ignore"):
-            out = _interpolate(nodes, box, offset, (b0, c0))
+            out = _interpolate(nodes, *_between(box, offset))
         for block_row, block_col in np.argwhere(bad).tolist():
             y, x = (b0 + block_row) * NODE_PX, (c0 + block_col) * NODE_PX
             part = Box(y, x, y + NODE_PX, x + NODE_PX).clip(box)
@@ -145,14 +145,24 @@ class Mapping:
         return max(1, int(np.ceil(float(along.max()) - 0.25)))  # 1.2 source pixels are still well served by bilinear
 
 
-def _interpolate(nodes: np.ndarray, box: Box, offset: tuple[float, float], first: tuple[int, int]) -> np.ndarray:
-    """Interpolate node coordinates (2, nodes_y, nodes_x) bilinearly at the pixels of `box`: (2, h, w)."""
-    rows, cols = np.arange(box.y0, box.y1), np.arange(box.x0, box.x1)
-    block_r, block_c = rows // NODE_PX - first[0], cols // NODE_PX - first[1]
-    fy = ((rows % NODE_PX + offset[0]) / NODE_PX)[None, :, None]
-    fx = ((cols % NODE_PX + offset[1]) / NODE_PX)[None, None, :]
-    upper = nodes[:, block_r, :] * (1 - fy) + nodes[:, block_r + 1, :] * fy
-    return upper[:, :, block_c] * (1 - fx) + upper[:, :, block_c + 1] * fx
+Axes = tuple[np.ndarray, np.ndarray]
+"""One array along y and one along x."""
+
+
+def _between(box: Box, offset: tuple[float, float]) -> tuple[Axes, Axes]:
+    """Return which node blocks the pixels of `box` lie in (counted from its first), and how far in them, 0 to 1."""
+    axes = ((box.y0, box.y1, offset[0]), (box.x0, box.x1, offset[1]))
+    places = [np.arange(start, stop) for start, stop, _ in axes]
+    blocks = [place // NODE_PX - start // NODE_PX for place, (start, _, _) in zip(places, axes, strict=True)]
+    shares = [(place % NODE_PX + at) / NODE_PX for place, (_, _, at) in zip(places, axes, strict=True)]
+    return (blocks[0], blocks[1]), (shares[0], shares[1])
+
+
+def _interpolate(nodes: np.ndarray, blocks: Axes, shares: Axes) -> np.ndarray:
+    """Interpolate node coordinates (2, nodes_y, nodes_x) bilinearly at pixels: (2, h, w)."""
+    fy, fx = shares[0][None, :, None], shares[1][None, None, :]
+    upper = nodes[:, blocks[0], :] * (1 - fy) + nodes[:, blocks[0] + 1, :] * fy
+    return np.asarray(upper[:, :, blocks[1]] * (1 - fx) + upper[:, :, blocks[1] + 1] * fx)
 
 
 def warp(
@@ -173,7 +183,7 @@ def warp(
     Returns:
         float32 (layer, box.height, box.width), zero where missing, and bool (box.height, box.width).
     """
-    from tiler.kernels import add_bilinear, divide
+    from tiler.kernels import add_between_nodes, add_bilinear, divide
 
     sums = np.zeros((len(values) + 1, box.height, box.width), np.float32)
     shift = mapping.shift
@@ -191,8 +201,11 @@ def warp(
         out = sums[:, strip.y0 - box.y0 : strip.y1 - box.y0]
         nodes, bad = mapping._nodes(strip)
         for sub in np.ndindex(n, n):
-            rows, cols = mapping._coordinates(strip, ((sub[0] + 0.5) / n, (sub[1] + 0.5) / n), nodes, bad)
-            add_bilinear(out, values, valid, (at.y0, at.x0), rows, cols)
+            offset = ((sub[0] + 0.5) / n, (sub[1] + 0.5) / n)
+            if bad.any():
+                add_bilinear(out, values, valid, (at.y0, at.x0), *mapping._coordinates(strip, offset, nodes, bad))
+            else:
+                add_between_nodes(out, values, valid, (at.y0, at.x0), nodes, *_between(strip, offset))
         if n > 1:
             out /= n * n
     return sums[:-1], divide(sums[:-1], sums[-1], least, 0.0)

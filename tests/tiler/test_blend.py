@@ -25,19 +25,19 @@ def whole(lattice):
 
 
 def field(lattice, layers=2):
-    """A smooth, lopsided field that reaches a window beyond the scene (what hangs over must not matter)."""
+    """A smooth, lopsided field that reaches a window beyond the scene (what hangs over must not matter), float16."""
     y, x = np.mgrid[0 : lattice.height + lattice.tile_px, 0 : lattice.width + lattice.tile_px].astype(np.float32)
-    return np.stack([np.sin(y / 17 + k) * 4 + np.cos(x / 29) * 3 - k for k in range(layers)]).astype(np.float32)
+    return np.stack([np.sin(y / 17 + k) * 4 + np.cos(x / 29) * 3 - k for k in range(layers)]).astype(np.float16)
 
 
 def cut(values, lattice):
     return lambda row, col: values[(slice(None), *lattice.window(row, col).slices)]
 
 
-def random_windows(lattice, layers=2, dtype=np.float32):
+def random_windows(lattice, layers=2):
     def read(row, col):
         rng = np.random.default_rng([row, col])
-        return rng.normal(size=(layers, lattice.tile_px, lattice.tile_px)).astype(dtype)
+        return rng.normal(size=(layers, lattice.tile_px, lattice.tile_px)).astype(np.float16)
 
     return read
 
@@ -55,7 +55,7 @@ def test_windows_cut_from_one_field_give_it_back(lattice):
 @few
 @given(lattices(), st.integers(0, 2**31))
 def test_unlike_neighbours_meet_in_a_ramp(lattice, seed):
-    constant = np.random.default_rng(seed).integers(0, 2, (lattice.rows, lattice.cols)).astype(np.float32)
+    constant = np.random.default_rng(seed).integers(0, 2, (lattice.rows, lattice.cols)).astype(np.float16)
     out, _ = blend(
         lambda row, col: np.full((1, lattice.tile_px, lattice.tile_px), constant[row, col]), lattice, whole(lattice), 1
     )
@@ -89,7 +89,7 @@ def test_a_part_blended_alone_is_the_same_bit_for_bit(lattice, data):
 @few
 @given(lattices())
 def test_a_pixel_that_one_window_covers_keeps_its_value_exactly(lattice):
-    read = random_windows(lattice, dtype=np.float16)
+    read = random_windows(lattice)
     out, _ = blend(read, lattice, whole(lattice), 2)
     times = np.zeros((lattice.height, lattice.width), int)
     alone = np.zeros((2, lattice.height, lattice.width), np.float32)
@@ -107,7 +107,7 @@ def test_a_pixel_that_one_window_covers_keeps_its_value_exactly(lattice):
 
 def test_without_overlap_windows_stand_side_by_side():
     lattice = Lattice(64, 160, 64, 0)
-    out, _ = blend(lambda row, col: np.full((1, 64, 64), col), lattice, whole(lattice), 1)
+    out, _ = blend(lambda row, col: np.full((1, 64, 64), col, np.float16), lattice, whole(lattice), 1)
     assert_array_equal(out[0, :, :64], 0)
     assert_array_equal(out[0, :, 64:96], 1)
     assert_array_equal(out[0, :, 96:128], 1.5)
@@ -117,7 +117,7 @@ def test_without_overlap_windows_stand_side_by_side():
 def test_unwanted_windows_are_not_seen_and_weigh_nothing():
     lattice = Lattice(100, 290, 128, 32)  # columns start at 0, 96 and 162
     out, seen = blend(
-        lambda row, col: None if col == 0 else np.full((1, 128, 128), 3.0 + col), lattice, whole(lattice), 1
+        lambda row, col: None if col == 0 else np.full((1, 128, 128), 3.0 + col, np.float16), lattice, whole(lattice), 1
     )
     assert not seen[:, :96].any()
     assert seen[:, 96:].all()

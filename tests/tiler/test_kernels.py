@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tiler.fuse import NO_DATE
-from tiler.kernels import add_bilinear, add_scene, divide
+from tiler.kernels import FLOAT32_OF_FLOAT16, add_between_nodes, add_bilinear, add_scene, add_window, divide
 
 few = settings(max_examples=25, deadline=None)
 sides = st.integers(1, 23)
@@ -72,3 +72,42 @@ def test_a_scene_counts_where_it_saw(height, width, seed, day):
     for found, wanted in zip((sums, count, latest), expected, strict=True):
         assert_array_equal(found, wanted)
     assert (count.dtype, latest.dtype) == (np.uint16, np.int32)
+
+
+@few
+@given(sides, sides, seeds, st.sampled_from([0.0, 0.02, 0.5]), st.floats(-0.3, 0.3))
+def test_coordinates_between_nodes_give_the_same_bits_as_coordinates(height, width, seed, holes, turn):
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(2, height, width)).astype(np.float32)
+    valid, corner, across = random.random((height, width)) >= holes, (-7, 40), 8
+    y, x = np.mgrid[0:3, 0:4] * across
+    nodes = np.stack([corner[0] - 2 + y * 1.1 + x * turn, corner[1] - 2 + x * 0.9 - y * turn])
+    nodes += random.normal(0, 0.01, nodes.shape)
+    nodes[:, 2, 3] = random.choice([np.nan, 20.0])
+    places = np.arange(2, 15), np.arange(5, 24)
+    blocks, shares = tuple(p // across for p in places), tuple((p % across + 0.5) / across for p in places)
+    fy, fx = shares[0][None, :, None], shares[1][None, None, :]
+    upper = nodes[:, blocks[0]] * (1 - fy) + nodes[:, blocks[0] + 1] * fy
+    rows, cols = upper[:, :, blocks[1]] * (1 - fx) + upper[:, :, blocks[1] + 1] * fx
+    expected = random.random((3, 13, 19), np.float32)
+    sums = expected.copy()
+    add_bilinear(expected, values, valid, corner, rows, cols)
+    add_between_nodes(sums, values, valid, corner, nodes, blocks, shares)
+    assert_array_equal(sums, expected)
+
+
+@few
+@given(sides, sides, seeds, st.sampled_from([None, np.nan, np.inf, -np.inf]))
+def test_a_window_is_added_times_its_weights(height, width, seed, bad):
+    random = np.random.default_rng(seed)
+    bits = random.integers(0, 2**16, (2, height, width)).astype(np.uint16)
+    bits[(bits & 0x7C00) == 0x7C00] = 0x0001  # the smallest of all instead of what is not finite
+    if bad is not None:
+        bits[1, height // 2, width // 3] = np.float16(bad).view(np.uint16)
+    down, across = random.random(height, np.float32), random.random(width, np.float32)
+    sums, weights = random.random((2, height, width), np.float32), random.random((height, width), np.float32)
+    weight = np.outer(down, across)
+    expected = sums + bits.view(np.float16).astype(np.float32) * weight, weights + weight
+    assert add_window(sums, weights, bits, down, across, FLOAT32_OF_FLOAT16) == (bad is None)
+    assert_array_equal(sums, expected[0])
+    assert_array_equal(weights, expected[1])
