@@ -52,6 +52,10 @@ class InferConfig(_Frozen):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Windows per forward pass (each in all its views)."""
+    compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
+    """Mode of torch.compile: takes minutes before the first window of each worker, for maps of hours."""
+    tune: bool = True
+    """Whether "auto" is measured, once for bundles and machine; else it is what usually suits the kind of device."""
 
 
 class FuseConfig(_Frozen):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -58,12 +57,9 @@ class Infer:
             precision=self.precision.precision,
             device=self.precision.device,
             batch=self.precision.batch,
+            compile=self.precision.compile,
         )
         networks = ThreadPoolExecutor(1, "networks")
-
-        def forward(*task: Any) -> tuple[np.ndarray, float]:
-            began = time.monotonic()
-            return ensemble.predict_windows(*task), time.monotonic() - began
 
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)
@@ -75,9 +71,10 @@ class Infer:
                 imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
                 task = imagery, under.corners(logits.lattice), logits.lattice.tile_px
                 asked = time.monotonic()
-                windows, forward_s = networks.submit(forward, *task).result()
+                launched = networks.submit(ensemble.launch, *task).result()
+                windows, forward_s = launched.result()  # waits here: a GPU is given the next windows meanwhile
                 clock.add("forward", forward_s)
-                clock.add("wait", time.monotonic() - asked - forward_s)
+                clock.add("wait", max(0.0, time.monotonic() - asked - forward_s))
             with clock.step("write"):
                 written = logits.write(shard, under.places, windows)
             return {

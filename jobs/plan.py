@@ -60,6 +60,8 @@ class Precision:
     device: str
     precision: str
     batch: int
+    compile: str = "none"
+    """A mode of torch.compile."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +175,22 @@ class Run:
         """Names of the classes that the ensemble maps."""
         return self.cards[0].classes
 
+    @property
+    def unit_windows(self) -> int:
+        """Windows of the largest unit of Infer: more than these never share a pass."""
+        return max(self._lattice(scene).shard_windows for scene in self.scenes) ** 2
+
+    def _lattice(self, plan: ScenePlan) -> Lattice:
+        grid, settings = plan.scene.grid, self.config.infer
+        return Lattice(grid.height, grid.width, settings.tile_px, settings.overlap_px)
+
     def logits(self, precision: Precision) -> tuple[LogitPlan, ...]:
         """Return the plan of Infer."""
         return tuple(self._logit_plan(scene, precision) for scene in self.scenes)
 
     def _logit_plan(self, plan: ScenePlan, precision: Precision) -> LogitPlan:
         grid, settings = plan.scene.grid, self.config.infer
-        lattice = Lattice(grid.height, grid.width, settings.tile_px, settings.overlap_px)
+        lattice = self._lattice(plan)
         touched = None if self.area is None else touched_blocks(grid, *self.area)
         area = None if self.config.area is None else area_digest(self.config.area)
         digests = [card.digest() for card in self.cards]
