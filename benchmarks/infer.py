@@ -130,7 +130,8 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     from cluster.engine import Done
     from cluster.markers import Marked
     from jobs.config import RunConfig
-    from jobs.infer import decide, infer_stage
+    from jobs.decisions import decide
+    from jobs.infer import infer_stage
     from jobs.parsing import load
     from jobs.plan import plan_run
     from jobs.runner import engine_of

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from cluster.engine import Engine
 from jobs.config import RunConfig
+from jobs.decisions import decide
 from jobs.estimate import Estimate
-from jobs.infer import VIEWS, decide, require_ingested
+from jobs.infer import VIEWS, require_ingested
 from jobs.infer import estimate as estimate_infer
 from jobs.infer_stage import bundle_at, read_windows
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run

@@ -54,6 +54,10 @@ class InferConfig(_Frozen):
     """Windows per forward pass (each in all its views)."""
     adaptive: str | None = None
     """Rule that `sandan adapt` wrote: all networks and views only where one network in one view is unsure."""
+    compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
+    """Mode of torch.compile: takes minutes before the first window of each worker, for maps of hours."""
+    tune: bool = True
+    """Whether "auto" is measured, once for bundles and machine; else it is what usually suits the kind of device."""
 
 
 class AdaptConfig(_Frozen):

@@ -75,6 +75,11 @@ class PlannedDataset:
         """Address of the tile store."""
         return f"{self.config.out.rstrip('/')}/tiles/{self.name}.zarr"
 
+    @property
+    def unit_windows(self) -> int:
+        """Tiles that networks are given at once, at most."""
+        return SHARD_TILES
+
     def shards(self) -> list[TileShard]:
         """Return the units of work."""
         return list(tile_shards(self.name, len(self.source.tiles)))

@@ -6,84 +6,26 @@ sandan infer map.yaml --set infer.overlap_px=128 --dry-run
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
 from jobs.ingest import ingested
-from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
+from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from tiler.logit_store import WindowShard, create_logit_store
 from tiler.stores import is_complete
 
-WINDOWS_PER_BATCH = {"cpu": 1, "cuda": 8}
-"""`batch: auto` by kind of device; each window counts once for each of its views."""
 VIEWS = {"none": 1, "flips4": 4}
-
-
-def probe() -> tuple[str, str]:
-    """Return the device and the precision that suit the machine this runs on."""
-    import torch
-
-    from models.precision import choose
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return device, choose(device)
-
-
-class Configured(Protocol):
-    """What a decision is made for and kept with: a run of scenes, or of a data set."""
-
-    @property
-    def config(self) -> RunConfig:
-        """Its configuration."""
-        ...
-
-    @property
-    def storage(self) -> Storage:
-        """Its folder."""
-        ...
-
-
-def decide(run: Configured, engine: Engine | None) -> Precision | None:
-    """Resolve what `infer` leaves to "auto", once: the decision is kept with the run and found again on resume.
-
-    Args:
-        run: the run.
-        engine: asked for what its workers can do, if they may be on other machines; None asks nobody.
-
-    Returns:
-        The decision, or None where only workers elsewhere could tell.
-    """
-    settings, workers = run.config.infer, run.config.engine
-    name = f"decisions/{key_of(settings.model_dump(mode='json'), workers.model_dump(mode='json'))}.json"
-    if run.storage.exists(name):
-        return Precision(**json.loads(run.storage.get(name)))
-    elsewhere = workers.kind == "ray" and (workers.address or os.environ.get("RAY_ADDRESS"))
-    if elsewhere and engine is None:
-        return None
-    device, precision = engine.ask(probe) if elsewhere and engine is not None else probe()
-    if workers.gpus_per_worker == 0:
-        device, precision = "cpu", precision if device == "cpu" else "fp32"
-    decision = Precision(
-        device,
-        precision if settings.precision == "auto" else settings.precision,
-        WINDOWS_PER_BATCH[device] if settings.batch == "auto" else settings.batch,
-    )
-    if engine is not None:
-        run.storage.put(name, json.dumps(asdict(decision)).encode())
-    return decision
 
 
 def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> tuple[Infer, list[WindowShard]]:
@@ -125,6 +67,11 @@ def estimate(run: Run) -> Estimate:
     if precision is None:
         notes = ("infer: precision and batch are auto and decided by the cluster's workers at the first start",)
     assumed = precision or Precision("cuda", "bf16", WINDOWS_PER_BATCH["cuda"])
+    if precision and measures(run.config) and not run.storage.exists(decision_name(run.config)):
+        notes = (
+            f"infer: precision and batch are auto: {assumed.precision} and {assumed.batch} windows a pass are assumed, "
+            "the first start measures",
+        )
     plans = run.logits(assumed)
     done = markers_of(run.storage, "infer").done() if precision else set()
     shards = [(plan, shard) for plan in plans for shard in plan.shards()]

@@ -62,19 +62,22 @@ class Infer:
             precision=self.precision.precision,
             device=self.precision.device,
             batch=self.precision.batch,
+            compile=self.precision.compile,
         )
         adaptive = None
         if self.rule is not None:
             adaptive = load_adaptive(files, ensemble, self.rule, self.precision.precision, self.precision.device)
         networks = ThreadPoolExecutor(1, "networks")
 
-        def forward(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int) -> tuple[np.ndarray, int, float]:
-            began, refined = time.monotonic(), len(corners)
+        def launch(
+            imagery: Imagery, corners: list[tuple[int, int]], tile_px: int
+        ) -> tuple[Callable[[], tuple[np.ndarray, float]], int]:
             if adaptive is None:
-                windows = ensemble.predict_windows(imagery, corners, tile_px)
-            else:
-                windows, refined = adaptive.predict_windows(imagery, corners, tile_px)
-            return windows, refined, time.monotonic() - began
+                return ensemble.launch(imagery, corners, tile_px).result, len(corners)
+            began = time.monotonic()
+            windows, refined = adaptive.predict_windows(imagery, corners, tile_px)
+            seconds = time.monotonic() - began
+            return lambda: (windows, seconds), refined
 
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)
@@ -87,9 +90,10 @@ class Infer:
                 imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
                 task = imagery, under.corners(logits.lattice), logits.lattice.tile_px
                 asked = time.monotonic()
-                windows, refined, forward_s = networks.submit(forward, *task).result()
+                arrive, refined = networks.submit(launch, *task).result()
+                windows, forward_s = arrive()  # waits here: a GPU is given the next windows meanwhile
                 clock.add("forward", forward_s)
-                clock.add("wait", time.monotonic() - asked - forward_s)
+                clock.add("wait", max(0.0, time.monotonic() - asked - forward_s))
             with clock.step("write"):
                 written = logits.write(shard, under.places, windows)
             return {

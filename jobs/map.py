@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.config import RunConfig
+from jobs.decisions import decide
 from jobs.estimate import Estimate
-from jobs.infer import complete, decide, infer
+from jobs.infer import complete, infer
 from jobs.infer import estimate as estimate_infer
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from cluster.engine import Engine
 from jobs.config import RunConfig
+from jobs.decisions import decide
 from jobs.estimate import Estimate, mosaic_memory
-from jobs.infer import complete, decide, require_ingested
+from jobs.infer import complete, require_ingested
 from jobs.plan import LogitPlan, MosaicPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job

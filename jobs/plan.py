@@ -15,11 +15,12 @@ from functools import cached_property
 import numpy as np
 
 from cluster.storage import Storage
+from jobs.adaptive import rule_of
 from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
 from jobs.preflight import check_writable, map_grid, scene_specs
-from models.adaptive_rule import Rule, read_rule
+from models.adaptive_rule import Rule
 from models.card import Card, read_card
 from tiler.area import area_digest, read_area, touched_blocks
 from tiler.coarse import Coarse, offered_channels
@@ -61,6 +62,8 @@ class Precision:
     device: str
     precision: str
     batch: int
+    compile: str = "none"
+    """A mode of torch.compile."""
 
 
 @dataclass(frozen=True)
@@ -160,25 +163,7 @@ class Run:
         Raises:
             ValueError: it is missing, or was learnt for other networks or settings.
         """
-        path, infer = self.config.infer.adaptive, self.config.infer
-        if path is None:
-            return None
-        folder, _, name = path.rpartition("/")
-        storage = Storage(folder or ".")
-        if not storage.exists(name):
-            raise ValueError(f"infer.adaptive: no rule at {path}; make one: sandan adapt VALIDATION.yaml")
-        rule = read_rule(storage.get(name))
-        digests = tuple(card.digest() for card in self.cards)
-        other = rule.differences(
-            networks=digests,
-            tta=infer.tta,
-            average=infer.average,
-            tile_px=infer.tile_px,
-            threshold=self.config.fuse.threshold,
-        )
-        if other:
-            raise ValueError(f"infer.adaptive: {path} was learnt for another run: {'; '.join(other)}; learn it anew")
-        return rule
+        return rule_of(self.config, self.cards) if self.config.infer.adaptive else None
 
     @cached_property
     def offered(self) -> tuple[str, ...]:
@@ -201,13 +186,22 @@ class Run:
         """Names of the classes that the ensemble maps."""
         return self.cards[0].classes
 
+    @property
+    def unit_windows(self) -> int:
+        """Windows of the largest unit of Infer: more than these never share a pass."""
+        return max(self._lattice(scene).shard_windows for scene in self.scenes) ** 2
+
+    def _lattice(self, plan: ScenePlan) -> Lattice:
+        grid, settings = plan.scene.grid, self.config.infer
+        return Lattice(grid.height, grid.width, settings.tile_px, settings.overlap_px)
+
     def logits(self, precision: Precision) -> tuple[LogitPlan, ...]:
         """Return the plan of Infer."""
         return tuple(self._logit_plan(scene, precision) for scene in self.scenes)
 
     def _logit_plan(self, plan: ScenePlan, precision: Precision) -> LogitPlan:
         grid, settings = plan.scene.grid, self.config.infer
-        lattice = Lattice(grid.height, grid.width, settings.tile_px, settings.overlap_px)
+        lattice = self._lattice(plan)
         touched = None if self.area is None else touched_blocks(grid, *self.area)
         area = None if self.config.area is None else area_digest(self.config.area)
         digests = [card.digest() for card in self.cards]

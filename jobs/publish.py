@@ -19,8 +19,9 @@ from typing import Any
 
 from jobs.catalog import catalog_facts
 from jobs.config import RunConfig
+from jobs.decisions import decide
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
-from jobs.infer import decide, require_ingested
+from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
 from jobs.page import write_page
 from jobs.plan import CONTRACTS, LogitPlan, MosaicPlan, Run, key_of, plan_run

@@ -1,10 +1,21 @@
-"""torch.compile as an option that cannot stop a run: it is tried on one pass, and left out where it fails."""
+"""torch.compile: for training as an option that cannot stop it, for inference as one that all workers share."""
 
 import warnings
 from collections.abc import Callable
 
 import torch
 from torch import nn
+
+from models.names import lookup
+from models.networks import SegmentationNetwork
+
+MODES: dict[str, str | None] = {
+    "none": None,
+    "default": "default",
+    "reduce-overhead": "reduce-overhead",
+    "max-autotune": "max-autotune",
+}
+"""What inference may ask for, to the mode of torch.compile; the last two record CUDA graphs."""
 
 
 def compiled(network: nn.Module, trial: Callable[[nn.Module], object]) -> nn.Module:
@@ -26,3 +37,15 @@ def compiled(network: nn.Module, trial: Callable[[nn.Module], object]) -> nn.Mod
         )
         return network
     return made
+
+
+def compiled_for_inference(network: SegmentationNetwork, mode: str) -> SegmentationNetwork:
+    """Let torch.compile take the place of the network inside (not of its scaling); "none" leaves it as it is.
+
+    Compiling happens at the first pass and takes minutes. Where it fails, that pass fails: a worker that went on
+    without it would give other low bits than the others. Raises ValueError: an unknown mode.
+    """
+    wanted = lookup(MODES, mode, "mode of torch.compile")
+    if wanted is not None:
+        network.network = torch.compile(network.network, mode=wanted, dynamic=False)  # type: ignore[assignment]
+    return network

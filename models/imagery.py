@@ -7,7 +7,7 @@ to the network's device as they are, and tiles are cut there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class Imagery:
     """float32 (b, 1, 1): what takes the place of the others."""
     more: Tensor
     """float32 (m, H, W): channels that are ready as they are, NaN where missing."""
+    ready: torch.cuda.Event | None = field(kw_only=True)
+    """On a GPU: when the pixels are there; whoever cuts tiles waits for it on the device."""
 
     @classmethod
     def of(cls, bands: np.ndarray, valid: np.ndarray, fill: np.ndarray, more: np.ndarray, device: str) -> Imagery:
@@ -33,8 +35,15 @@ class Imagery:
 
         bands: (b, H, W); valid: bool (H, W); fill: (b,); more: float32 (m, H, W).
         """
-        moved = (_tensor(a, device) for a in (bands, valid, fill.astype(np.float32)[:, None, None], more))
-        return cls(*moved)
+        there = [_tensor(a) for a in (bands, valid, fill.astype(np.float32)[:, None, None], more)]
+        if torch.device(device).type == "cpu":
+            return cls(*there, ready=None)
+        # On a stream of its own: in the networks' it would queue up between their passes. Nobody holds the pinned
+        # memory here, but torch gives it to others only when the copy is over.
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(stream):
+            moved = [tensor.pin_memory().to(device, non_blocking=True) for tensor in there]
+            return cls(*moved, ready=stream.record_event())
 
     @property
     def channels(self) -> int:
@@ -46,6 +55,11 @@ class Imagery:
 
         corners: row and column of each tile's upper left pixel within the rectangle.
         """
+        if self.ready is not None:
+            stream = torch.cuda.current_stream(self.bands.device)
+            stream.wait_event(self.ready)
+            for tensor in (self.bands, self.valid, self.fill, self.more):
+                tensor.record_stream(stream)
         count = len(self.bands)
         out = torch.empty((len(corners), self.channels, side_px, side_px), device=self.bands.device)
         for tile, (row, col) in zip(out, corners, strict=True):
@@ -58,10 +72,7 @@ class Imagery:
         return out
 
 
-def _tensor(array: np.ndarray, device: str) -> Tensor:
+def _tensor(array: np.ndarray) -> Tensor:
     # Stores may hand out read-only arrays, which torch warns about although nobody writes here
     array = np.ascontiguousarray(array)
-    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-    if torch.device(device).type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

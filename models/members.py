@@ -50,7 +50,8 @@ def load_members(
     precision: str = "auto",
     device: str = "cpu",
     batch: int = 8,
+    compile: str = "none",
 ) -> Members:
     """Make it of bundles given as files by name; raises what `load_files` and `Ensemble` raise."""
     members = [load_files(files) for files in bundles]
-    return Members(members, channels, tta=tta, precision=precision, device=device, batch=batch)
+    return Members(members, channels, tta=tta, precision=precision, device=device, batch=batch, compile=compile)

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from models.bundle import load_files
 from models.card import Card
+from models.compiling import compiled_for_inference
 from models.imagery import Imagery
+from models.launched import Launched, Outlet
 from models.names import lookup
 from models.networks import SegmentationNetwork
 from models.precision import choose, prepare
@@ -52,11 +54,13 @@ class Ensemble:
         device: str = "cpu",
         batch: int = 8,
         average: str = "logit",
+        compile: str = "none",
     ) -> None:
         """Copy the networks to `device`; the ones passed in are left as they are.
 
         channels: names of the channels of the tiles, in order; each network picks its own by name.
         tta: a key of `models.tta.VIEWS`. precision: "auto", "bf16" or "fp32". average: a key of `AVERAGES`.
+        compile: "none" or a mode of torch.compile; the first pass then takes minutes.
         Raises ValueError: no members, unlike classes, a channel that the tiles lack, an unknown name, or
         a precision that the device does not have.
         """
@@ -70,9 +74,10 @@ class Ensemble:
         self.precision = choose(device, precision)
         self.device = torch.device(device)
         self.batch = batch
+        self._outlet = Outlet(self.device)
         self._members = [
             _Member(
-                prepare(network, self.precision, device),
+                compiled_for_inference(prepare(network, self.precision, device), compile),
                 torch.tensor(_positions(card, self.channels), device=self.device),
                 card.temperature,
             )
@@ -106,14 +111,18 @@ class Ensemble:
                 self._complain(bad, bool(np.isinf(tiles[bad]).any()))
         return means, spreads
 
-    @torch.inference_mode()
     def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
-        """Return what `predict` returns for windows of some imagery, as float16.
+        """Return what `launch` launches: float16 (n, 2 K, side_px, side_px). Raises what `predict` raises."""
+        return self.launch(imagery, corners, side_px).result()[0]
+
+    @torch.inference_mode()
+    def launch(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> Launched:
+        """Queue what `predict` does for windows of some imagery; a GPU may compute on after this returns.
 
         imagery: on the ensemble's device, with its channels in its order (bands, mask, more).
         corners: row and column of each window in the imagery.
-        returns: (n, 2 K, side_px, side_px): means of all classes, then spreads; what is beyond float16 is its largest.
-        Raises what `predict` raises.
+        returns: float16 (n, 2 K, side_px, side_px), on its way: means of all classes, then spreads; what is beyond
+        float16 is its largest. Asking for its result raises what `predict` raises.
         """
         if imagery.channels != len(self.channels):
             raise ValueError(
@@ -123,6 +132,7 @@ class Ensemble:
         shape = (len(corners), 2 * count, side_px, side_px)
         out = torch.empty(shape, dtype=torch.float16, device=self.device)
         finite = torch.ones(len(corners), dtype=torch.bool, device=self.device)
+        begun = self._outlet.begin()
         for start in range(0, len(corners), self.batch):
             part = list(corners[start : start + self.batch])
             here = slice(start, start + len(part))
@@ -131,13 +141,11 @@ class Ensemble:
                 wanted = values[: len(part)]
                 finite[here] &= wanted.isfinite().flatten(1).all(1)
                 out[here, place * count : (place + 1) * count] = wanted.clamp_(-largest, largest)
-        if not bool(finite.all()):  # asked once: every question makes the host wait for the device
-            bad = int((~finite).int().argmax())
+
+        def complain(bad: int) -> NoReturn:
             self._complain(bad, bool(imagery.tiles([corners[bad]], side_px).isinf().any()))
-        if out.is_cuda:
-            host = torch.empty(shape, dtype=torch.float16, pin_memory=True)
-            out = host.copy_(out)
-        return out.numpy()
+
+        return self._outlet.bring(begun, out, finite, complain)
 
     def _complain(self, tile: int, infinite: bool) -> NoReturn:
         raise FloatingPointError(
@@ -180,10 +188,10 @@ def load_ensemble(
     device: str = "cpu",
     batch: int = 8,
     average: str = "logit",
+    compile: str = "none",
 ) -> Ensemble:
     """Make an ensemble of bundles given as files by name; raises what `load_files` and `Ensemble` raise."""
-    members = [load_files(files) for files in bundles]
-    return Ensemble(members, channels, tta=tta, precision=precision, device=device, batch=batch, average=average)
+    return Ensemble([load_files(files) for files in bundles], channels, tta, precision, device, batch, average, compile)
 
 
 def mean_logit(logits: Iterable[Tensor]) -> tuple[Tensor, Tensor]:

@@ -13,3 +13,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if "real data absent" in str(r.longrepr)]
     where = "../shared/data" if FOLDER.is_dir() else "../shared/data, which is absent here"
     terminalreporter.write_line(f"{len(skipped)} tests were skipped because they need {where}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered of this machine by tests is not for its user, and the other way round."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

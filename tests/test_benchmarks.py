@@ -1,11 +1,17 @@
 """The benchmarks run; what they find is not judged here."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import synthetic_guards, train
+from benchmarks import backends, gpu_infer, synthetic_guards, train
+from tiler.logit_store import LogitStore
+
+torch.set_num_threads(1)
 
 QUICK = train.Setting("unet", "fp32", "tu-mobilenetv3_small_050", side_px=32, batch=2, steps=1, warmup=1)
 
@@ -57,3 +63,61 @@ def test_the_interval_of_a_mean_is_student_s():
     assert mean == pytest.approx(0.2)
     assert half == pytest.approx(4.303 * 0.1 / 3**0.5)
     assert synthetic_guards.interval([0.1]) == (0.1, float("inf"))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> gpu_infer.Setting:
+    folder = str(tmp_path_factory.mktemp("gpu_infer"))
+    setting = gpu_infer.Setting("bare", folder, "light", "cpu", "fp32", pixels=185, tile_px=128, seconds=0.01)
+    gpu_infer.make_bundles(setting)
+    gpu_infer.make_scene(setting)
+    return setting
+
+
+def test_the_rows_of_infer_on_a_gpu_are_measured_wherever_they_run(scene):
+    """Two windows down and across, in two networks; what is measured has been written, whatever is in flight."""
+    bare = gpu_infer.measure(replace(scene, profile=True))
+    assert bare["windows_per_s"] > 0
+    assert sum(kernel["share"] for kernel in bare["kernels"]) == pytest.approx(1, abs=0.1)
+    written = []
+    for in_flight in (1, 3):
+        row = gpu_infer.measure(replace(scene, kind="end to end", in_flight=in_flight))
+        assert row["windows"] == 4
+        assert 0 < row["busy"] <= 1
+        assert set(row["steps_s"]) == {"read_s", "forward_s", "wait_s", "write_s"}
+        logits = LogitStore(f"{scene.folder}/logits.zarr")
+        written.append(np.stack([logits.window(row, col) for row in range(2) for col in range(2)]))
+        assert (np.ptp(written[-1].astype(np.float32), axis=(1, 2, 3)) > 0).all()
+    np.testing.assert_array_equal(*written)
+    cells = [cell.strip() for cell in gpu_infer.table([row]).splitlines()[-1].split("|")]
+    assert cells[1:5] == ["end to end", "eager", "1", "3"]
+    assert float(cells[7]) == pytest.approx(1e9 / 64**2 / row["windows_per_s"], abs=0.5)
+
+
+def test_feeding_runs_no_network(scene, monkeypatch):
+    monkeypatch.setattr("models.predict.load_files", lambda files: pytest.fail("a network was loaded"))
+    row = gpu_infer.measure(replace(scene, kind="feed", in_flight=2))
+    assert (row["windows"], row["busy"]) == (4, 0)
+
+
+def test_the_median_row_of_each_place_is_told():
+    rounds = [[{"windows_per_s": a}, {"windows_per_s": b}] for a, b in ((1.0, 9.0), (3.0, 7.0), (2.0, 8.0))]
+    assert gpu_infer.medians(rounds) == [{"windows_per_s": 2.0}, {"windows_per_s": 8.0}]
+
+
+def test_backends_are_asked_in_turns_and_one_that_ended_is_told():
+    words = [sys.executable, "-c", "print('exporting'); print(3); print(float(input()) * 2, flush=True)"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert backends.ask(process) == 3
+        assert backends.ask(process, "4") == 8
+        with pytest.raises(EOFError):
+            backends.ask(process)
+    found = {
+        "torch fp32": {"seconds": [0.4, 0.2, 0.3], "largest_error": 0.0, "rms_error": 0.0, "prepare_s": 1.0},
+        "openvino fp32": {"seconds": [0.1, 0.15, 0.2], "largest_error": 1e-4, "rms_error": 1e-5, "prepare_s": 5.0},
+        "compile fp32": {"note": "no compiler"},
+    }
+    lines = backends.table("small", found).splitlines()
+    assert "| torch fp32 | 300 | 1.00 |" in lines[2]
+    assert "| openvino fp32 | 150 | 2.00 |" in lines[3]
+    assert "no compiler" in lines[4]

@@ -11,11 +11,12 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
+from jobs.decisions import WINDOWS_PER_BATCH, decide
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.evaluation.lineup import Lineup
 from jobs.evaluation.text import table
 from jobs.evaluation.tile_scores import count_tiles, fit_tile_rules, judge, needed_channels
-from jobs.infer import VIEWS, WINDOWS_PER_BATCH, decide
+from jobs.infer import VIEWS
 from jobs.plan import Precision, key_of
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE
@@ -69,6 +70,7 @@ class ScoreTiles:
             precision=self.precision.precision,
             device=self.precision.device,
             batch=self.precision.batch,
+            compile=self.precision.compile,
         )
 
         def work(task: TileTask) -> dict:

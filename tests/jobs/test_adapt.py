@@ -8,7 +8,8 @@ import pytest
 from cluster.engine import SerialEngine
 from jobs.adapt import Window, draw, main, plan_adapt
 from jobs.config import RunConfig
-from jobs.infer import decide, infer
+from jobs.decisions import decide
+from jobs.infer import infer
 from jobs.infer import main as infer_main
 from jobs.ingest import main as ingest_main
 from jobs.parsing import load

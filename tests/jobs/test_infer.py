@@ -10,12 +10,12 @@ import torch
 from affine import Affine
 
 from cluster.engine import SerialEngine
-from jobs import infer as job
 from jobs.config import RunConfig
-from jobs.infer import decide, estimate, infer, main, plan_infer
+from jobs.decisions import decide
+from jobs.infer import estimate, infer, main, plan_infer
 from jobs.ingest import ingest
 from jobs.parsing import load
-from jobs.plan import LogitPlan, Precision, Run, plan_run
+from jobs.plan import LogitPlan, Run, plan_run
 from models.bundle import load_bundle
 from models.card import Card
 from models.networks import NetworkSpec, SegmentationNetwork
@@ -194,39 +194,6 @@ def test_a_network_that_answers_nan_is_a_fault_of_its_window_alone(tmp_path, cap
     with answering():
         assert main(here.command()) == 0
     assert "1 of 1 scenes" in capsys.readouterr().out
-
-
-def test_auto_is_decided_once_and_found_again(tmp_path, monkeypatch):
-    here = world(tmp_path, infer=INFER | {"precision": "auto", "batch": "auto"})
-    here.scene("only", image(64, 90))
-    run = plan_run(load(RunConfig, here.config))
-    monkeypatch.setattr(job, "probe", lambda: ("cpu", "bf16"))
-    assert decide(run, None) == Precision("cpu", "bf16", 1)
-    assert not here.out.exists()  # nobody was told to start
-    assert decide(run, SerialEngine(1)) == Precision("cpu", "bf16", 1)
-    monkeypatch.setattr(job, "probe", lambda: ("cuda", "fp32"))
-    assert decide(run, SerialEngine(1)) == Precision("cpu", "bf16", 1)
-    other = plan_run(load(RunConfig, here.config, ["infer.batch=3", "infer.precision=fp32"]))
-    assert decide(other, SerialEngine(1)) == Precision("cuda", "fp32", 3)
-    no_gpu = plan_run(load(RunConfig, here.config, ["engine.gpus_per_worker=0"]))
-    assert decide(no_gpu, SerialEngine(1)) == Precision("cpu", "fp32", 1)
-
-
-def test_workers_elsewhere_are_asked_what_they_can_do(tmp_path, monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    here = world(tmp_path, infer=INFER | {"precision": "auto", "batch": "auto"})
-    here.scene("only", image(64, 90))
-    run = plan_run(load(RunConfig, here.config, ["engine={kind: ray, address: 'ray://10.0.0.1:10001'}"]))
-    assert decide(run, None) is None
-    assert "decided by the cluster's workers" in estimate(run).notes[0]
-
-    class Elsewhere(SerialEngine):
-        def ask(self, function):
-            assert function is job.probe
-            return "cuda", "bf16"
-
-    assert decide(run, Elsewhere()) == Precision("cuda", "bf16", 8)
-    assert decide(run, None) == Precision("cuda", "bf16", 8)
 
 
 def test_infer_before_ingest_is_refused(tmp_path, capsys):

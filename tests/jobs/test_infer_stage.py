@@ -5,7 +5,8 @@ import pytest
 
 from cluster.engine import SerialEngine
 from jobs.config import RunConfig
-from jobs.infer import decide, infer
+from jobs.decisions import decide
+from jobs.infer import infer
 from jobs.infer_stage import read_under
 from jobs.ingest import ingest
 from jobs.parsing import load

@@ -124,7 +124,7 @@ def test_two_workers_of_ray_make_the_map_of_one_process(both_engines):
 def test_the_map_is_that_of_the_networks(both_engines):
     """Far from every window's border a pixel is the plain mean over networks and views of its window alone."""
     from jobs.config import RunConfig
-    from jobs.infer import decide
+    from jobs.decisions import decide
     from jobs.parsing import load
     from jobs.plan import plan_run
     from tests.jobs.test_infer import by_hand, stores

@@ -10,7 +10,7 @@ import rasterio
 from rio_cogeo.cogeo import cog_validate
 
 from jobs.config import RunConfig
-from jobs.infer import decide
+from jobs.decisions import decide
 from jobs.map import main
 from jobs.parsing import load
 from jobs.plan import plan_run

@@ -11,7 +11,7 @@ import zarr
 
 from jobs import stages
 from jobs.config import RunConfig
-from jobs.infer import decide
+from jobs.decisions import decide
 from jobs.infer_stage import Infer
 from jobs.parsing import load
 from jobs.plan import CellTask, Precision, Run, plan_run

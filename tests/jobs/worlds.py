@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
 import yaml
 from affine import Affine
 
 from cluster.engine import Engine, SerialEngine
 from jobs.config import RunConfig
-from jobs.infer import decide, infer
+from jobs.decisions import decide
+from jobs.infer import infer
 from jobs.ingest import ingest
 from jobs.mosaic import mosaic
 from jobs.parsing import load
@@ -25,6 +27,7 @@ from jobs.plan import LogitPlan, Run, plan_run
 from models.bundle import bundle_files
 from models.card import Card
 from models.imagery import Imagery
+from models.launched import Launched
 from models.networks import NetworkSpec
 from models.weights import build_with_weights
 from tiler.logit_store import LogitStore
@@ -172,9 +175,10 @@ class Stand(ABC):
     def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Answer as `models.predict.Ensemble.predict` does."""
 
-    def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
-        """Answer as `models.predict.Ensemble.predict_windows` does."""
-        return np.concatenate(self.predict(imagery.tiles(corners, side_px).numpy()), axis=1).astype(np.float16)
+    def launch(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> Launched:
+        """Answer as `models.predict.Ensemble.launch` does; NaN is left to the store."""
+        windows = np.concatenate(self.predict(imagery.tiles(corners, side_px).numpy()), axis=1).astype(np.float16)
+        return Launched(torch.from_numpy(windows), torch.ones(len(windows), dtype=torch.bool), pytest.fail, lambda: 0.0)
 
 
 class Pointwise(Stand):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.compiling import compiled
+from models.compiling import compiled, compiled_for_inference
+from models.networks import NetworkSpec, build
 
 
 class Wrapped(nn.Module):
@@ -73,3 +74,22 @@ def test_whoever_stops_the_program_stops_it(network, monkeypatch, kind):
     monkeypatch.setattr(torch, "compile", Wrapped)
     with pytest.raises(kind):
         compiled(network, trial)
+
+
+def test_inference_compiles_the_network_inside_its_scaling(monkeypatch):
+    """In the mode that was asked for, for one shape."""
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda inner, **options: asked.append(options) or Wrapped(inner))
+    spec = NetworkSpec(architecture="unet", encoder="tu-mobilenetv3_small_050", in_channels=3)
+    network = build(spec, offset=[1.0, 2.0, 3.0], scale=[4.0, 5.0, 6.0]).eval()
+    tiles = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = network(tiles)
+        assert compiled_for_inference(network, "none") is network
+        assert asked == []
+        assert compiled_for_inference(network, "max-autotune") is network
+        assert asked == [{"mode": "max-autotune", "dynamic": False}]
+        assert isinstance(network.network, Wrapped)
+        torch.testing.assert_close(network(tiles), expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="Did you mean 'max-autotune'"):
+        compiled_for_inference(network, "max-autotun")
