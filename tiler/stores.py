@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHUNK_PX = 512
 SHARD_CHUNKS = 4
 COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+IMAGE_COMPRESSOR = BloscCodec(cname="lz4", clevel=9, shuffle="bitshuffle")
+"""For imagery: written three times as fast and read 2.5 times, for 5 to 8 % more bytes (benchmarks/README.md)."""
 
 
 def zarr_store(url: str, *, read_only: bool = False) -> Store:
@@ -89,6 +91,7 @@ def add_array(
     dtype: str,
     fill: float | int | bool,
     attributes: Mapping[str, Any] | None = None,
+    compressor: BloscCodec = COMPRESSOR,
 ) -> zarr.Array:
     """Create one array; without `shards`, or where a shard is one chunk, a chunk is an object of its own."""
     chunked = shards is None or tuple(shards) == tuple(chunks)
@@ -100,7 +103,7 @@ def add_array(
         shards=None if chunked or shards is None else tuple(shards),
         fill_value=fill,
         dimension_names=tuple(dims),
-        compressors=COMPRESSOR,
+        compressors=compressor,
         attributes=dict(attributes or {}),
     )
 
