@@ -27,8 +27,10 @@ from tiler.grids import Box, MapGrid
 from tiler.labels import Labels
 from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
+from tiler.rasters import limit_block_cache
 from tiler.scene_store import SceneStore, fill_shard
 from tiler.scenes import Scene
+from tiler.scratch import Scratch
 from tiler.shards import Shard, shard_box
 from tiler.stores import open_group
 from tiler.warp import Mapping, warp
@@ -73,11 +75,13 @@ class Ingest:
     def __call__(self) -> Callable[[Shard], dict]:
         """Prepare a worker."""
         prepare_worker()
+        limit_block_cache()
+        opened, scratch = lru_cache(maxsize=OPEN_STORES)(open_group), Scratch()
 
         def work(shard: Shard) -> dict:
             scene, labels, url = self.scenes[shard.scene]
             clock = Clock()
-            record = fill_shard(open_group(url), scene, labels, shard, clock.step)
+            record = fill_shard(opened(url), scene, labels, shard, clock.step, scratch)
             ground_km2 = scene.grid.area_km2(shard_box(shard, scene.grid))
             return {**record, **clock.facts, "ground_km2": ground_km2, "peak_memory_bytes": peak_memory_bytes()}
 

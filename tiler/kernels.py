@@ -1,4 +1,4 @@
-"""Loops over pixels, compiled by numba: what Mosaic does to every pixel of a country, in one pass without temporaries.
+"""Loops over pixels, compiled by numba: what Ingest and Mosaic do to every pixel, in one pass without temporaries.
 
 Compiled once for a machine and kept on its disk. No fast mathematics: sums keep their order, so a pixel has the same
 bits in whatever rectangle it is computed. All functions release the lock of the interpreter.
@@ -42,6 +42,82 @@ def add_window(
                 finite &= (value & 0x7C00) != 0x7C00  # the exponent of NaN and infinity
                 sums[layer, y, x] += table[value] * (down[y] * across[x])
     return finite
+
+
+@njit(cache=True, nogil=True)
+def settle(
+    image: np.ndarray, least: np.ndarray, most: np.ndarray, missing: np.ndarray, declared: np.ndarray, fill: float
+) -> np.ndarray:
+    """Find the pixels that are measurements in all bands, and fill the others in place.
+
+    Args:
+        image: (band, y, x), changed.
+        least: (band,) of its dtype: the smallest measurement of each band.
+        most: (band,) of its dtype: the largest.
+        missing: (band,) of its dtype: a value that is no measurement.
+        declared: bool (band,): whether there is such a value.
+        fill: what is put where any band is missing.
+
+    Returns:
+        bool (y, x): where all bands are measurements.
+    """
+    bands, height, width = image.shape
+    valid = np.empty((height, width), np.bool_)
+    for y in range(height):
+        row = valid[y]
+        row[:] = True
+        for band in range(bands):
+            low, high, none, free, values = least[band], most[band], missing[band], not declared[band], image[band, y]
+            for x in range(width):
+                row[x] &= (values[x] >= low) & (values[x] <= high) & ((values[x] != none) | free)
+        if not row.all():
+            for band in range(bands):
+                values = image[band, y]
+                for x in range(width):
+                    if not row[x]:
+                        values[x] = fill
+    return valid
+
+
+@njit(cache=True, nogil=True)
+def count_integers(image: np.ndarray, valid: np.ndarray, low: int, counts: np.ndarray) -> None:
+    """Count how often each integer occurs where an image is valid.
+
+    Args:
+        image: integers (band, y, x).
+        valid: bool (y, x).
+        low: integer of bin 0.
+        counts: uint32 (band, bin), changed.
+    """
+    last = counts.shape[1] - 1
+    for y in range(image.shape[1]):
+        row = valid[y]
+        for band in range(len(image)):
+            values, found = image[band, y], counts[band]
+            for x in range(len(row)):  # adding nought is faster than a branch
+                found[min(max(np.int64(values[x]) - low, 0), last)] += np.uint32(row[x])
+
+
+@njit(cache=True, nogil=True)
+def count_floats(image: np.ndarray, valid: np.ndarray, low: float, width: float, counts: np.ndarray) -> None:
+    """Count how many values of an image fall in each bin where it is valid.
+
+    Args:
+        image: floats (band, y, x), finite where valid.
+        valid: bool (y, x).
+        low: value at the centre of bin 0.
+        width: of a bin.
+        counts: uint32 (band, bin), changed.
+    """
+    last = counts.shape[1] - 1
+    for y in range(image.shape[1]):
+        row = valid[y]
+        for band in range(len(image)):
+            values, found = image[band, y], counts[band]
+            for x in range(len(row)):
+                if row[x]:
+                    place = np.int64(np.rint((np.float64(values[x]) - low) / width))
+                    found[min(max(place, 0), last)] += np.uint32(1)
 
 
 @njit(cache=True, nogil=True)

@@ -35,10 +35,24 @@ class Bins:
                 return Bins(low, 1.0, int(high - low) + 1)
         return Bins(low, (high - low) / (MAX_BINS - 1), MAX_BINS)
 
-    def counts(self, values: np.ndarray) -> np.ndarray:
-        """Return how many values fall in each bin: int64 (count,). `values` must lie in the valid range."""
-        index = np.rint((values.astype(np.float64) - self.low) / self.width).astype(np.int64)
-        return np.bincount(np.clip(index, 0, self.count - 1).ravel(), minlength=self.count)
+    def counts(self, image: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Return how many valid values of each band fall in each bin.
+
+        Args:
+            image: (band, y, x); where valid, in the valid range.
+            valid: bool (y, x).
+
+        Returns:
+            uint32 (band, bin).
+        """
+        from tiler.kernels import count_floats, count_integers
+
+        counts = np.zeros((len(image), self.count), np.uint32)
+        if np.issubdtype(image.dtype, np.integer) and self.width == 1:
+            count_integers(image, valid, int(self.low), counts)
+        else:
+            count_floats(image, valid, self.low, self.width, counts)
+        return counts
 
     @property
     def centres(self) -> np.ndarray:

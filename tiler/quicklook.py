@@ -26,7 +26,8 @@ def add_quicklook(
     """Create its arrays; a chunk is what one shard of the scene leaves of itself."""
     step = quicklook_step(grid)
     small, part = [-(-n // step) for n in (grid.height, grid.width)], [n // step for n in shard]
-    add_array(quality, "quicklook", ("band", "y", "x"), (bands, *small), (bands, *part), None, dtype, fill)
+    shape, chunk, dims = (bands, *small), (bands, *part), ("band", "y", "x")
+    add_array(quality, "quicklook", dims, shape, chunk, None, dtype, fill)
     add_array(quality, "quicklook_valid", ("y", "x"), small, part, None, "bool", False)
 
 

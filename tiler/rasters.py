@@ -8,11 +8,14 @@ from __future__ import annotations
 import fnmatch
 import glob
 import hashlib
+import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -32,6 +35,12 @@ ZIPPED = "/vsizip/"
 """What GDAL's path of a member of a zip begins with; the member's suffix names the driver all the same."""
 
 
+CACHE_BYTES = 64 * 2**20
+"""Of GDAL, in a worker: enough for the tiles under a window, and always the same memory."""
+OPEN_FILES = 16
+"""Files that a thread keeps open between windows."""
+
+
 @contextmanager
 def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     """Open a raster file for reading.
@@ -39,6 +48,11 @@ def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     Raises:
         ValueError: the suffix is unknown, the file is absent, not of its kind, or not permitted.
     """
+    with _open(path) as dataset:
+        yield dataset
+
+
+def _open(path: str) -> rasterio.DatasetReader:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -48,11 +62,38 @@ def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a missing georeference gets an error of its own
         try:
-            dataset = rasterio.open(path, driver=driver)
+            return rasterio.open(path, driver=driver)
         except (RasterioError, OSError) as error:
             raise ValueError(f"{path} cannot be opened as {driver}: {error}; replace or remove the file") from error
-    with dataset:
-        yield dataset
+
+
+def limit_block_cache() -> None:
+    """Cap GDAL's cache of blocks in this process, unless the environment does: by default it is 5 % of the machine.
+
+    Blocks of files that are kept open would fill all of it; memory that is used again is also faster than fresh one.
+    """
+    import rasterio
+
+    if "GDAL_CACHEMAX" not in os.environ:
+        rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES).__enter__()  # in bytes here; for the rest of the process
+
+
+class _Kept(threading.local):
+    """Files that this thread keeps open: a dataset of GDAL must not be shared."""
+
+    def __init__(self) -> None:
+        self.opened = lru_cache(maxsize=OPEN_FILES)(lambda path, version: _open(path))
+
+    def file(self, path: str) -> rasterio.DatasetReader:
+        """Return an open file, anew if it has changed since."""
+        try:
+            version = "" if "://" in path else fingerprint(path)
+        except OSError:
+            version = ""  # opening it says what is wrong
+        return self.opened(path, version)
+
+
+_KEPT = _Kept()
 
 
 def expand(patterns: str | Sequence[str]) -> list[str]:
@@ -165,8 +206,10 @@ def _probe(path: str, data: rasterio.DatasetReader) -> None:
             ) from error
 
 
-def read_window(path: str, bands: Sequence[int], row: int, col: int, height: int, width: int) -> np.ndarray:
-    """Read bands (counted from 1) of a pixel window, as (band, y, x) in the file's own dtype.
+def read_window(
+    path: str, bands: Sequence[int], row: int, col: int, height: int, width: int, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Read bands (counted from 1) of a pixel window, as (band, y, x) in the file's own dtype, or into `out`.
 
     Raises:
         ValueError: the file cannot be read there.
@@ -174,11 +217,11 @@ def read_window(path: str, bands: Sequence[int], row: int, col: int, height: int
     from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
-    with open_raster(path) as data:
-        try:
-            return np.asarray(data.read(list(bands), window=Window(col, row, width, height)))
-        except RasterioError as error:
-            raise ValueError(f"{path} cannot be read at row {row}, column {col}: {error}; replace the file") from error
+    data = _KEPT.file(path)
+    try:
+        return np.asarray(data.read(list(bands), window=Window(col, row, width, height), out=out))
+    except RasterioError as error:
+        raise ValueError(f"{path} cannot be read at row {row}, column {col}: {error}; replace the file") from error
 
 
 def landsat_metadata_grid(path: str, height: int, width: int) -> PixelGrid | None:

@@ -19,6 +19,7 @@ from tiler.labels import IGNORE, Labels
 from tiler.quality import BandStatistics, Bins, estimate_missing_ratio
 from tiler.quicklook import add_quicklook, fill_quicklook, read_quicklook
 from tiler.scenes import Scene
+from tiler.scratch import Scratch
 from tiler.sensors import Sensor
 from tiler.shards import Shard, shard_box, shard_shape, shards_of
 from tiler.stores import (
@@ -43,19 +44,10 @@ def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
     group = new_group(url)
     grid, bands = scene.grid, len(scene.sensor.bands)
     attributes = add_georeference(group, grid)
-    shape, shard = (grid.height, grid.width), shard_shape(grid)
-    chunk = (CHUNK_PX, CHUNK_PX)
-    add_array(
-        group,
-        "image",
-        ("band", "y", "x"),
-        (bands, *shape),
-        (bands, *chunk),
-        (bands, *shard),
-        scene.dtype,
-        scene.fill,
-        {**attributes, "long_name": list(scene.sensor.bands), "scale_to_physical": scene.sensor.scale},
-    )
+    shape, shard, chunk = (grid.height, grid.width), shard_shape(grid), (CHUNK_PX, CHUNK_PX)
+    described = {**attributes, "long_name": list(scene.sensor.bands), "scale_to_physical": scene.sensor.scale}
+    layout = ("band", "y", "x"), (bands, *shape), (bands, *chunk), (bands, *shard)
+    add_array(group, "image", *layout, scene.dtype, scene.fill, described)
     add_array(group, "valid", ("y", "x"), shape, chunk, shard, "bool", False, attributes)
     if labelled:
         label_attributes = {**attributes, "ignore": IGNORE}
@@ -90,6 +82,7 @@ def fill_shard(
     labels: Labels | None,
     shard: Shard,
     timed: Callable[[str], AbstractContextManager[None]] = _untimed,
+    scratch: Scratch | None = None,
 ) -> dict[str, int]:
     """Read one shard's pixels from the scene's files and write them, each array in one assignment.
 
@@ -99,6 +92,7 @@ def fill_shard(
         labels: its labels.
         shard: which part.
         timed: makes the context of a step, "read" or "write".
+        scratch: memory for the image.
 
     Returns:
         Counts for the marker: pixels, valid pixels, labelled pixels, labelled pixels of any class above 0, and bytes
@@ -106,7 +100,7 @@ def fill_shard(
     """
     box = shard_box(shard, scene.grid)
     with timed("read"):
-        image, valid = scene.read(box)
+        image, valid = scene.read(box, scratch)
         label = None if labels is None else labels.read(scene.grid, box)
     with timed("write"):
         array_of(group, "image")[(slice(None), *box.slices)] = image
@@ -114,11 +108,15 @@ def fill_shard(
         if label is not None:
             array_of(group, "label")[box.slices] = label
         fill_quicklook(group, scene.grid, box, image, valid)
-        bins = bins_of(scene)
-        counts = np.stack([bins.counts(band[valid]) for band in image]).astype(np.uint32)
-        array_of(group, "quality/histogram")[shard.row, shard.col] = counts
+        array_of(group, "quality/histogram")[shard.row, shard.col] = bins_of(scene).counts(image, valid)
     written = image.nbytes + valid.nbytes + (0 if label is None else label.nbytes)
-    record = {"pixels": valid.size, "valid": int(valid.sum()), "labelled": 0, "positive": 0, "bytes_written": written}
+    record = {
+        "pixels": valid.size,
+        "valid": int(np.count_nonzero(valid)),
+        "labelled": 0,
+        "positive": 0,
+        "bytes_written": written,
+    }
     if label is not None:
         known = (label != IGNORE) & valid
         record |= {"labelled": int(known.sum()), "positive": int((known & (label > 0)).sum())}

@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tiler.coarse import Coarse
 from tiler.grids import Box, PixelGrid
+from tiler.pieces import Piece, read_pieces
 from tiler.placing import box_on, locate
 from tiler.quality_rule import QualityBand, QualitySpec, open_quality
-from tiler.rasters import Header, digest, expand, fingerprint, read_header, read_window
+from tiler.rasters import Header, digest, expand, fingerprint, read_header
+from tiler.scratch import Scratch
 from tiler.sensors import Sensor
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
@@ -61,18 +63,6 @@ class SceneSpec(BaseModel):
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One file of a scene and the place it fills."""
-
-    path: str
-    bands: tuple[tuple[int, int], ...]
-    """(place in the sensor's band order, band number in the file from 1)."""
-    box: Box
-    """Scene pixels."""
-    nodata: float | None
-
-
-@dataclass(frozen=True)
 class Scene:
     """One acquisition: a grid, and the files that fill it. Nothing is read until `read`."""
 
@@ -90,34 +80,19 @@ class Scene:
     coarse: tuple[Coarse, ...] = ()
     """Every modality of the run in order, also those that the scene lacks."""
 
-    def read(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, box: Box, scratch: Scratch | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Read a rectangle.
 
         Where files overlap, the first in name order that holds a measurement wins. A valid pixel is valid in all bands.
 
         Args:
             box: scene pixels, inside the scene.
+            scratch: memory for the image; none: fresh memory.
 
         Returns:
             image (band, y, x) in the scene's dtype (nodata, else zero, where missing) and valid (y, x) bool.
         """
-        shape = (len(self.sensor.bands), box.height, box.width)
-        image = np.full(shape, self.fill, self.dtype)
-        filled = np.zeros(shape, bool)
-        for piece in self.pieces:
-            part = piece.box.clip(box)
-            if part.empty:
-                continue
-            places, numbers = [p for p, _ in piece.bands], [n for _, n in piece.bands]
-            local = part.shift(-piece.box.y0, -piece.box.x0)
-            values = read_window(piece.path, numbers, local.y0, local.x0, part.height, part.width)
-            rows, cols = part.shift(-box.y0, -box.x0).slices
-            for place, band in zip(places, values, strict=True):
-                here = self.sensor.valid(band, piece.nodata) & ~filled[place, rows, cols]
-                image[place, rows, cols][here] = band[here]
-                filled[place, rows, cols] |= here
-        valid = np.asarray(filled.all(axis=0))
-        image[:, ~valid] = self.fill
+        image, valid = read_pieces(self.pieces, self.sensor, box, self.dtype, self.fill, scratch)
         if self.quality is not None:  # what lies under a cloud is a measurement still, only not of the ground
             valid &= ~self.quality.missing(self.grid, box)
         return image, valid

@@ -6,6 +6,7 @@ Add one to the table, or name a YAML file of the same fields.
 from __future__ import annotations
 
 import difflib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,31 @@ class Sensor(BaseModel):
             raise ValueError(f"sensor {self.name}: valid_min {self.valid_min} is not below valid_max {self.valid_max}")
         return self
 
+    def limits(self, dtype: np.dtype, nodata: float | None) -> tuple[np.generic, np.generic, np.generic | None]:
+        """Return what measurements of a type lie between, both included, and the value there that is none.
+
+        Args:
+            dtype: integers or floats.
+            nodata: the file's own missing value, or None where it declares none (the sensor's applies then).
+
+        Returns:
+            least, most and missing, all of `dtype`, so that pixels are compared without being converted. Least is above
+            most where the type holds no measurement; missing is None where no value of the type is.
+        """
+        kind, least, most = np.dtype(dtype).type, self.valid_min, self.valid_max
+        missing = self.nodata if nodata is None else nodata
+        if missing is not None and np.isnan(missing):
+            missing = None  # NaN is never between
+        if np.issubdtype(dtype, np.integer):
+            info = np.iinfo(dtype)
+            least, most = max(math.ceil(least), info.min), min(math.floor(most), info.max)
+            if missing is not None and not (float(missing).is_integer() and info.min <= missing <= info.max):
+                missing = None
+            if least > most:
+                least, most = 1, 0
+            missing = None if missing is None else int(missing)
+        return kind(least), kind(most), None if missing is None else kind(missing)
+
     def valid(self, values: np.ndarray, nodata: float | None) -> np.ndarray:
         """Return which values are measurements: finite, not nodata, inside the valid range (closed at both ends).
 
@@ -52,9 +78,9 @@ class Sensor(BaseModel):
         Returns:
             bool, the shape of `values`.
         """
-        missing = self.nodata if nodata is None else nodata
-        good = (values >= self.valid_min) & (values <= self.valid_max)  # NaN and infinities compare as False
-        if missing is not None and not np.isnan(missing):
+        least, most, missing = self.limits(values.dtype, nodata)
+        good = (values >= least) & (values <= most)  # NaN and infinities compare as False
+        if missing is not None:
             good &= values != missing
         return np.asarray(good)
 

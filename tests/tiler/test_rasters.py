@@ -1,6 +1,9 @@
 """Raster files: the driver of the suffix and no other, patterns, headers, damage found before work starts."""
 
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +12,16 @@ from numpy.testing import assert_array_equal
 from obstore.store import MemoryStore
 
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, numbers, write_tif
-from tiler.rasters import digest, expand, fingerprint, landsat_metadata_grid, open_raster, read_header, read_window
+from tiler.rasters import (
+    CACHE_BYTES,
+    digest,
+    expand,
+    fingerprint,
+    landsat_metadata_grid,
+    open_raster,
+    read_header,
+    read_window,
+)
 
 MTL = """GROUP = LANDSAT_METADATA_FILE
   GROUP = PROJECTION_ATTRIBUTES
@@ -185,3 +197,43 @@ def test_landsat_metadata_of_the_own_product_counts(tmp_path):
         grid = landsat_metadata_grid(f"{tmp_path}/LC08_{date}_SR_B4.TIF", 40, 51)
         assert grid is not None
         assert grid.transform[2] == x
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path):
+    path, first, second = tmp_path / "a.tif", numbers(2, 9, 13), numbers(2, 9, 13, seed=8)
+    write_tif(path, first)
+    assert_array_equal(read_window(str(path), [2], 1, 2, 5, 7)[0], first[1, 1:6, 2:9])
+    write_tif(tmp_path / "b.tif", second)
+    (tmp_path / "b.tif").replace(path)
+    os.utime(path, ns=(1, 1))
+    assert_array_equal(read_window(str(path), [2], 1, 2, 5, 7)[0], second[1, 1:6, 2:9])
+    path.unlink()
+    with pytest.raises(ValueError, match="cannot be opened"):
+        read_window(str(path), [2], 1, 2, 5, 7)
+
+
+def test_windows_are_read_into_an_array_that_is_there(tmp_path):
+    array, out = numbers(3, 40, 61), np.zeros((4, 20, 31), "uint16")
+    path = write_tif(tmp_path / "a.tif", array)
+    read_window(path, [3, 1], 7, 11, 20, 31, out[1:3])
+    assert_array_equal(out[1:3], array[[2, 0], 7:27, 11:42])
+    assert not out[[0, 3]].any()
+
+
+def test_threads_that_read_one_file_get_the_same_pixels(tmp_path):
+    array = numbers(1, 300, 301)
+    path = write_tif(tmp_path / "a.tif", array, tiled=True, blockxsize=16, blockysize=16, compress="deflate")
+    with ThreadPoolExecutor(5) as pool:
+        found = list(pool.map(lambda row: read_window(path, [1], row, 5, 40, 290)[0], [*range(0, 260, 3)] * 3))
+    for row, values in zip([*range(0, 260, 3)] * 3, found, strict=True):
+        assert_array_equal(values, array[0, row : row + 40, 5:295])
+
+
+@pytest.mark.parametrize(("setting", "limit"), [(None, CACHE_BYTES), ("111", 111 * 2**20)])
+def test_the_cache_of_blocks_is_capped_unless_the_environment_says_how_large(setting, limit):
+    code = "import rasterio\nfrom rasterio.env import get_gdal_config\nfrom tiler.rasters import limit_block_cache\n"
+    code += "limit_block_cache()\nwith rasterio.Env(): print(get_gdal_config('GDAL_CACHEMAX'))"
+    rest = {key: value for key, value in os.environ.items() if key != "GDAL_CACHEMAX"}
+    environment = rest if setting is None else {**rest, "GDAL_CACHEMAX": setting}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == limit

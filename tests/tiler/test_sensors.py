@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from pydantic import ValidationError
 
@@ -120,3 +122,22 @@ def test_which_values_are_measurements(own, declared, expected, dtype):
     sensor = Sensor(name="S", bands=("a",), valid_min=0, valid_max=100, nodata=own, resolution_m=1)
     assert_array_equal(sensor.valid(np.array([-1, 0, 7, 100, 101], dtype), declared), expected)
     assert not sensor.valid(np.array([np.nan, np.inf, -np.inf], "float32"), declared).any()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(["uint8", "int16", "uint16"]),
+    st.floats(-7e4, 7e4),
+    st.floats(0.5, 1e5),
+    st.sampled_from([None, -1.0, 0.0, 3.5, 255.0, 65_535.0, 1e9, float("nan")]),
+)
+def test_limits_of_a_type_say_what_the_range_says_of_each_of_its_values(dtype, low, width, nodata):
+    sensor = Sensor(name="S", bands=("a",), valid_min=low, valid_max=low + width, resolution_m=1)
+    info = np.iinfo(dtype)
+    values = np.arange(info.min, info.max + 1)
+    expected = (values >= low) & (values <= low + width)
+    expected &= True if nodata is None else values != nodata
+    assert_array_equal(sensor.valid(values.astype(dtype), nodata), expected)
+    least, most, missing = sensor.limits(np.dtype(dtype), nodata)
+    assert {least.dtype, most.dtype} == {np.dtype(dtype)}
+    assert missing is None or missing.dtype == np.dtype(dtype)
