@@ -11,10 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from typing import Protocol
 
 from cluster.engine import Engine
 from cluster.storage import Storage
+from cluster.units import unfinished
 from jobs.config import RunConfig
 from jobs.estimate import Estimate, infer_memory
 from jobs.infer_stage import Infer
@@ -22,7 +24,7 @@ from jobs.ingest import ingested
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
-from tiler.logit_store import WindowShard, create_logit_store
+from tiler.logit_store import create_logit_store
 from tiler.stores import is_complete
 
 WINDOWS_PER_BATCH = {"cpu": 1, "cuda": 8}
@@ -84,13 +86,16 @@ def decide(run: Configured, engine: Engine | None) -> Precision | None:
     return decision
 
 
-def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> tuple[Infer, list[WindowShard]]:
-    """Make the logit stores that do not exist; return the stage and every unit of it."""
-    for plan in plans:
-        url = run.url("infer", plan.name)
-        if not is_complete(url):
-            create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted)
-    stage = Infer(
+def make_logit_store(run: Run, plan: LogitPlan) -> None:
+    """Make the empty logit store of a scene, if there is none."""
+    url = run.url("infer", plan.name)
+    if not is_complete(url):
+        create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted)
+
+
+def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Infer:
+    """Return what a worker needs to run the networks over the scenes of a run."""
+    return Infer(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         bundles=run.config.models,
         channels=run.channels,
@@ -99,19 +104,36 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> t
         average=run.config.infer.average,
         precision=precision,
     )
-    return stage, [shard for plan in plans for shard in plan.shards()]
 
 
 def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Precision) -> Outcome:
     """Run the networks over every window of every scene that has no logits yet."""
-    stage, shards = infer_stage(run, plans, precision)
-    return run_stage(engine, run.storage, "infer", stage, shards, "window shards")
+    by_name = {plan.name: plan for plan in plans}
+    return run_stage(
+        engine,
+        run.storage,
+        "infer",
+        infer_stage(run, plans, precision),
+        [plan.shards() for plan in plans],
+        "window shards",
+        prepare=lambda name: make_logit_store(run, by_name[name]),
+    )
 
 
 def complete(run: Run, plans: Sequence[LogitPlan]) -> list[LogitPlan]:
     """Return the plans of which every shard is done."""
-    done = markers_of(run.storage, "infer").done()
-    return [plan for plan in plans if all(shard.unit in done for shard in plan.shards())]
+    return [plan for plan, left in zip(plans, _left(run, plans), strict=True) if not any(left)]
+
+
+def _left(run: Run, plans: Sequence[LogitPlan]) -> list[bytes]:
+    return unfinished(markers_of(run.storage, "infer"), [plan.shards() for plan in plans])
+
+
+def _windows(plan: LogitPlan, left: bytes) -> int:
+    """Return how many windows a scene has that are still to do."""
+    if all(left):
+        return plan.lattice.rows * plan.lattice.cols
+    return sum(plan.lattice.windows_in(shard.row, shard.col) for shard in compress(plan.shards(), left))
 
 
 def estimate(run: Run) -> Estimate:
@@ -122,18 +144,17 @@ def estimate(run: Run) -> Estimate:
         notes = ("infer: precision and batch are auto and decided by the cluster's workers at the first start",)
     assumed = precision or Precision("cuda", "bf16", WINDOWS_PER_BATCH["cuda"])
     plans = run.logits(assumed)
-    done = markers_of(run.storage, "infer").done() if precision else set()
-    shards = [(plan, shard) for plan in plans for shard in plan.shards()]
-    left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
-    windows = sum(1 for plan, shard in left for _ in plan.lattice.shard(shard.row, shard.col))
+    masks = _left(run, plans) if precision else [b"\1" * len(plan.shards()) for plan in plans]
+    units, left = sum(map(len, masks)), sum(map(sum, masks))
+    windows = sum(_windows(plan, mask) for plan, mask in zip(plans, masks, strict=True))
     tile = settings.tile_px
     itemsize = max(2, *(4 if p.source.scene.dtype == "float32" else 2 for p in plans))
     weights = sum(Storage(path).size("weights.safetensors") for path in run.config.models)
     return Estimate(
         stage="infer",
-        units=len(shards),
+        units=units,
         unit="window shards",
-        done=len(shards) - len(left),
+        done=units - left,
         read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize + 1),
         write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
         peak_memory_bytes=infer_memory(

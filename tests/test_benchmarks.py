@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import synthetic_guards, train
+from benchmarks import scale, synthetic_guards, train
 
 QUICK = train.Setting("unet", "fp32", "tu-mobilenetv3_small_050", side_px=32, batch=2, steps=1, warmup=1)
 
@@ -57,3 +57,16 @@ def test_the_interval_of_a_mean_is_student_s():
     assert mean == pytest.approx(0.2)
     assert half == pytest.approx(4.303 * 0.1 / 3**0.5)
     assert synthetic_guards.interval([0.1]) == (0.1, float("inf"))
+
+
+def test_a_stage_that_does_nothing_runs_to_a_share_and_goes_on(tmp_path):
+    run = scale.run_of(str(tmp_path / "run"), tmp_path / "bundles", 2)
+    first = scale.measure_infer(run, "serial", 0.5)
+    assert (first["units"], first["before"], first["done"]) == (2 * 49, 0, 49)
+    assert first["windows_per_s"] == pytest.approx(625 / first["seconds"])
+    second = scale.measure_infer(run, "serial", 1.0)
+    assert (second["before"], second["done"]) == (49, 98)
+    assert list(second["memory_bytes"]) == ["planned", "55 %", "64 %", "73 %", "83 %", "92 %", "end"]
+    planned = scale.measure_plan(run)
+    assert planned["units"]["infer"] == [98, 98]
+    assert planned["units"]["mosaic"][0] == planned["cells"] > 36
