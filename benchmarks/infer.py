@@ -131,7 +131,7 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     from cluster.markers import Marked
     from jobs.config import RunConfig
     from jobs.decisions import decide
-    from jobs.infer import infer_stage
+    from jobs.infer import infer_stage, make_logit_store
     from jobs.parsing import load
     from jobs.plan import plan_run
     from jobs.runner import engine_of
@@ -146,8 +146,11 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     with engine_of(run.config.engine) as engine:
         how = decide(run, engine)
         assert how is not None
-        stage, shards = infer_stage(run, run.logits(how), how)
-        marked = Marked(Timed(stage), run.storage.child("markers/infer").url, {"stage": "infer"})
+        plans = run.logits(how)
+        shards = [shard for plan in plans for shard in plan.shards()]
+        for plan in plans:
+            make_logit_store(run, plan)
+        marked = Marked(Timed(infer_stage(run, plans, how)), run.storage.child("markers/infer").url, {"stage": "infer"})
         records = [r.record for r in engine.run(marked, shards) if isinstance(r, Done)]
     assert len(records) == len(shards), "a unit failed"
     seconds = max(r["ended"] for r in records) - min(r["began"] for r in records)

@@ -39,7 +39,7 @@ from peak_memory import wait_for
 from rasterio.windows import Window
 
 from cluster.engine import Done, Resources, open_engine
-from jobs.plan import CellTask
+from jobs.cells import CellTask
 from jobs.products import LAYERS, blocks_of, map_numbers, write_products
 from jobs.stages import Mosaic
 from tiler.cog import write_cog

@@ -19,7 +19,8 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | 
 Record: TypeAlias = Mapping[str, Any]
 
 _SUFFIX = ".json"
-_UNIT = re.compile(r"[A-Za-z0-9_=,+@-][A-Za-z0-9_.=,+@-]*")
+_NAME = r"[A-Za-z0-9_=,+@-][A-Za-z0-9_.=,+@-]*"
+_UNIT = re.compile(rf"({_NAME}/)?{_NAME}")
 _READERS = 16
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Keyed(Protocol):
 
     @property
     def unit(self) -> str:
-        """A name safe in file names, the same in every run."""
+        """A name safe in file names, the same in every run; `folder/name` where units are many."""
         ...
 
 
@@ -41,13 +42,19 @@ def unit_of(key: Keyed | str) -> str:
     if not isinstance(unit, str):
         raise ValueError(f"asked for the unit of {key!r}; found no `unit` string; give keys a `unit` property")
     if not _UNIT.fullmatch(unit) or len(unit) > 200:
-        raise ValueError(f"unit {unit!r} is not a safe file name; use at most 200 letters, digits and '-_.=,+@'")
+        raise ValueError(
+            f"unit {unit!r} is not a safe file name, or folder and file name; use at most 200 letters, digits and "
+            "'-_.=,+@', and one slash at most"
+        )
     return unit
 
 
 @dataclass(frozen=True)
 class Markers:
-    """The markers of one stage: ``<unit>.json`` in a folder, each created once and never changed."""
+    """The markers of one stage: ``<unit>.json`` in its folder, each created once and never changed.
+
+    A unit may name a folder of its own kind, ``scene/r0_c4``: then what is done of a scene is told by a short listing.
+    """
 
     storage: Storage
 
@@ -56,9 +63,9 @@ class Markers:
         text = json.dumps(record, ensure_ascii=False, sort_keys=True, allow_nan=False)
         return self.storage.create(unit_of(unit) + _SUFFIX, text.encode())
 
-    def done(self) -> set[str]:
-        """Units that are finished: one listing, nothing read."""
-        return {key.removesuffix(_SUFFIX) for key in self.storage.list() if key.endswith(_SUFFIX) and "/" not in key}
+    def done(self, folder: str = "") -> set[str]:
+        """Units of a folder that are finished, or those without one: one listing, nothing read."""
+        return {key.removesuffix(_SUFFIX) for key in self.storage.children(folder) if key.endswith(_SUFFIX)}
 
     def read(self, unit: str) -> dict[str, Any]:
         """The record of a unit; ``FileNotFoundError`` where it is not finished, ``ValueError`` where it is damaged."""
@@ -72,9 +79,9 @@ class Markers:
                 f"({error}); delete it and run again: the unit is then done anew"
             ) from error
 
-    def read_all(self) -> dict[str, dict[str, Any]]:
-        """Every record by unit, sorted by unit."""
-        units = sorted(self.done())
+    def read_all(self, folder: str = "") -> dict[str, dict[str, Any]]:
+        """Every record of a folder by unit, sorted by unit."""
+        units = sorted(self.done(folder))
         with ThreadPoolExecutor(_READERS) as pool:
             return dict(zip(units, pool.map(self.read, units), strict=True))
 

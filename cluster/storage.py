@@ -119,6 +119,14 @@ class Storage:
                 for item in batch:
                     yield str(item["path"])
 
+    def children(self, prefix: str = "") -> Iterator[str]:
+        """Keys of the objects that lie in the folder ``prefix`` itself, not deeper, in no order, from one listing."""
+        if not self._present():
+            return
+        with self._errors("list", prefix):
+            found = obstore.list_with_delimiter(self._store(), _checked(prefix.rstrip("/")) if prefix else None)
+            yield from (str(item["path"]) for item in found["objects"])
+
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         if not self._present():

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cluster.engine import Engine
+from cluster.units import grouped
 from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate
@@ -40,8 +41,8 @@ class Window:
 
     @property
     def unit(self) -> str:
-        """The name of the window as a unit of work."""
-        return f"{self.scene}_w{self.row}_{self.col}"
+        """The name of the window as a unit of work; a scene has a folder."""
+        return f"{self.scene}/w{self.row}_{self.col}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
         precision=precision,
     )
     name = f"{STAGE}-{key_of(config.fuse.threshold)}"
-    outcome = run_stage(engine, run.storage, name, stage, windows, "windows", facts_as=STAGE)
+    outcome = run_stage(engine, run.storage, name, stage, grouped(windows), "windows", facts_as=STAGE)
     report_failures([outcome])
     if outcome.failed:
         return None

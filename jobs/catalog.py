@@ -11,7 +11,8 @@ from typing import Any
 import pyproj
 import rasterio
 
-from jobs.plan import LogitPlan, MosaicPlan, Run
+from jobs.cells import MosaicPlan
+from jobs.plan import LogitPlan, Run
 from jobs.record import git_commit, versions
 from tiler.catalog_facts import STATISTICS, AssetFacts, BandFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
 from tiler.classes import value_names

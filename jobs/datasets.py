@@ -17,6 +17,7 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
+from cluster.units import grouped
 from jobs.config import RunConfig
 from jobs.dataset_report import dataset_report
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
@@ -129,7 +130,7 @@ class PlannedDataset:
             s = self.source
             create_tile_store(self.url, s.tiles, s.sensor, s.tile_px, s.dtype, s.classes, s.modalities)
         stage = IngestTiles(self.source, self.url)
-        outcome = run_stage(engine, self.storage, "ingest", stage, self.shards(), "shards")
+        outcome = run_stage(engine, self.storage, "ingest", stage, grouped(self.shards()), "shards")
         report_failures([outcome])
         if outcome.failed:
             return FAULT if len(outcome.failed) == outcome.total else INCOMPLETE

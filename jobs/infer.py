@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
+from cluster.units import unfinished
 from jobs.config import RunConfig
 from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures
 from jobs.estimate import Estimate, activation_bytes, infer_memory
@@ -22,19 +24,22 @@ from jobs.ingest import ingested
 from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
-from tiler.logit_store import WindowShard, create_logit_store
+from tiler.logit_store import create_logit_store
 from tiler.stores import is_complete
 
 VIEWS = {"none": 1, "flips4": 4}
 
 
-def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> tuple[Infer, list[WindowShard]]:
-    """Make the logit stores that do not exist; return the stage and every unit of it."""
-    for plan in plans:
-        url = run.url("infer", plan.name)
-        if not is_complete(url):
-            create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted)
-    stage = Infer(
+def make_logit_store(run: Run, plan: LogitPlan) -> None:
+    """Make the empty logit store of a scene, if there is none."""
+    url = run.url("infer", plan.name)
+    if not is_complete(url):
+        create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted)
+
+
+def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Infer:
+    """Return what a worker needs to run the networks over the scenes of a run."""
+    return Infer(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         bundles=run.config.models,
         channels=run.channels,
@@ -44,20 +49,37 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> t
         precision=precision,
         rule=run.rule,
     )
-    return stage, [shard for plan in plans for shard in plan.shards()]
 
 
 def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Precision) -> Outcome:
     """Run the networks over every window of every scene that has no logits yet."""
-    stage, shards = infer_stage(run, plans, precision)
-    expected = memory(run, plans, precision)
-    return run_stage(engine, run.storage, "infer", stage, shards, "window shards", memory_bytes=expected)
+    by_name = {plan.name: plan for plan in plans}
+    return run_stage(
+        engine,
+        run.storage,
+        "infer",
+        infer_stage(run, plans, precision),
+        [plan.shards() for plan in plans],
+        "window shards",
+        memory_bytes=memory(run, plans, precision),
+        prepare=lambda name: make_logit_store(run, by_name[name]),
+    )
 
 
 def complete(run: Run, plans: Sequence[LogitPlan]) -> list[LogitPlan]:
     """Return the plans of which every shard is done."""
-    done = markers_of(run.storage, "infer").done()
-    return [plan for plan in plans if all(shard.unit in done for shard in plan.shards())]
+    return [plan for plan, left in zip(plans, _left(run, plans), strict=True) if not any(left)]
+
+
+def _left(run: Run, plans: Sequence[LogitPlan]) -> list[bytes]:
+    return unfinished(markers_of(run.storage, "infer"), [plan.shards() for plan in plans])
+
+
+def _windows(plan: LogitPlan, left: bytes) -> int:
+    """Return how many windows a scene has that are still to do."""
+    if all(left):
+        return plan.lattice.rows * plan.lattice.cols
+    return sum(plan.lattice.windows_in(shard.row, shard.col) for shard in compress(plan.shards(), left))
 
 
 def estimate(run: Run) -> Estimate:
@@ -73,16 +95,15 @@ def estimate(run: Run) -> Estimate:
             "the first start measures",
         )
     plans = run.logits(assumed)
-    done = markers_of(run.storage, "infer").done() if precision else set()
-    shards = [(plan, shard) for plan in plans for shard in plan.shards()]
-    left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
-    windows = sum(1 for plan, shard in left for _ in plan.lattice.shard(shard.row, shard.col))
+    masks = _left(run, plans) if precision else [b"\1" * len(plan.shards()) for plan in plans]
+    units, left = sum(map(len, masks)), sum(map(sum, masks))
+    windows = sum(_windows(plan, mask) for plan, mask in zip(plans, masks, strict=True))
     tile = settings.tile_px
     return Estimate(
         stage="infer",
-        units=len(shards),
+        units=units,
         unit="window shards",
-        done=len(shards) - len(left),
+        done=units - left,
         read_bytes=windows * tile**2 * (len(run.sensor.bands) * _itemsize(plans) + 1),
         write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
         peak_memory_bytes=memory(run, plans, assumed),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluster.engine import Engine
+from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.estimate import Estimate, coarse_memory, ingest_memory
@@ -34,42 +35,52 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
     run.modalities.write(run.storage)
     for note in run.modalities.notes(len(run.scenes)):
         print(note, file=sys.stderr)
-    done = markers_of(run.storage, "ingest").done()
-    open_scenes = [s for s in run.scenes if s.name + QUALITY not in done]
-    for plan in open_scenes:
-        url = run.url("ingest", plan.name)
+    by_name = {plan.name: plan for plan in _open_scenes(run)}
+    stage = Ingest({s.name: (s.scene, s.labels, run.url("ingest", s.name)) for s in by_name.values()})
+
+    def make_store(name: str) -> None:
+        url = run.url("ingest", name)
         if not is_complete(url):
-            create_scene_store(url, plan.scene, plan.labels is not None)
-    stage = Ingest({s.name: (s.scene, s.labels, run.url("ingest", s.name)) for s in open_scenes})
-    shards = [shard for plan in run.scenes for shard in plan.shards()]
-    filled = run_stage(engine, run.storage, "ingest", stage, shards, "shards", memory_bytes=memory(run))
-    damaged = {unit.rsplit("_r", 1)[0] for unit in filled.failed}
+            create_scene_store(url, by_name[name].scene, by_name[name].labels is not None)
+
+    shards = [plan.shards() for plan in by_name.values()]
+    filled = run_stage(
+        engine, run.storage, "ingest", stage, shards, "shards", memory_bytes=memory(run), prepare=make_store
+    )
+    closed = sum(len(plan.shards()) for plan in run.scenes if plan.name not in by_name)
+    filled.total, filled.before = filled.total + closed, filled.before + closed
+    damaged = {unit.rpartition("/")[0] for unit in filled.failed}
     summarise = Summarise({s.name: (s.scene.coarse, run.url("ingest", s.name)) for s in run.scenes})
     closing = [s.name + QUALITY for s in run.scenes if s.name not in damaged]
-    summed = run_stage(engine, run.storage, "ingest", summarise, closing, "scenes", facts_as="quality")
+    summed = run_stage(engine, run.storage, "ingest", summarise, grouped(closing), "scenes", facts_as="quality")
     return [filled, summed]
+
+
+def _open_scenes(run: Run) -> list[ScenePlan]:
+    """Return the scenes that lack their closing marker; nothing is left of the others."""
+    done = markers_of(run.storage, "ingest").done()
+    return [s for s in run.scenes if s.name + QUALITY not in done]
 
 
 def ingested(run: Run) -> Run:
     """Return the run with only the scenes that are ingested to their end."""
-    done = markers_of(run.storage, "ingest").done()
-    return run.without(s.name for s in run.scenes if s.name + QUALITY not in done)
+    return run.without(s.name for s in _open_scenes(run))
 
 
 def estimate(run: Run) -> Estimate:
     """Return what Ingest has to do."""
-    done = markers_of(run.storage, "ingest").done()
-    shards = [(plan, shard) for plan in run.scenes for shard in plan.shards()]
-    left = [(plan, shard) for plan, shard in shards if shard.unit not in done]
-    share = {plan.name: len(plan.shards()) for plan in run.scenes}
-    coarse = sum(c.size_bytes for plan in run.scenes if plan.name + QUALITY not in done for c in plan.scene.coarse)
+    plans = _open_scenes(run)
+    masks = unfinished(markers_of(run.storage, "ingest"), [plan.shards() for plan in plans])
+    share = [(plan, sum(mask), len(mask)) for plan, mask in zip(plans, masks, strict=True)]
+    units, left = sum(len(plan.shards()) for plan in run.scenes), sum(map(sum, masks))
+    coarse = sum(c.size_bytes for plan in plans for c in plan.scene.coarse)
     return Estimate(
         stage="ingest",
-        units=len(shards),
+        units=units,
         unit="shards",
-        done=len(shards) - len(left),
-        read_bytes=sum(plan.scene.size_bytes // share[plan.name] for plan, _ in left) + coarse,
-        write_bytes=sum(_store_bytes(plan) // share[plan.name] for plan, _ in left) + coarse,
+        done=units - left,
+        read_bytes=sum(plan.scene.size_bytes // shards * todo for plan, todo, shards in share) + coarse,
+        write_bytes=sum(_store_bytes(plan) // shards * todo for plan, todo, shards in share) + coarse,
         peak_memory_bytes=memory(run),
         folder=run.config.out if run.storage.is_local else "",
         notes=run.modalities.notes(len(run.scenes)),

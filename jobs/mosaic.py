@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.engine import Engine
+from cluster.units import unfinished
+from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate, mosaic_memory
 from jobs.infer import complete, require_ingested
-from jobs.plan import LogitPlan, MosaicPlan, Precision, Run, plan_run
+from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Mosaic
@@ -28,13 +30,13 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
     """Make every cell of the map that is not made yet."""
     url = run.url("mosaic", plan.name)
     if not is_complete(url):
-        create_map_store(url, plan.grid, [t.cell for t in plan.tasks], plan.extent, run.classes)
+        create_map_store(url, plan.grid, (t.cell for t in plan.tasks), plan.extent, run.classes)
     stage = Mosaic(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         map_url=url,
     )
     expected = mosaic_memory(CELL_PX, len(run.classes))
-    return run_stage(engine, run.storage, "mosaic", stage, plan.tasks, "cells", memory_bytes=expected)
+    return run_stage(engine, run.storage, "mosaic", stage, plan.tasks.by_row(), "cells", memory_bytes=expected)
 
 
 def estimate(run: Run) -> Estimate:
@@ -42,16 +44,15 @@ def estimate(run: Run) -> Estimate:
     precision = decide(run, None) or Precision("cuda", "bf16", 8)
     plans = run.logits(precision)
     plan = run.mosaic(plans)
-    done = markers_of(run.storage, "mosaic").done()
-    left = [t for t in plan.tasks if t.unit not in done]
+    left = sum(map(sum, unfinished(markers_of(run.storage, "mosaic"), plan.tasks.by_row())))
     layers = 2 * len(run.classes)
     scene_px = sum(p.source.scene.grid.height * p.source.scene.grid.width for p in plans)
-    share = len(left) / len(plan.tasks)
+    share = left / len(plan.tasks)
     return Estimate(
         stage="mosaic",
         units=len(plan.tasks),
         unit="cells",
-        done=len(plan.tasks) - len(left),
+        done=len(plan.tasks) - left,
         read_bytes=int(scene_px * (layers * 2 + 1) * share),
         write_bytes=int(plan.extent.height * plan.extent.width * (layers * 4 + 2 + 4) * share),
         peak_memory_bytes=mosaic_memory(CELL_PX, len(run.classes)),

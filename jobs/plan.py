@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 
 from cluster.storage import Storage
+from cluster.units import THREADS, Units
 from jobs.adaptive import rule_of
+from jobs.cells import CellTasks, MosaicPlan
 from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
@@ -24,13 +27,13 @@ from models.adaptive_rule import Rule
 from models.card import Card, read_card
 from tiler.area import area_digest, read_area, touched_blocks
 from tiler.coarse import Coarse, offered_channels
-from tiler.grids import Box, Cell, MapGrid, footprint
+from tiler.grids import Box, MapGrid, footprint
 from tiler.labels import Labels, open_labels
 from tiler.lattice import Lattice
 from tiler.logit_store import WindowShard, wanted_windows, window_shards
 from tiler.scenes import Scene, open_scene
 from tiler.sensors import Sensor, load_sensor
-from tiler.shards import Shard, shards_of
+from tiler.shards import Shard, shard_count, shards_of
 
 CONTRACTS = {"ingest": 1, "infer": 1, "mosaic": 1, "publish": 2}
 
@@ -50,9 +53,9 @@ class ScenePlan:
     name: str
     """`<id>-<key>`: the store is `ingest/<name>.zarr`, and units of work begin with it."""
 
-    def shards(self) -> list[Shard]:
+    def shards(self) -> Units[Shard]:
         """Return the units of work of Ingest."""
-        return list(shards_of(self.name, self.scene.grid))
+        return Units(self.name, shard_count(self.scene.grid), partial(shards_of, self.name, self.scene.grid))
 
 
 @dataclass(frozen=True)
@@ -77,35 +80,10 @@ class LogitPlan:
     wanted: np.ndarray | None
     """bool (rows, cols) or None: `tiler.logit_store.wanted_windows`."""
 
-    def shards(self) -> list[WindowShard]:
+    def shards(self) -> Units[WindowShard]:
         """Return the units of work of Infer."""
-        return list(window_shards(self.name, self.lattice))
-
-
-@dataclass(frozen=True)
-class CellTask:
-    """One cell of one map with the scenes that touch it: the unit of work of Mosaic."""
-
-    map: str
-    cell: Cell
-    scenes: tuple[str, ...]
-    """Names of logit stores, in order of scene ids."""
-
-    @property
-    def unit(self) -> str:
-        """The name of the unit of work."""
-        return f"{self.map}_{self.cell.unit}"
-
-
-@dataclass(frozen=True)
-class MosaicPlan:
-    """The map of a run."""
-
-    name: str
-    """Key of the map: the store is `mosaic/<name>.zarr`."""
-    grid: MapGrid
-    extent: Box
-    tasks: tuple[CellTask, ...]
+        count = self.lattice.shard_rows * self.lattice.shard_cols
+        return Units(self.name, count, partial(window_shards, self.name, self.lattice))
 
 
 @dataclass(frozen=True)
@@ -122,6 +100,8 @@ class Run:
     """Geometry and CRS."""
     modalities: Modalities
     """Coarse rasters beside the sensor's bands."""
+    footprints: dict[str, tuple[Box, np.ndarray]] = field(default_factory=dict, compare=False, repr=False)
+    """What `mosaic` found out, by name of a scene's plan: estimates and the run itself ask for it in turn."""
 
     @cached_property
     def storage(self) -> Storage:
@@ -197,34 +177,38 @@ class Run:
 
     def logits(self, precision: Precision) -> tuple[LogitPlan, ...]:
         """Return the plan of Infer."""
-        return tuple(self._logit_plan(scene, precision) for scene in self.scenes)
-
-    def _logit_plan(self, plan: ScenePlan, precision: Precision) -> LogitPlan:
-        grid, settings = plan.scene.grid, self.config.infer
-        lattice = self._lattice(plan)
-        touched = None if self.area is None else touched_blocks(grid, *self.area)
+        settings = self.config.infer
         area = None if self.config.area is None else area_digest(self.config.area)
-        digests = [card.digest() for card in self.cards]
-        how = settings.tta, settings.average, asdict(precision)
-        adaptive = [] if self.rule is None else [self.rule.digest()]
-        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how, digests, area, *adaptive)
+        rule = () if self.rule is None else (self.rule.digest(),)
+        how = settings.tta, settings.average, asdict(precision), [card.digest() for card in self.cards], area, *rule
+        return tuple(self._logit_plan(scene, how) for scene in self.scenes)
+
+    def _logit_plan(self, plan: ScenePlan, how: tuple[object, ...]) -> LogitPlan:
+        lattice = self._lattice(plan)
+        touched = None if self.area is None else touched_blocks(plan.scene.grid, *self.area)
+        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how)
         return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched))
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:
         """Return the plan of Mosaic: every cell that a scene may touch, with those scenes."""
-        touching: dict[Cell, list[str]] = {}
-        boxes = []
-        for plan in logits:
-            box, cells = footprint(plan.source.scene.grid, self.grid)
+        boxes, touched = [], []
+        for place, plan in enumerate(logits):
+            box, cells = self._footprint(plan.source)
             boxes.append(box)
-            for cell in cells:
-                touching.setdefault(cell, []).append(plan.name)
+            touched.append(np.insert(cells, 2, place, axis=1))
         extent = Box(
             min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
         )
-        name = key_of(CONTRACTS["mosaic"], asdict(self.grid), [p.name for p in logits])
-        tasks = tuple(CellTask(name, cell, tuple(names)) for cell, names in sorted(touching.items()))
-        return MosaicPlan(name, self.grid, extent, tasks)
+        names = [p.name for p in logits]
+        name = key_of(CONTRACTS["mosaic"], asdict(self.grid), names)
+        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)))
+
+    def _footprint(self, plan: ScenePlan) -> tuple[Box, np.ndarray]:
+        """Return the map pixels around a scene, and the cells that it may touch as int32 (n, 2)."""
+        if plan.name not in self.footprints:
+            box, cells = footprint(plan.scene.grid, self.grid)
+            self.footprints[plan.name] = box, np.array([(cell.row, cell.col) for cell in cells], np.int32)
+        return self.footprints[plan.name]
 
 
 def plan_run(config: RunConfig) -> Run:
@@ -238,9 +222,10 @@ def plan_run(config: RunConfig) -> Run:
     sensor = load_sensor(config.sensor)
     labels = None if config.labels is None else open_labels(config.labels)
     specs = scene_specs(config)
-    opened = [
-        open_scene(spec, sensor, labels.headers if labels else ()) for spec in sorted(specs, key=lambda spec: spec.id)
-    ]
+    headers = labels.headers if labels else ()
+    with ThreadPoolExecutor(THREADS, "headers") as pool:  # opening a file waits for its storage
+        ordered = sorted(specs, key=lambda spec: spec.id)
+        opened = list(pool.map(lambda spec: open_scene(spec, sensor, headers), ordered))
     scenes, modalities = match_modalities(config.modalities, sensor, specs, opened)
     plans = tuple(_scene_plan(scene, labels) for scene in scenes)
     grid = map_grid(config.grid, plans[0].scene)

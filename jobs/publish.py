@@ -14,17 +14,20 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
+from cluster.units import unfinished
 from jobs.catalog import catalog_facts
+from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
 from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
 from jobs.page import write_page
-from jobs.plan import CONTRACTS, LogitPlan, MosaicPlan, Run, key_of, plan_run
+from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
 from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress import Progress
 from jobs.record import run_record
@@ -173,11 +176,12 @@ def plan_publish(config: RunConfig) -> PlannedPublish:
     _ = run.cards, run.rule
     require_ingested(run)
     plans, plan = planned_map(run)
-    done = markers_of(run.storage, "mosaic").done()
-    missing = [t.cell for t in plan.tasks if t.unit not in done]
+    masks = unfinished(markers_of(run.storage, "mosaic"), plan.tasks.by_row())
+    missing = sum(map(sum, masks))
     if missing:
+        first = next(compress(plan.tasks, chain(*masks)))
         raise ValueError(
-            f"{len(missing)} of {len(plan.tasks)} cells of the map are not made (the first is {missing[0]}); "
+            f"{missing} of {len(plan.tasks)} cells of the map are not made (the first is {first.cell}); "
             f"run `sandan mosaic` first"
         )
     return PlannedPublish(run, plans, plan)

@@ -13,8 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from jobs.cells import MosaicPlan
 from jobs.ledger import ledger
-from jobs.plan import LogitPlan, MosaicPlan, Run
+from jobs.plan import LogitPlan, Run
 from jobs.runner import stage_facts
 from tiler.classes import value_names
 

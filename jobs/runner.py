@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any
 
 from cluster.engine import Done, Engine, open_engine
 from cluster.markers import Marked, Markers, unit_of
 from cluster.storage import Storage
+from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
 from jobs.estimate import format_bytes
 from jobs.progress import Progress
@@ -47,10 +49,11 @@ def run_stage(
     storage: Storage,
     name: str,
     stage: Callable[[], Callable[[Any], Any]],
-    keys: Sequence[Any],
+    groups: Sequence[Units[Any]],
     word: str,
     facts_as: str | None = None,
     memory_bytes: int | None = None,
+    prepare: Callable[[str], object] | None = None,
 ) -> Outcome:
     """Run the units of a stage that have no marker yet.
 
@@ -59,22 +62,24 @@ def run_stage(
         storage: the run's folder.
         name: of the stage.
         stage: called once per worker.
-        keys: every unit of the stage, done or not.
+        groups: every unit of the stage, done or not.
         word: what a unit is called in the progress line.
         facts_as: name under which the cost is kept, if not the stage's.
         memory_bytes: peak that is expected of a worker, to be told beside what it was.
+        prepare: called with a group's folder before any worker gets one of its units, if any is left: makes the store
+            that they write to. It runs on several threads, a few groups ahead of the workers.
     """
     markers = markers_of(storage, name)
-    done = markers.done() if keys else set()
-    left = [key for key in keys if unit_of(key) not in done]
-    outcome = Outcome(name, len(keys), len(keys) - len(left))
+    masks = unfinished(markers, groups)
+    total, left = sum(map(len, groups)), sum(map(sum, masks))
+    outcome = Outcome(name, total, total - left)
     if not left:
         return outcome
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
     marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
-    with Progress(len(left), facts_as or name, unit=word) as progress:
-        for result in engine.run(marked, left):
+    with Progress(left, facts_as or name, unit=word) as progress:
+        for result in engine.run(marked, _keys(groups, masks, prepare)):
             if isinstance(result, Done):
                 peak = max(peak, _add_up(sums, result.record))
                 busy_s += result.seconds
@@ -85,7 +90,7 @@ def run_stage(
                 progress.advance(note=f"{unit} failed: {result.reason}")
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),
-        "units": len(left),
+        "units": left,
         "failed": len(outcome.failed),
         **{key: round(value, 6) for key, value in sums.items()},
         "busy_s": round(busy_s, 3),
@@ -99,6 +104,19 @@ def run_stage(
         said = f"{format_bytes(peak)} at its peak, about {format_bytes(memory_bytes)} expected"
         print(f"{facts_as or name}: the largest worker took {said}", file=sys.stderr)
     return outcome
+
+
+def _keys(
+    groups: Sequence[Units[Any]], masks: Sequence[bytes], prepare: Callable[[str], object] | None
+) -> Iterator[Any]:
+    """Yield the keys that are left, as workers ask for them."""
+    some: Iterator[tuple[Units[Any], bytes]] = (
+        (group, mask) for group, mask in zip(groups, masks, strict=True) if any(mask)
+    )
+    if prepare is not None:
+        some = prepared(lambda one: prepare(one[0].folder), some)
+    for group, mask in some:
+        yield from compress(group, mask)
 
 
 def _add_up(sums: dict[str, float], record: Any) -> int:

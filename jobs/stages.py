@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from jobs.cells import CellTask
 from jobs.clock import Clock
-from jobs.plan import CellTask
 from tiler.blend import blend
 from tiler.coarse import Coarse
 from tiler.coarse_store import fill_coarse

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import backends, gpu_infer, synthetic_guards, train
+from benchmarks import backends, gpu_infer, scale, synthetic_guards, train
 from tiler.logit_store import LogitStore
 
 torch.set_num_threads(1)
@@ -121,3 +121,16 @@ def test_backends_are_asked_in_turns_and_one_that_ended_is_told():
     assert "| torch fp32 | 300 | 1.00 |" in lines[2]
     assert "| openvino fp32 | 150 | 2.00 |" in lines[3]
     assert "no compiler" in lines[4]
+
+
+def test_a_stage_that_does_nothing_runs_to_a_share_and_goes_on(tmp_path):
+    run = scale.run_of(str(tmp_path / "run"), tmp_path / "bundles", 2)
+    first = scale.measure_infer(run, "serial", 0.5)
+    assert (first["units"], first["before"], first["done"]) == (2 * 49, 0, 49)
+    assert first["windows_per_s"] == pytest.approx(625 / first["seconds"])
+    second = scale.measure_infer(run, "serial", 1.0)
+    assert (second["before"], second["done"]) == (49, 98)
+    assert list(second["memory_bytes"]) == ["planned", "55 %", "64 %", "73 %", "83 %", "92 %", "end"]
+    planned = scale.measure_plan(run)
+    assert planned["units"]["infer"] == [98, 98]
+    assert planned["units"]["mosaic"][0] == planned["cells"] > 36

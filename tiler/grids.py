@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pyproj
@@ -17,6 +17,10 @@ from affine import Affine
 
 CELL_PX = 2048
 """Side of a map cell in map pixels: the unit of work, and the zarr shard, of Mosaic."""
+MESH_PX = (512, 256, 128, 64)
+"""Sides of the quadrilaterals that a footprint is made of, in scene pixels: the first that is exact enough."""
+BEND_PX = 0.05
+"""Map pixels that a side may bend: a pixel missed for it has its centre outside the scene, and is never seen."""
 
 
 @dataclass(frozen=True)
@@ -214,30 +218,59 @@ def _phase(origin: float, resolution: float) -> float:
     return 0.0 if min(phase, resolution - phase) < 1e-6 * resolution else phase
 
 
-def quad_boxes(grid: PixelGrid, target: MapGrid, step_px: int = 64) -> np.ndarray:
-    """Return bounding rectangles, in absolute map pixels, of a mesh laid over a scene.
+@lru_cache(maxsize=256)
+def _transformer(source: str, target: str) -> pyproj.Transformer | None:
+    """Return what takes `(x, y)` of one CRS to another, None where they are the same; a run has few of them."""
+    return None if same_crs(source, target) else pyproj.Transformer.from_crs(source, target, always_xy=True)
 
-    The footprint is followed by small quadrilaterals rather than by one polygon, so that zone borders, poles and the
-    antimeridian need no special case but one: a quadrilateral whose longitudes jump by more than 180 degrees is cut
-    there in two.
 
-    Returns:
-        float64 (n, 4): y0, x0, y1, x1; quadrilaterals that the target CRS cannot represent are left out.
-    """
-    step_px = max(1, min(step_px, max(grid.height, grid.width) // 16))  # a small grid may have very large pixels
+@lru_cache(maxsize=256)
+def _is_geographic(crs: str) -> bool:
+    return bool(pyproj.CRS.from_user_input(crs).is_geographic)
+
+
+def _mesh(grid: PixelGrid, target: MapGrid, step_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the target's coordinates `(x, y)`, float64 (rows, cols), of every `step_px`-th pixel corner of a scene."""
     rows = np.unique(np.append(np.arange(0, grid.height, step_px), grid.height)).astype(float)
     cols = np.unique(np.append(np.arange(0, grid.width, step_px), grid.width)).astype(float)
     cc, rr = np.meshgrid(cols, rows)
     x, y = grid.xy(rr, cc)
-    if not same_crs(grid.crs, target.crs):
-        x, y = pyproj.Transformer.from_crs(grid.crs, target.crs, always_xy=True).transform(x, y)
+    transformer = _transformer(grid.crs, target.crs)
+    return (x, y) if transformer is None else transformer.transform(x, y)
+
+
+def _bend(values: np.ndarray) -> float:
+    """Return how far the edges of a mesh stray from straight lines: the sagitta is an eighth of the second difference.
+
+    The last row and column of a mesh may stand closer and are left out; a place without coordinates gives infinity.
+    """
+    if not np.isfinite(values).all():
+        return float("inf")
+    return max(float(np.abs(np.diff(values[:-1, :-1], 2, axis=axis)).max(initial=0.0)) for axis in (0, 1)) / 8
+
+
+def quad_boxes(grid: PixelGrid, target: MapGrid) -> np.ndarray:
+    """Return bounding rectangles, in absolute map pixels, of a mesh laid over a scene.
+
+    The footprint is followed by small quadrilaterals rather than by one polygon, so that zone borders, poles and the
+    antimeridian need no special case but one: a quadrilateral whose longitudes jump by more than 180 degrees is cut
+    there in two. They are as small as they must be for edges that bend by no more than `BEND_PX`.
+
+    Returns:
+        float64 (n, 4): y0, x0, y1, x1; quadrilaterals that the target CRS cannot represent are left out.
+    """
+    smallest = max(1, min(MESH_PX[-1], max(grid.height, grid.width) // 16))  # a small grid may have very large pixels
+    for step_px in (*(step for step in MESH_PX[:-1] if step * 16 <= min(grid.height, grid.width)), smallest):
+        x, y = _mesh(grid, target, step_px)
+        if _bend(x) <= BEND_PX * target.resolution[1] and _bend(y) <= BEND_PX * target.resolution[0]:
+            break
     corners_x = np.stack([x[:-1, :-1], x[1:, :-1], x[:-1, 1:], x[1:, 1:]]).reshape(4, -1)
     corners_y = np.stack([y[:-1, :-1], y[1:, :-1], y[:-1, 1:], y[1:, 1:]]).reshape(4, -1)
     finite = np.isfinite(corners_x).all(0) & np.isfinite(corners_y).all(0)
     corners_x, corners_y = corners_x[:, finite], corners_y[:, finite]
     left, right = corners_x.min(0), corners_x.max(0)
     bottom, top = corners_y.min(0), corners_y.max(0)
-    if pyproj.CRS.from_user_input(target.crs).is_geographic:
+    if _is_geographic(target.crs):
         cut = right - left > 180.0
         west = np.where(corners_x < 0, corners_x, -180.0).max(0)
         east = np.where(corners_x > 0, corners_x, 180.0).min(0)
@@ -258,6 +291,6 @@ def footprint(grid: PixelGrid, target: MapGrid) -> tuple[Box, frozenset[Cell]]:
     tolerance = 1e-6  # rounding noise of the transforms must not add a row of pixels
     low, high = np.floor(quads[:, :2] + tolerance).astype(int), np.ceil(quads[:, 2:] - tolerance).astype(int)
     box = Box(int(low[:, 0].min()), int(low[:, 1].min()), int(high[:, 0].max()), int(high[:, 1].max()))
-    pairs = np.unique(np.concatenate([low // CELL_PX, (high - 1) // CELL_PX], axis=1), axis=0)
-    cells = {Cell(r, c) for r0, c0, r1, c1 in pairs.tolist() for r in range(r0, r1 + 1) for c in range(c0, c1 + 1)}
-    return box, frozenset(cells)
+    pairs = set(map(tuple, np.concatenate([low // CELL_PX, (high - 1) // CELL_PX], axis=1).tolist()))
+    cells = {(r, c) for r0, c0, r1, c1 in pairs for r in range(r0, r1 + 1) for c in range(c0, c1 + 1)}
+    return box, frozenset(Cell(r, c) for r, c in cells)

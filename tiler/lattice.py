@@ -91,6 +91,11 @@ class Lattice:
         """Shards across the lattice."""
         return -(-self.cols // self.shard_windows)
 
+    def windows_in(self, shard_row: int, shard_col: int) -> int:
+        """Return how many windows a shard holds."""
+        n = self.shard_windows
+        return min(n, self.rows - shard_row * n) * min(n, self.cols - shard_col * n)
+
     def shard(self, shard_row: int, shard_col: int) -> Iterator[tuple[int, int]]:
         """Yield the windows of one shard, row by row."""
         n = self.shard_windows

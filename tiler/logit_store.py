@@ -26,7 +26,7 @@ class WindowShard:
     @property
     def unit(self) -> str:
         """The name of the shard as a unit of work."""
-        return f"{self.scene}_r{self.row}_c{self.col}"
+        return f"{self.scene}/r{self.row}_c{self.col}"
 
 
 def window_shards(scene: str, lattice: Lattice) -> Iterator[WindowShard]:

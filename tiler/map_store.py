@@ -30,9 +30,8 @@ def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box
         extent: the absolute map pixels that scenes touch: what Publish cuts out.
         classes: names of the classes.
     """
-    listed = sorted(cells)
-    top, left = min(c.row for c in listed), min(c.col for c in listed)
-    rows, cols = max(c.row for c in listed) - top + 1, max(c.col for c in listed) - left + 1
+    places = np.fromiter(((c.row, c.col) for c in cells), np.dtype((np.int64, 2)))
+    (top, left), (rows, cols) = places.min(axis=0).tolist(), (np.ptp(places, axis=0) + 1).tolist()
     box = Box(top * CELL_PX, left * CELL_PX, (top + rows) * CELL_PX, (left + cols) * CELL_PX)
     group = new_group(url)
     attributes = add_georeference(group, grid.grid_of(box))

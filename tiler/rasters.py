@@ -41,6 +41,36 @@ OPEN_FILES = 16
 """Files that a thread keeps open between windows."""
 
 
+class _Hushed:
+    """`warnings.catch_warnings` for threads: the first to enter ignores a category, the last to leave restores it.
+
+    Headers are read, and units of Ingest run, on several threads; there each would restore what another has changed.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._caught = warnings.catch_warnings()
+
+    @contextmanager
+    def __call__(self, category: type[Warning]) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore", category)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._caught.__exit__(None, None, None)
+
+
+_hushed = _Hushed()
+
+
 @contextmanager
 def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     """Open a raster file for reading.
@@ -59,8 +89,7 @@ def _open(path: str) -> rasterio.DatasetReader:
     driver = DRIVERS.get(PurePosixPath(path).suffix.lower())
     if driver is None:
         raise ValueError(f"cannot tell the format of {path!r} from its suffix; known are {sorted(DRIVERS)}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a missing georeference gets an error of its own
+    with _hushed(NotGeoreferencedWarning):  # a missing georeference gets an error of its own
         try:
             return rasterio.open(path, driver=driver)
         except (RasterioError, OSError) as error:

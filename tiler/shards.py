@@ -20,7 +20,7 @@ class Shard:
     @property
     def unit(self) -> str:
         """The name of the shard as a unit of work."""
-        return f"{self.scene}_r{self.row}_c{self.col}"
+        return f"{self.scene}/r{self.row}_c{self.col}"
 
 
 def shard_shape(grid: PixelGrid) -> tuple[int, int]:
@@ -34,6 +34,12 @@ def shards_of(scene: str, grid: PixelGrid) -> Iterator[Shard]:
     for row in range(-(-grid.height // height)):
         for col in range(-(-grid.width // width)):
             yield Shard(scene, row, col)
+
+
+def shard_count(grid: PixelGrid) -> int:
+    """Return how many shards a scene has."""
+    height, width = shard_shape(grid)
+    return -(-grid.height // height) * -(-grid.width // width)
 
 
 def shard_box(shard: Shard, grid: PixelGrid) -> Box:

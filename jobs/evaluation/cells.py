@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from jobs.cells import CellTask, MosaicPlan
 from jobs.config import EvaluateConfig
 from jobs.evaluation.ground import read_bands, read_labels, read_logits
 from jobs.evaluation.objects import pieces_of
 from jobs.evaluation.scoring import Ground, Rule, classes_of, count
-from jobs.plan import CellTask, MosaicPlan
 from jobs.stages import OPEN_STORES, peak_memory_bytes, prepare_worker
 from models.pixel_rules import PixelRules, PixelSample
 from tiler.grids import Box, Cell, MapGrid, PixelGrid

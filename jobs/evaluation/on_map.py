@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cluster.engine import Engine
+from cluster.units import grouped
 from jobs.estimate import Estimate, mosaic_memory
 from jobs.evaluation.cells import SAMPLE_PX, SampleCells, ScoreCells, Sight, cell_tasks, red_and_nir
 from jobs.evaluation.counts import Counts
@@ -79,7 +80,7 @@ class PlannedEvaluate:
         """Run a stage over all cells and return the records of those that are done, in the order of cells."""
         run = self.publish.planned
         tasks = cell_tasks(self.publish.map, [p.name for p in self.publish.plans], key)
-        outcome = run_stage(engine, run.storage, "evaluate", stage, tasks, "cells", facts_as=name)
+        outcome = run_stage(engine, run.storage, "evaluate", stage, grouped(tasks), "cells", facts_as=name)
         markers = markers_of(run.storage, "evaluate")
         done = [task.unit for task in tasks if task.unit not in outcome.failed]
         return outcome, [markers.read(unit)["record"] for unit in done]

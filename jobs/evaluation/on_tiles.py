@@ -9,6 +9,7 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
+from cluster.units import grouped
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import WINDOWS_PER_BATCH, decide
@@ -156,7 +157,7 @@ class PlannedTileEvaluation:
         tolerance_px = stage.settings.boundary_tolerance_px
         facts = (self.dataset.name, self.rows, digests, stage.tta, asdict(stage.precision), asdict(stage.rules))
         tasks = self.tasks(key_of("tiles", CONTRACT, *facts, stage.threshold, tolerance_px))
-        outcome = run_stage(engine, self.dataset.storage, "evaluate", stage, tasks, "shards")
+        outcome = run_stage(engine, self.dataset.storage, "evaluate", stage, grouped(tasks), "shards")
         markers = markers_of(self.dataset.storage, "evaluate")
         done = [task.unit for task in tasks if task.unit not in outcome.failed]
         return outcome, [markers.read(unit)["record"] for unit in done]

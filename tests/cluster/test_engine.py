@@ -233,7 +233,19 @@ def test_gpus_that_are_not_there_are_refused() -> None:
 
 
 def test_nothing_needs_ray_to_be_imported() -> None:
-    modules = ["engine", "markers", "storage", "connect", "decisions", "slots", "pool", "ray_engine", "session", "ddp"]
+    modules = [
+        "engine",
+        "markers",
+        "units",
+        "storage",
+        "connect",
+        "decisions",
+        "slots",
+        "pool",
+        "ray_engine",
+        "session",
+        "ddp",
+    ]
     code = "import sys; sys.modules['ray'] = sys.modules['torch'] = None; import cluster"
     code += "".join(f"; import cluster.{module}" for module in modules)
     code += "; from cluster.engine import *; assert list(SerialEngine().run(lambda: abs, [-1]))[0].record == 1"

@@ -72,6 +72,17 @@ def test_other_files_are_no_units(markers: Markers) -> None:
     assert markers.done() == set()
 
 
+def test_units_of_a_folder_are_told_by_its_own_listing(markers: Markers) -> None:
+    assert markers.create("scene/r0_c1", {"n": 1})
+    assert not markers.create("scene/r0_c1", {"n": 2})
+    markers.create("scene-2/r0_c1", {"n": 3})
+    markers.create("scene_quality", {"n": 4})
+    assert (markers.done("scene"), markers.done()) == ({"scene/r0_c1"}, {"scene_quality"})
+    assert markers.done("nothing") == set()
+    assert markers.read("scene/r0_c1") == {"n": 1}
+    assert markers.read_all("scene-2") == {"scene-2/r0_c1": {"n": 3}}
+
+
 def test_unfinished_and_damaged_differ(markers: Markers) -> None:
     with pytest.raises(FileNotFoundError):
         markers.read("a")
@@ -87,7 +98,7 @@ def test_numbers_that_are_no_json_are_refused(markers: Markers) -> None:
     assert markers.done() == set()
 
 
-@pytest.mark.parametrize("key", ["", "a/b", "../x", ".hidden", "a b", "x" * 201, 7, ("a",)])
+@pytest.mark.parametrize("key", ["", "a/b/c", "/b", "a/", "a/.b", "../x", ".hidden", "a b", "x" * 201, 7, ("a",)])
 def test_unsafe_units_are_refused(key: Any) -> None:
     with pytest.raises(ValueError, match="unit"):
         unit_of(key)
@@ -95,6 +106,7 @@ def test_unsafe_units_are_refused(key: Any) -> None:
 
 def test_keys_name_their_units() -> None:
     assert unit_of(Cell(3, 11)) == "r3_c11"
+    assert unit_of("S2A_T52SDG/r0_c1") == "S2A_T52SDG/r0_c1"
     assert unit_of("S2A_T52SDG.2024-05-01") == "S2A_T52SDG.2024-05-01"
 
 

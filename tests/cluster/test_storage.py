@@ -89,6 +89,10 @@ def test_list_is_by_folder_and_deep(storage: Storage) -> None:
     assert sorted(storage.list("a")) == sorted(storage.list("a/")) == ["a/1", "a/b/2"]
     assert sorted(storage.child("a").list()) == ["1", "b/2"]
     assert list(storage.list("zz")) == []
+    assert list(storage.children()) == ["4"]
+    assert list(storage.children("a")) == list(storage.children("a/")) == ["a/1"]
+    assert list(storage.child("a").children("b")) == ["b/2"]
+    assert list(storage.children("zz")) == list(storage.child("zz").children()) == []
 
 
 def test_delete_and_exists(storage: Storage) -> None:
@@ -157,4 +161,4 @@ def test_litter_of_a_killed_writer_is_not_listed(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     storage.put("k.json", b"x")
     (tmp_path / "k.json#1").write_bytes(b"ha")
-    assert list(storage.list()) == ["k.json"]
+    assert list(storage.list()) == list(storage.children()) == ["k.json"]

@@ -235,7 +235,7 @@ def test_any_order_of_cells_gives_the_same_numbers(judged, tmp_path, monkeypatch
     from tests.jobs.worlds import ShuffledEngine
 
     before = (judged.out / "evaluation" / "evaluation.json").read_bytes()
-    for marker in (judged.out / "markers" / "evaluate").iterdir():
+    for marker in (judged.out / "markers" / "evaluate").rglob("*.json"):
         marker.unlink()
     monkeypatch.setattr("jobs.evaluation.on_map.engine_of", lambda _: ShuffledEngine(4))
     with small_cells():

@@ -10,9 +10,10 @@ import torch
 from affine import Affine
 
 from cluster.engine import SerialEngine
+from jobs import infer as job
 from jobs.config import RunConfig
 from jobs.decisions import decide
-from jobs.infer import estimate, infer, main, plan_infer
+from jobs.infer import complete, estimate, infer, main, plan_infer
 from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import LogitPlan, Run, plan_run
@@ -225,6 +226,38 @@ def test_the_job_infers_and_an_unchanged_rerun_does_nothing(tmp_path, monkeypatc
     assert main(here.command()) == 0
     assert files_below(here.out) == kept
     assert capsys.readouterr().out.count("1 of 1 scenes inferred") == 2
+
+
+def test_the_estimate_counts_the_windows_of_the_shards_that_are_left(tmp_path):
+    """Of a scene of 10 x 7 windows in shards of 4 x 4, the last of which hold 2 x 3."""
+    here = world(tmp_path, infer=INFER | {"tile_px": 32, "overlap_px": 0})
+    here.scene("b", image(300, 200))
+    here.scene("a", image(40, 50, 2), transform=moved(900, 20))
+    with answering():
+        run, plans = inferred(here)
+    by_id = {plan.source.scene.id: plan for plan in plans}
+    assert [len(by_id[i].shards()) for i in "ab"] == [4, 3 * 2]
+    for unit in ("r0_c0", "r2_c1"):
+        run.storage.delete(f"markers/infer/{by_id['b'].name}/{unit}.json")
+    found = estimate(run)
+    assert (found.units, found.done) == (10, 8)
+    assert found.write_bytes == (4 * 4 + 2 * 3) * 32 * 32 * 2 * 2
+    assert complete(run, plans) == [by_id["a"]]
+    changed = plan_run(load(RunConfig, here.config, ["infer.tta=flips4"]))
+    assert estimate(changed).write_bytes == (10 * 7 + 2 * 2) * 32 * 32 * 2 * 2
+
+
+def test_stores_of_finished_scenes_are_not_touched_again(tmp_path, monkeypatch):
+    here = world(tmp_path)
+    here.scene("a", image(70, 90))
+    here.scene("b", image(40, 50, 2), transform=moved(900, 20))
+    with answering():
+        run, plans = inferred(here)
+        run.storage.delete(f"markers/infer/{plans[1].name}/r0_c0.json")
+        made = []
+        monkeypatch.setattr(job, "make_logit_store", lambda run, plan: made.append(plan.name))
+        assert infer(run, SerialEngine(1), plans, decide(run, None)).facts["units"] == 1
+    assert made == [plans[1].name]
 
 
 AIR_PLACE = Affine(300.0, 0.0, ORIGIN.c - 700.0, 0.0, -250.0, ORIGIN.f + 600.0)

@@ -111,6 +111,25 @@ def test_a_scene_damaged_inside_is_set_aside_and_the_others_are_ingested(tmp_pat
     assert store_of(here, "bad").quality["missing_ratio"] == 0
 
 
+def test_a_closed_scene_is_finished_without_a_look_at_its_shards(tmp_path):
+    here = world(tmp_path)
+    here.scene("a", image(90, 140))
+    here.scene("b", image(1100, 2100, 2), transform=moved(5, 5))
+    run = planned(here)
+    ingest(run, SerialEngine(1))
+    closed, opened = run.scenes
+    for name in ("r0_c0", "r0_c1"):
+        run.storage.delete(f"markers/ingest/{opened.name}/{name}.json")
+    run.storage.delete(f"markers/ingest/{opened.name}{QUALITY}.json")
+    run.storage.delete(f"markers/ingest/{closed.name}/r0_c0.json")
+    found = estimate(run)
+    assert (found.units, found.done) == (3, 1)
+    assert found.read_bytes == opened.scene.size_bytes // 2 * 2
+    filled, summed = ingest(run, SerialEngine(1))
+    assert (filled.total, filled.before, filled.facts["units"]) == (3, 1, 2)
+    assert (summed.total, summed.before) == (2, 1)
+
+
 def test_the_estimate_is_what_the_stage_then_writes(tmp_path):
     here = world(tmp_path)
     here.scene("a", image(90, 140))

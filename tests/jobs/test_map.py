@@ -308,7 +308,7 @@ def test_a_damaged_scene_is_set_aside_and_named_until_it_is_repaired(tmp_path, c
     with answering(), small_cells():
         assert main(here.command()) == 3
         told = capsys.readouterr().err
-        assert re.search(r"quarantined: ingest/Bad-1-\w+: .*Bad-1\.tif", told)
+        assert re.search(r"quarantined: ingest/Bad-1-\w+/r0_c0: .*Bad-1\.tif", told)
         record = json.loads((here.out / "run.json").read_text())
         assert len(record["quarantined"]) == 1
         assert next(iter(record["quarantined"])).startswith("ingest/Bad-1-")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs import plan as plan_module
 from jobs.config import RunConfig
 from jobs.parsing import load
 from jobs.plan import Precision, Run, key_of, plan_run
@@ -158,13 +159,32 @@ def test_every_pixel_of_every_scene_has_a_cell_that_knows_the_scene(two):
     assert all(list(t.scenes) == sorted(t.scenes, key=order.index) for t in plan.tasks)
 
 
+def test_a_footprint_is_worked_out_once_for_all_who_ask(two, monkeypatch):
+    run, asked = planned(two), []
+    whole = run.mosaic(run.logits(FP32))
+    monkeypatch.setattr(plan_module, "footprint", lambda *grids: asked.append(grids))
+    left = run.without([run.scenes[0].name])
+    fewer = left.mosaic(left.logits(FP32))
+    assert asked == []
+    assert list(run.mosaic(run.logits(FP32)).tasks) == list(whole.tasks)
+    names = {name for task in fewer.tasks for name in task.scenes}
+    assert names == {left.logits(FP32)[0].name}
+    assert {task.cell for task in fewer.tasks} == {t.cell for t in whole.tasks if names & set(t.scenes)}
+    # another grid is another run, which remembers nothing of this one
+    other = planned(two, "grid={crs: EPSG:5179, resolution_m: 10}")
+    with pytest.raises(TypeError):
+        other.mosaic(other.logits(FP32))
+    assert len(asked) == 1
+
+
 def test_a_map_is_named_by_its_grid_and_its_logits(two):
     run = planned(two)
     plans = run.logits(FP32)
     names = {run.mosaic(plans).name, run.mosaic(plans[:1]).name, run.mosaic(plans[1:]).name}
     other = planned(two, "grid={crs: EPSG:5179, resolution_m: 10}")
     assert len(names | {other.mosaic(other.logits(FP32)).name}) == 4
-    assert run.mosaic(run.logits(FP32)) == run.mosaic(plans)
+    once, again = run.mosaic(plans), run.mosaic(run.logits(FP32))
+    assert (again.name, again.extent, list(again.tasks)) == (once.name, once.extent, list(once.tasks))
 
 
 def test_bundles_must_fit(two):

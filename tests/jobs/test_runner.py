@@ -7,6 +7,7 @@ import pytest
 
 from cluster.engine import SerialEngine
 from cluster.storage import Storage
+from cluster.units import Units, grouped
 from jobs.config import EngineConfig
 from jobs.runner import engine_of, markers_of, quarantine, report_failures, run_stage, stage_facts
 from tests.jobs.worlds import ShuffledEngine, files_below
@@ -48,7 +49,7 @@ KEYS = [Key("a"), Key("bb"), Key("ccc"), Key("dddd")]
 
 def test_all_units_run_once_and_their_cost_is_added_up(tmp_path):
     stage, storage = Stage(), Storage(str(tmp_path / "run"))
-    outcome = run_stage(ShuffledEngine(3), storage, "infer", stage, KEYS, "windows")
+    outcome = run_stage(ShuffledEngine(3), storage, "infer", stage, grouped(KEYS), "windows")
     assert set(stage.asked) == {"a", "bb", "ccc", "dddd"}
     assert (outcome.total, outcome.before, outcome.failed) == (4, 0, {})
     facts = stage_facts(storage, ["ingest", "infer"])
@@ -64,19 +65,19 @@ def test_all_units_run_once_and_their_cost_is_added_up(tmp_path):
 
 def test_the_peak_is_told_beside_what_was_expected(tmp_path, capsys):
     storage = Storage(str(tmp_path / "run"))
-    outcome = run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS, "windows", memory_bytes=1500)
+    outcome = run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS), "windows", memory_bytes=1500)
     assert outcome.facts["expected_memory_bytes"] == 1500
     assert "infer: the largest worker took 400 B at its peak, about 1.5 kB expected" in capsys.readouterr().err
-    run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS, "windows", memory_bytes=1500)
+    run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS), "windows", memory_bytes=1500)
     assert "largest worker" not in capsys.readouterr().err, "nobody worked"
 
 
 def test_what_is_done_is_not_done_again(tmp_path):
     storage = Storage(str(tmp_path / "run"))
-    run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS[:3], "windows")
+    run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS[:3]), "windows")
     first = json.loads(storage.get("stages/infer.json"))
     stage = Stage()
-    outcome = run_stage(SerialEngine(1), storage, "infer", stage, KEYS, "windows")
+    outcome = run_stage(SerialEngine(1), storage, "infer", stage, grouped(KEYS), "windows")
     assert stage.asked == ["dddd"]
     assert (outcome.total, outcome.before) == (4, 3)
     assert json.loads(storage.get("stages/infer.json"))["units"] == 1 != first["units"]
@@ -85,11 +86,11 @@ def test_what_is_done_is_not_done_again(tmp_path):
 @pytest.mark.parametrize("keys", [KEYS, []])
 def test_nothing_left_means_no_worker_and_no_write(tmp_path, monkeypatch, keys):
     storage = Storage(str(tmp_path / "run"))
-    run_stage(SerialEngine(1), storage, "infer", Stage(), KEYS, "windows")
+    run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS), "windows")
     before = files_below(tmp_path)
     monkeypatch.setattr(SerialEngine, "run", lambda *_: pytest.fail("nothing is left"))
     stage = Stage()
-    outcome = run_stage(SerialEngine(1), storage, "infer", stage, keys, "windows")
+    outcome = run_stage(SerialEngine(1), storage, "infer", stage, grouped(keys), "windows")
     assert (outcome.total, outcome.before, outcome.facts) == (len(keys), len(keys), {})
     assert stage.workers == 0
     assert files_below(tmp_path) == before
@@ -97,14 +98,14 @@ def test_nothing_left_means_no_worker_and_no_write(tmp_path, monkeypatch, keys):
 
 def test_a_failed_unit_is_named_has_no_marker_and_is_tried_next_time(tmp_path, capsys):
     storage = Storage(str(tmp_path / "run"))
-    outcome = run_stage(SerialEngine(1), storage, "infer", Stage(("bb", "dddd")), KEYS, "windows")
+    outcome = run_stage(SerialEngine(1), storage, "infer", Stage(("bb", "dddd")), grouped(KEYS), "windows")
     assert outcome.failed == {"unit_bb": "the file of bb", "unit_dddd": "the file of dddd"}
     assert "unit_dddd failed: the file of dddd" in capsys.readouterr().err
     assert outcome.facts["failed"] == 2
     assert outcome.facts["bytes"] == 4
     assert markers_of(storage, "infer").done() == {"unit_a", "unit_ccc"}
     again = Stage(("dddd",))
-    second = run_stage(SerialEngine(1), storage, "infer", again, KEYS, "windows")
+    second = run_stage(SerialEngine(1), storage, "infer", again, grouped(KEYS), "windows")
     assert again.asked == ["bb", "dddd", "dddd"]  # a unit that raises is tried twice
     assert list(second.failed) == ["unit_dddd"]
     assert quarantine([second]) == {"infer/unit_dddd": "the file of dddd"}
@@ -117,11 +118,69 @@ def test_a_failed_unit_is_named_has_no_marker_and_is_tried_next_time(tmp_path, c
 
 def test_stages_do_not_share_markers_but_may_share_a_name_for_costs(tmp_path):
     storage = Storage(str(tmp_path / "run"))
-    run_stage(SerialEngine(1), storage, "ingest", Stage(), KEYS[:1], "shards")
+    run_stage(SerialEngine(1), storage, "ingest", Stage(), grouped(KEYS[:1]), "shards")
     stage = Stage()
-    run_stage(SerialEngine(1), storage, "infer", stage, KEYS[:1], "windows", facts_as="other")
+    run_stage(SerialEngine(1), storage, "infer", stage, grouped(KEYS[:1]), "windows", facts_as="other")
     assert stage.asked == ["a"]
     assert set(stage_facts(storage, ["ingest", "infer", "other"])) == {"ingest", "other"}
+
+
+def chapters(name: str, count: int) -> Units[Key]:
+    """A group whose units are made one at a time, and never twice in one turn."""
+    return Units(f"unit_{name}", count, lambda: (Key(f"{name}/{n}") for n in range(count)))
+
+
+def test_groups_are_prepared_before_their_first_unit_and_only_if_any_is_left(tmp_path):
+    storage, told, stage = Storage(str(tmp_path / "run")), [], Stage()
+    groups = [chapters("a", 3), chapters("b", 2), chapters("c", 2)]
+    run_stage(SerialEngine(1), storage, "infer", Stage(), [groups[1]], "windows")
+
+    class Watched(SerialEngine):
+        def run(self, factory, keys):
+            def seen():
+                for key in keys:
+                    assert key.unit.rpartition("/")[0] in told
+                    yield key
+
+            return super().run(factory, seen())
+
+    outcome = run_stage(Watched(1), storage, "infer", stage, groups, "windows", prepare=told.append)
+    assert sorted(told) == ["unit_a", "unit_c"]
+    assert stage.asked == ["a/0", "a/1", "a/2", "c/0", "c/1"]
+    assert (outcome.total, outcome.before, outcome.facts["units"]) == (7, 2, 5)
+    assert markers_of(storage, "infer").done("unit_c") == {"unit_c/0", "unit_c/1"}
+
+
+def test_keys_are_made_as_workers_ask_for_them(tmp_path):
+    """Nobody holds a list: of 10,000 units not one more is made than was asked for."""
+    made = []
+
+    def keys():
+        for n in range(10_000):
+            made.append(n)
+            yield Key(f"a/{n}")
+
+    class Impatient(SerialEngine):
+        def run(self, factory, keys):
+            for number, done in enumerate(super().run(factory, keys)):
+                if number == 7:
+                    raise KeyboardInterrupt
+                yield done
+
+    storage = Storage(str(tmp_path / "run"))
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(Impatient(1), storage, "infer", Stage(), [Units("unit_a", 10_000, keys)], "windows")
+    assert made == list(range(8))
+
+
+def test_what_cannot_be_prepared_stops_the_stage(tmp_path):
+    def full(folder):
+        raise OSError(f"no room for {folder}")
+
+    stage = Stage()
+    with pytest.raises(OSError, match="no room for unit_a"):
+        run_stage(SerialEngine(1), Storage(str(tmp_path)), "infer", stage, [chapters("a", 2)], "windows", prepare=full)
+    assert stage.asked == []
 
 
 def test_an_interrupted_stage_keeps_what_was_finished(tmp_path):
@@ -134,9 +193,9 @@ def test_an_interrupted_stage_keeps_what_was_finished(tmp_path):
 
     storage = Storage(str(tmp_path / "run"))
     with pytest.raises(KeyboardInterrupt):
-        run_stage(Interrupted(1), storage, "infer", Stage(), KEYS, "windows")
+        run_stage(Interrupted(1), storage, "infer", Stage(), grouped(KEYS), "windows")
     stage = Stage()
-    run_stage(SerialEngine(1), storage, "infer", stage, KEYS, "windows")
+    run_stage(SerialEngine(1), storage, "infer", stage, grouped(KEYS), "windows")
     assert stage.asked == ["dddd"]  # the third had left its marker
 
 

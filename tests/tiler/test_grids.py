@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, grid, moved
-from tiler.grids import CELL_PX, Box, Cell, MapGrid, PixelGrid, footprint, same_crs
+from tiler.grids import BEND_PX, CELL_PX, Box, Cell, MapGrid, PixelGrid, footprint, quad_boxes, same_crs
 
 few = settings(max_examples=60, deadline=None)
 coordinate = st.integers(-9000, 9000)
@@ -182,6 +182,25 @@ def test_every_pixel_falls_in_a_listed_cell(name):
     if name in ("korea", "same zone", "next zone"):
         assert brute_box.y0 - box.y0 <= reach[0]
         assert box.x1 - brute_box.x1 <= reach[1]
+
+
+@pytest.mark.parametrize("latitude", [3.0, 64.0])
+@pytest.mark.parametrize("target", ["EPSG:6933", "EPSG:32633"])
+def test_a_large_scene_has_few_quadrilaterals_that_bend_less_than_a_twentieth_of_a_pixel(latitude, target):
+    """Against its border projected pixel by pixel: the mesh is coarse, and what it leaves out is never seen."""
+    of = around("EPSG:32632", 10.0, latitude, (10, 10), 10_980, 10_980)
+    wanted = MapGrid(target, (10.0, 10.0))
+    quads = quad_boxes(of, wanted)
+    assert len(quads) < 5000
+    along = np.arange(10_981.0)
+    rows = np.concatenate([along, along, 0 * along, 0 * along + 10_980])
+    cols = np.concatenate([0 * along, 0 * along + 10_980, along, along])
+    x, y = pyproj.Transformer.from_crs(of.crs, target, always_xy=True).transform(*of.xy(rows, cols))
+    row, col = wanted.pixels.rowcol(x, y)
+    low, high = quads[:, :2].min(axis=0), quads[:, 2:].max(axis=0)
+    for inner, outer in zip((low, -high), ((row.min(), col.min()), (-row.max(), -col.max())), strict=True):
+        assert (inner - outer < 2 * BEND_PX).all()  # either of two sides that meet may bend
+        assert (inner - outer > -1e-3).all()
 
 
 def test_on_its_own_pixels_a_scene_fills_its_box_exactly():

@@ -68,6 +68,8 @@ def test_shards_partition_the_windows(height, width):
     shards = [list(lattice.shard(row, col)) for row in range(lattice.shard_rows) for col in range(lattice.shard_cols)]
     assert all(shards), "a shard without windows would be a unit of work that does nothing"
     assert sorted(place for shard in shards for place in shard) == places(lattice)
+    counts = [lattice.windows_in(row, col) for row in range(lattice.shard_rows) for col in range(lattice.shard_cols)]
+    assert counts == [len(shard) for shard in shards]
     side = 1 if lattice.rows * lattice.cols <= 64 else 4
     assert lattice.shard_windows == side
     assert max(len(shard) for shard in shards) <= side**2

@@ -69,7 +69,7 @@ def test_a_window_is_a_shard_up_to_64(tmp_path):
     store = make(f"{tmp_path}/s", SMALL, ("urban",))
     assert store.group["logits"].shards is None
     assert store.group["logits"].chunks == (1, 1, 2, 64, 64)
-    assert [s.unit for s in window_shards("scene", SMALL)][:2] == ["scene_r0_c0", "scene_r0_c1"]
+    assert [s.unit for s in window_shards("scene", SMALL)][:2] == ["scene/r0_c0", "scene/r0_c1"]
 
 
 def test_writing_one_shard_touches_no_other(tmp_path):

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from numpy.testing import assert_array_equal
 from obstore.store import MemoryStore
@@ -64,6 +67,30 @@ def test_a_file_lies_nowhere_without_both_crs_and_transform(crs, transform, kept
     header = read_header(write_tif(tmp_path / "a.tif", numbers(4, 9), crs=crs, transform=transform))
     assert header.grid is None
     assert header.transform == kept
+
+
+def test_headers_are_read_on_several_threads_and_warnings_stay_as_they_were(tmp_path, monkeypatch):
+    """The first thread leaves while the second has yet to meet the warning that both ignore."""
+    paths = [write_tif(tmp_path / f"{n}.tif", numbers(1, 20, 30), crs=None, transform=None) for n in range(2)]
+    both, left, opened = threading.Barrier(2, timeout=30), threading.Event(), rasterio.open
+
+    def meeting(path, **options):
+        both.wait()
+        assert path == paths[0] or left.wait(30)
+        return opened(path, **options)
+
+    def read(path):
+        try:
+            with open_raster(path) as data:
+                return data.width
+        finally:
+            left.set()
+
+    before = list(warnings.filters)
+    monkeypatch.setattr(rasterio, "open", meeting)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(read, paths)) == [30, 30]
+    assert warnings.filters == before
 
 
 def test_a_window_is_read_as_it_lies(tmp_path):
