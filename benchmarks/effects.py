@@ -3,8 +3,9 @@
     python benchmarks/effects.py --seeds 0 1 2          trains and judges what is not done yet, then prints the table
     python benchmarks/effects.py --seeds 1 --no-table   one seed alone, for example beside another on other cores
 
-For each seed of the networks: U-Net++ and DeepLabV3+ with 5 and 6 channels (the sixth is GEMS), DeepLabV3+ from LS30
-and from scratch on a tenth of the labels, and DeepLabV3+ on 2 workers instead of 1. Judged on tiles of another part of
+At the scale `small` of `sandan reproduce`, for each seed of the networks: U-Net++ and DeepLabV3+ with 5 and 6 channels
+(the sixth is GEMS), DeepLabV3+ from LS30 and from scratch on a tenth of the labels and from scratch on all of them (all
+three scaled by valid range, as LS30 is), and DeepLabV3+ on 2 workers instead of 1. Judged on tiles of another part of
 the country with exact labels: every network alone, their ensemble, one view and four, those with GEMS also without it
 ("deaf"); and apart on the pixels of what only looks like industry. Per seed, intervals are by bootstrap over tiles;
 over seeds, they are Student's t of the mean.
@@ -26,7 +27,7 @@ from effects_data import COARSE_PX, CONFUSERS, KIND_NAMES, SIDE_PX, write_tiles
 from jobs.config import RecipeConfig, RunConfig
 from jobs.datasets import plan_dataset
 from jobs.evaluation.on_tiles import bundle_files
-from jobs.industrial import RECIPES
+from jobs.industrial import RECIPES, SCALES
 from jobs.parsing import load
 from jobs.train import plan_train
 from models.bootstrap import block_bootstrap
@@ -36,6 +37,9 @@ from tiler.tile_store import TileStore
 
 MAIN = ("unetpp-5", "deeplab-5", "unetpp-6", "deeplab-6")
 SIX = ("unetpp-6", "deeplab-6")
+SMALL = SCALES["small"]
+RANGE = {"data.scaling": "range"}
+TENTH = RANGE | {"data.sampling.label_fraction": 0.1}
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     # name: (shipped recipe, what is changed)
     "unetpp-5": ("unetpp-5", {}),
@@ -43,11 +47,9 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unetpp-6": ("unetpp-6", {}),
     "deeplab-6": ("deeplab-6", {}),
     "pretrain-ls30": ("pretrain-ls30", {}),
-    "scratch-10": ("deeplab-5", {"data.sampling.label_fraction": 0.1, "data.scaling": "range"}),
-    "transfer-10": (
-        "deeplab-5",
-        {"data.sampling.label_fraction": 0.1, "data.scaling": "range", "network.weights": "recipe:pretrain-ls30"},
-    ),
+    "scratch-100": ("deeplab-5", RANGE),
+    "scratch-10": ("deeplab-5", TENTH),
+    "transfer-10": ("deeplab-5", TENTH | {"network.weights": "recipe:pretrain-ls30"}),
     "deeplab-5-on-2": ("deeplab-5", {"engine": {"kind": "ray", "workers": 2}}),
 }
 JUDGED = tuple(name for name in NETWORKS if name != "pretrain-ls30")
@@ -58,13 +60,12 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what every network has in common."""
     return {
         "network.encoder": arguments.encoder,
-        "data.tile_px": 128,
-        "data.tiles_per_epoch": arguments.tiles,
+        "data.tile_px": arguments.crop,
+        "data.tiles_per_epoch": arguments.tiles_per_epoch,
         "data.sampling.classes": {1: 0.5},
         "data.validation_tiles": 16,
+        **{f"train.{key}": value for key, value in (SMALL.train or {}).items()},
         "train.epochs": arguments.epochs,
-        "train.batch": 8,
-        "train.learning_rate": 2e-3,
         "train.best": None,
         "engine": {"kind": "serial", "threads_per_worker": arguments.threads},
     }
@@ -146,6 +147,7 @@ def effects_of(counts: np.ndarray, names: list[str]) -> dict[str, float]:
         found[f"{six} with GEMS minus without: mIoU"] = miou[six] - miou[f"{six}, deaf"]
         found[f"{six} with GEMS minus without: share of confusers called industry"] = wrong[six] - wrong[f"{six}, deaf"]
     found["LS30 pre-training minus scratch, 10 % of labels: mIoU"] = miou["transfer-10"] - miou["scratch-10"]
+    found["a tenth of the labels minus all, from scratch: mIoU"] = miou["scratch-10"] - miou["scratch-100"]
     found["ensemble minus mean of members: mIoU"] = miou["ensemble"] - mean
     found["ensemble minus best member: mIoU"] = miou["ensemble"] - max(miou[n] for n in MAIN)
     found["four views minus one, mean of members: mIoU"] = mean - float(np.mean([miou[f"{n}, one view"] for n in MAIN]))
@@ -187,11 +189,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/effects"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--tiles", type=int, default=240)
-    parser.add_argument("--validation", type=int, default=90)
-    parser.add_argument("--landsat", type=int, default=120)
-    parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--encoder", default="tu-mobilenetv3_small_100")
+    parser.add_argument("--tiles", type=int, default=SMALL.tiles)
+    parser.add_argument("--validation", type=int, default=SMALL.tiles // 3)
+    parser.add_argument("--landsat", type=int, default=SMALL.tiles // 2)
+    parser.add_argument("--tiles-per-epoch", type=int, default=SMALL.tiles_per_epoch)
+    parser.add_argument("--epochs", type=int, default=(SMALL.train or {})["epochs"])
+    parser.add_argument("--crop", type=int, default=SMALL.tile_px, help="side of what a network sees, pixels")
+    parser.add_argument("--encoder", default=SMALL.encoder)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-table", action="store_true", help="only train and judge")
     arguments = parser.parse_args()

@@ -44,15 +44,16 @@ CHANNELS = ("red", "green", "blue", "nir", "mask")
 NETWORKS = {
     # name: architecture, encoder, windows down and across
     "small": ("unet", "tu-mobilenetv3_small_100", 9, 8),
-    "unetpp-b5": ("unetplusplus", "efficientnet-b5", 2, 5),
-    "deeplab-b5": ("deeplabv3plus", "efficientnet-b5", 4, 6),
+    "unetpp-b5": ("unetplusplus", "efficientnet-b5", 2, 3),
+    "deeplab-b5": ("deeplabv3plus", "efficientnet-b5", 3, 4),
 }
 TILE_PX, OVERLAP_PX = 512, 64
 CONTENDERS = ("floor", "sandan serial", "sandan ray 1", "sandan ray 2", "monai", "toolbelt")
 NEEDS = {"monai": "monai", "toolbelt": "pytorch_toolbelt"}
 TRIED_PASSES = (1, 2, 4)
 """Windows per forward pass, each in four views, that the floor tries."""
-TRY, TRIED_WINDOWS = "try", 12
+TRY, TRIED_WINDOWS = "try", {False: 12, True: 2}
+"""Windows that are tried; of large networks fewer."""
 
 
 def prepare(folder: Path, name: str) -> Path:
@@ -198,7 +199,7 @@ def run_other(file: Path, contender: str, precision: str, batch: int) -> dict[st
     count = sum(1 for _ in windows_of(image))
     with torch.inference_mode():
         if contender in ("floor", TRY):
-            count = min(count, TRIED_WINDOWS) if contender == TRY else count
+            count = min(count, TRIED_WINDOWS["b5" in card.name]) if contender == TRY else count
             tiles = np.stack([w for w, _ in zip(windows_of(image), range(8), strict=False)])
             views = torch.from_numpy(np.tile(tiles, (4, 1, 1, 1))).contiguous(memory_format=torch.channels_last)
             network(views[: 4 * batch])

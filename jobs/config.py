@@ -54,8 +54,9 @@ class InferConfig(_Frozen):
     """Windows per forward pass (each in all its views)."""
     adaptive: str | None = None
     """Rule that `sandan adapt` wrote: all networks and views only where one network in one view is unsure."""
-    compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
-    """Mode of torch.compile: takes minutes before the first window of each worker, for maps of hours."""
+    compile: Literal["none", "openvino", "default", "reduce-overhead", "max-autotune"] = "none"
+    """OpenVINO (CPUs only), or a mode of torch.compile: takes up to minutes before the first window of each worker, for
+    maps of hours."""
     tune: bool = True
     """Whether "auto" is measured, once for bundles and machine; else it is what usually suits the kind of device."""
 

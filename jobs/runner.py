@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from itertools import compress
 from typing import Any
 
+import psutil
+
 from cluster.engine import Done, Engine, open_engine
 from cluster.markers import Marked, Markers, unit_of
 from cluster.storage import Storage
 from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
-from jobs.estimate import format_bytes
+from jobs.estimate import BASE_MEMORY_BYTES, format_bytes
 from jobs.progress import Progress
 
 
@@ -75,6 +77,7 @@ def run_stage(
     outcome = Outcome(name, total, total - left)
     if not left:
         return outcome
+    held = _held_already(engine)
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
     marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
@@ -95,13 +98,13 @@ def run_stage(
         **{key: round(value, 6) for key, value in sums.items()},
         "busy_s": round(busy_s, 3),
         "peak_memory_bytes": peak,
-        **({} if memory_bytes is None else {"expected_memory_bytes": memory_bytes}),
+        **({} if memory_bytes is None else {"expected_memory_bytes": memory_bytes + held}),
         "engine": engine.facts(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     storage.put(f"stages/{facts_as or name}.json", json.dumps(outcome.facts, indent=1).encode())
     if memory_bytes is not None and peak:
-        said = f"{format_bytes(peak)} at its peak, about {format_bytes(memory_bytes)} expected"
+        said = f"{format_bytes(peak)} at its peak, about {format_bytes(memory_bytes + held)} expected"
         print(f"{facts_as or name}: the largest worker took {said}", file=sys.stderr)
     return outcome
 
@@ -117,6 +120,12 @@ def _keys(
         some = prepared(lambda one: prepare(one[0].folder), some)
     for group, mask in some:
         yield from compress(group, mask)
+
+
+def _held_already(engine: Engine) -> int:
+    """Return what a worker that is this very process holds from before, beyond the libraries of any worker."""
+    serial = engine.facts()["kind"] == "serial"
+    return max(0, psutil.Process().memory_info().rss - BASE_MEMORY_BYTES) if serial else 0
 
 
 def _add_up(sums: dict[str, float], record: Any) -> int:

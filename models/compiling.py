@@ -1,4 +1,5 @@
-"""torch.compile: for training as an option that cannot stop it, for inference as one that all workers share."""
+"""Compilers: torch.compile for training, as an option that cannot stop it; for inference as one that all workers share,
+torch.compile or OpenVINO."""
 
 import warnings
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from torch import nn
 
 from models.names import lookup
 from models.networks import SegmentationNetwork
+from models.openvino_network import OpenVinoNetwork
 
 MODES: dict[str, str | None] = {
     "none": None,
@@ -15,7 +17,8 @@ MODES: dict[str, str | None] = {
     "reduce-overhead": "reduce-overhead",
     "max-autotune": "max-autotune",
 }
-"""What inference may ask for, to the mode of torch.compile; the last two record CUDA graphs."""
+"""What inference may ask of torch.compile, to its mode; the last two record CUDA graphs."""
+OPENVINO = "openvino"
 
 
 def compiled(network: nn.Module, trial: Callable[[nn.Module], object]) -> nn.Module:
@@ -40,11 +43,17 @@ def compiled(network: nn.Module, trial: Callable[[nn.Module], object]) -> nn.Mod
 
 
 def compiled_for_inference(network: SegmentationNetwork, mode: str) -> SegmentationNetwork:
-    """Let torch.compile take the place of the network inside (not of its scaling); "none" leaves it as it is.
+    """Let a compiler take the place of the network inside (not of its scaling).
 
-    Compiling happens at the first pass and takes minutes. Where it fails, that pass fails: a worker that went on
-    without it would give other low bits than the others. Raises ValueError: an unknown mode.
+    Compiling happens at the first pass and may take minutes. Where it fails, that pass fails: a worker that went on
+    without it would give other low bits than the others.
+
+    mode: a key of `MODES`, or `OPENVINO`; "none" leaves the network as it is.
+    Raises ValueError: an unknown mode, or OpenVINO without its package or for a network on a GPU.
     """
+    if mode == OPENVINO:
+        network.network = OpenVinoNetwork(network.network)
+        return network
     wanted = lookup(MODES, mode, "mode of torch.compile")
     if wanted is not None:
         network.network = torch.compile(network.network, mode=wanted, dynamic=False)  # type: ignore[assignment]

@@ -8,6 +8,7 @@ import pytest
 from cluster.engine import SerialEngine
 from cluster.storage import Storage
 from cluster.units import Units, grouped
+from jobs import runner
 from jobs.config import EngineConfig
 from jobs.runner import engine_of, markers_of, quarantine, report_failures, run_stage, stage_facts
 from tests.jobs.worlds import ShuffledEngine, files_below
@@ -63,13 +64,21 @@ def test_all_units_run_once_and_their_cost_is_added_up(tmp_path):
     assert markers_of(storage, "infer").read("unit_bb")["record"]["bytes"] == 2
 
 
-def test_the_peak_is_told_beside_what_was_expected(tmp_path, capsys):
+def test_the_peak_is_told_beside_what_was_expected(tmp_path, capsys, monkeypatch):
     storage = Storage(str(tmp_path / "run"))
+    monkeypatch.setattr(runner, "BASE_MEMORY_BYTES", 10**15)
     outcome = run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS), "windows", memory_bytes=1500)
     assert outcome.facts["expected_memory_bytes"] == 1500
     assert "infer: the largest worker took 400 B at its peak, about 1.5 kB expected" in capsys.readouterr().err
     run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS), "windows", memory_bytes=1500)
     assert "largest worker" not in capsys.readouterr().err, "nobody worked"
+
+
+def test_what_the_process_held_before_is_expected_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "BASE_MEMORY_BYTES", 0)
+    storage = Storage(str(tmp_path / "run"))
+    outcome = run_stage(SerialEngine(1), storage, "infer", Stage(), grouped(KEYS), "windows", memory_bytes=1500)
+    assert 20 * 2**20 < outcome.facts["expected_memory_bytes"] - 1500 < 10**11
 
 
 def test_what_is_done_is_not_done_again(tmp_path):

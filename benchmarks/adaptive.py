@@ -1,0 +1,174 @@
+"""How much less must the networks run for (nearly) the same map? The curve of adaptive inference.
+
+    python benchmarks/adaptive.py                     writes, trains, learns and maps what is not there yet: hours
+    python benchmarks/adaptive.py --quick             the same on small scenes and a few steps: the figures mean nothing
+
+Three scenes of one synthetic country, far from each other: two small networks (U-Net++ and DeepLabV3+) are trained on
+the first, the rule is learnt from windows of the second (`sandan adapt`, one run for all bounds: what was compared is
+kept), and the third is mapped in full and under each rule (`sandan map`), and judged against the exact truth (`sandan
+evaluate`).
+
+Forwards: forward passes of a window, as a share of those of the full map. d: Jaccard distance of the class between the
+two maps as they are published. Objects found: labelled estates of which half is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import yaml
+
+SCENES = {
+    "train": (126.8, 36.8, 127.4, 37.3),
+    "validation": (127.0, 36.0, 127.5, 36.4),
+    "test": (128.2, 35.6, 128.8, 36.1),
+}
+"""Longitudes and latitudes: west, south, east, north."""
+QUICK = {
+    "train": (126.8, 36.8, 126.9, 36.9),
+    "validation": (127.0, 36.0, 127.1, 36.1),
+    "test": (128.2, 35.6, 128.3, 35.7),
+}
+WORLD, DATE = 12, "2024-05-15"
+BOUNDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+NETWORKS = {"unetpp": "unetplusplus", "deeplab": "deeplabv3plus"}
+ENCODER = "tu-mobilenetv3_small_100"
+PASSES = 8
+
+
+def sandan(*words: str) -> None:
+    """Run a command; stop where it fails."""
+    print("+ sandan", *words, file=sys.stderr)
+    done = subprocess.run([sys.executable, "-m", "jobs.cli", *words])
+    if done.returncode:
+        raise SystemExit(f"sandan {' '.join(words)} ended with {done.returncode}")
+
+
+def write_scenes(out: Path, boxes: dict[str, tuple[float, ...]]) -> dict[str, Path]:
+    """Write the scenes that are not there; return their run files."""
+    files = {}
+    for name, box in boxes.items():
+        files[name] = out / name / "map.yaml"
+        if not files[name].is_file():
+            where = ["--bbox", *map(str, box), "--dates", DATE, "--sensors", "SN10", "--no-air"]
+            sandan("synthesize", str(out / name), "--seed", str(WORLD), *where)
+    return files
+
+
+def train(out: Path, run: Path, epochs: int, tiles: int) -> list[str]:
+    """Train the networks that are not there; return their bundles."""
+    for name, architecture in NETWORKS.items():
+        recipe = {
+            "out": str(out / name),
+            "classes": ["industrial"],
+            "network": {"architecture": architecture, "encoder": ENCODER, "weights": "random:1"},
+            "data": {
+                "run": str(run),
+                "tile_px": 256,
+                "tiles_per_epoch": tiles,
+                "augment": ["HorizontalFlip", "VerticalFlip", "RandomRotate90"],
+                "sampling": {"classes": {1: 0.3}},
+                "validation_tiles": 32,
+            },
+            "train": {"epochs": epochs, "batch": 8, "learning_rate": 2e-3, "loss": "bce_dice", "alpha": 0.5},
+            "engine": {"kind": "serial"},
+        }
+        (out / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
+        sandan("train", str(out / f"{name}.yaml"))
+    return [str(out / name) for name in NETWORKS]
+
+
+def learn(out: Path, run: Path, bundles: list[str], windows: int) -> dict[float, Path]:
+    """Learn a rule for each bound; return their files."""
+    settings = [f"models={json.dumps(bundles)}", "infer.precision=bf16", "infer.batch=1", f"adapt.windows={windows}"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    sandan("ingest", str(run), *words)
+    rules = {}
+    for bound in BOUNDS:
+        sandan("adapt", str(run), *words, "--set", f"adapt.bound={bound}")
+        folder = Path(yaml.safe_load(run.read_text())["out"])
+        rules[bound] = out / f"rule-{bound}.json"
+        rules[bound].write_bytes((folder / "adaptive.json").read_bytes())
+    return rules
+
+
+def judge(out: Path, run: Path, bundles: list[str], rule: Path | None) -> dict[str, Any]:
+    """Map the test scene and judge it against the truth; return what the run says of itself."""
+    values = yaml.safe_load(run.read_text())
+    name = "full" if rule is None else rule.stem
+    values["out"] = str(out / f"map-{name}")
+    values["labels"]["files"] = [str(run.parent / "truth" / Path(file).name) for file in values["labels"]["files"]]
+    values["models"] = bundles
+    values["infer"] = {"precision": "bf16", "batch": 1, "adaptive": None if rule is None else str(rule)}
+    values["evaluate"] = {"where": "all"}
+    values["outputs"] = ["cog"]
+    file = out / f"map-{name}.yaml"
+    file.write_text(yaml.safe_dump(values))
+    for command in ("map", "evaluate"):
+        sandan(command, str(file))
+    folder = Path(values["out"])
+    facts = json.loads((folder / "stages/infer.json").read_text())
+    evaluation = json.loads((folder / "evaluation/evaluation.json").read_text())
+    (row,) = [r for r in evaluation["rows"] if r["id"] == "map"]
+    share = facts["refined"] / facts["windows"]
+    return {
+        "map": str(folder / "map/class.tif"),
+        "windows": facts["windows"],
+        "refined": share,
+        "forwards": share + (0 if rule is None else 1 / PASSES),
+        "infer_s": facts["seconds"],
+        "iou": row["iou_fg"],
+        "miou": row["mIoU"],
+        "objects": evaluation["objects"]["total"],
+    }
+
+
+def distance(one: str, other: str) -> float:
+    """Return the Jaccard distance of class 1 between two class maps."""
+    with rasterio.open(one) as a, rasterio.open(other) as b:
+        x, y = a.read(1) == 1, b.read(1) == 1
+    return float(1 - np.count_nonzero(x & y) / max(1, np.count_nonzero(x | y)))
+
+
+def main() -> None:
+    """Make what is missing, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/adaptive"))
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--tiles", type=int, default=320, help="of an epoch")
+    parser.add_argument("--windows", type=int, default=256, help="that the rule is learnt from")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    if arguments.quick:
+        out, arguments.epochs, arguments.tiles = out / "quick", 1, 8
+    out.mkdir(parents=True, exist_ok=True)
+    runs = write_scenes(out, QUICK if arguments.quick else SCENES)
+    bundles = train(out, runs["train"], arguments.epochs, arguments.tiles)
+    rules = learn(out, runs["validation"], bundles, arguments.windows)
+    full = judge(out, runs["test"], bundles, None)
+    rows = [{"bound": None, "distance": 0.0, **full}]
+    for bound, rule in rules.items():
+        found = judge(out, runs["test"], bundles, rule)
+        rows.append({"bound": bound, "distance": distance(found["map"], full["map"]), **found})
+    print("| bound | forwards | d | IoU | IoU - full | objects found | Infer, s |\n| --- |" + " --- |" * 6)
+    for row in rows:
+        name = "full map" if row["bound"] is None else f"{row['bound']:g}"
+        scores = f"{row['iou']:.4f} | {row['iou'] - full['iou']:+.4f}"
+        found = row["objects"]["found"]
+        print(f"| {name} | {row['forwards']:.3f} | {row['distance']:.4f} | {scores} | {found} | {row['infer_s']:.0f} |")
+    if not arguments.quick:
+        told = {"date": datetime.now(UTC).date().isoformat(), "rows": rows}
+        Path(__file__).with_suffix(".json").write_text(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
