@@ -185,8 +185,17 @@ def run_one(name: str, folder: Path, scenes: list[Scene], kind: str) -> dict[str
     cache = ["--config", "GDAL_CACHEMAX", "512"]
     warp = ["gdalwarp", "-q", "-multi", "-wo", "NUM_THREADS=ALL_CPUS", "-wm", "512", *cache, "-r", "bilinear"]
     warp += ["-t_srs", "EPSG:5179", "-tr", "10", "10", "-tap", "-co", "TILED=YES", "-co", "BIGTIFF=IF_SAFER"]
-    cog = ["gdal_translate", "-q", *cache, "-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "PREDICTOR=YES"]
-    cog += ["-co", "NUM_THREADS=ALL_CPUS", "-co", "RESAMPLING=AVERAGE", "-co", "BIGTIFF=IF_SAFER"]
+    cog = ["gdal_translate", "-q", *cache, "-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "LEVEL=1"]
+    cog += [
+        "-co",
+        "PREDICTOR=YES",
+        "-co",
+        "NUM_THREADS=ALL_CPUS",
+        "-co",
+        "RESAMPLING=AVERAGE",
+        "-co",
+        "BIGTIFF=IF_SAFER",
+    ]
     if name == "sandan mosaic":
         return sandan_mosaic(folder, scenes, kind)
     if name == "sandan cog":

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from cluster.engine import Engine
 from cluster.units import grouped
-from jobs.config import RunConfig
+from jobs.config import VIEWS, RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate
-from jobs.infer import VIEWS, require_ingested
 from jobs.infer import estimate as estimate_infer
+from jobs.infer import require_ingested
 from jobs.infer_stage import bundle_at, read_windows
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.runner import engine_of, markers_of, report_failures, run_stage

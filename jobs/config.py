@@ -40,6 +40,10 @@ class GridConfig(_Frozen):
         return self
 
 
+VIEWS = {"none": 1, "flips4": 4}
+"""Forward passes of a network for one window, by `infer.tta`."""
+
+
 class InferConfig(_Frozen):
     """How networks are run over windows."""
 

@@ -73,7 +73,9 @@ def decide(run: Configured, engine: Engine | None) -> Precision | None:
         return None if elsewhere else _usual(run, *probe())
     trials: Sequence[dict] = ()
     if measures(run.config):
-        tuned = engine.ask(_question(run))
+        question = _question(run, engine)
+        # Of a worker here what it would remember is known without starting it, which takes as long as the imports.
+        tuned = (None if elsewhere else question.recalled()) or engine.ask(question)
         decision, trials = replace(tuned.precision, compile=run.config.infer.compile), tuned.trials
         how = f"measured in {tuned.seconds:.1f} s" if tuned.seconds else "measured before"
         said = f"{decision.precision}, windows a pass: {decision.batch} ({how})"
@@ -116,8 +118,9 @@ def _usual(run: Configured, device: str, precision: str) -> Precision:
     )
 
 
-def _question(run: Configured) -> Tune:
+def _question(run: Configured, engine: Engine) -> Tune:
     config, settings = run.config, run.config.infer
+    threads = config.engine.threads_per_worker if config.engine.kind == "serial" else engine.facts()["threads"]
     return Tune(
         bundles=config.models,
         tile_px=settings.tile_px if config.dataset is None else config.dataset.tile_px,
@@ -127,5 +130,5 @@ def _question(run: Configured) -> Tune:
         batch=settings.batch,
         unit_windows=run.unit_windows,
         gpu=config.engine.gpus_per_worker != 0,
-        threads=config.engine.threads_per_worker,
+        threads=threads,
     )

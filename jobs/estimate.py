@@ -18,6 +18,8 @@ ACTIVATION_BYTES_PER_PIXEL = {"unet": 600, "unetplusplus": 910, "deeplabv3plus":
 512 px tiles on EfficientNet-B5, rounded up. Lighter encoders take less."""
 HALF_PRECISION_SHARE = 0.65
 """Of these, in bf16: some layers still hold float32."""
+KEPT = 2.5
+"""Memory of a pass that a worker keeps, to what is live in it: the next pass finds it in pieces that fit or not."""
 RAY_MEMORY_BYTES = 900 * 2**20
 """Ray's own processes on one machine, as measured."""
 
@@ -88,7 +90,7 @@ def infer_memory(
     region = ((count - 1) * lattice.stride_px + tile) ** 2
     read = region * (2 * (bands * itemsize + 1) + 4 * coarse)
     written = 3 * count**2 * tile**2 * 2 * classes * 2
-    one_pass = int(tiles_per_pass * tile**2 * activation_bytes)
+    one_pass = int(KEPT * tiles_per_pass * tile**2 * activation_bytes)
     return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + written) + one_pass + 2 * weight_bytes
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import unfinished
-from jobs.config import RunConfig
+from jobs.config import VIEWS, RunConfig
 from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
@@ -26,8 +26,6 @@ from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_sta
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from tiler.logit_store import create_logit_store
 from tiler.stores import is_complete
-
-VIEWS = {"none": 1, "flips4": 4}
 
 
 def make_logit_store(run: Run, plan: LogitPlan) -> None:

@@ -15,12 +15,17 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from cluster.storage import Storage
+from jobs.config import VIEWS
 from jobs.estimate import activation_bytes
 from jobs.plan import Precision, key_of
+from jobs.room import GPUS
 from models.card import read_card
 
 CONTRACT = 1
@@ -64,6 +69,10 @@ class Tune:
     threads: int | Literal["auto"]
     """Of torch; "auto" takes those that the worker was given."""
 
+    def recalled(self) -> Tuned | None:
+        """Return what this machine remembers of its CPU, without loading torch; None where it has to be asked."""
+        return None if self.gpu and GPUS.is_dir() else recall(self._asked("cpu")[0])
+
     def __call__(self) -> Tuned:
         """Answer from the cache, or by measuring.
 
@@ -74,7 +83,6 @@ class Tune:
 
         from models.bundle import load_files
         from models.precision import choose, supports
-        from models.tta import VIEWS
         from models.tuning import search, timer
 
         if self.threads != "auto":
@@ -83,20 +91,7 @@ class Tune:
         formats = tuple(name for name in FORMATS if supports(device, name))
         if self.precision != "auto":
             formats = (choose(device, self.precision),)
-        fitting = free_bytes(device) * MEMORY_SHARE
-        cards = [read_card(Storage(path).get("card.json")) for path in self.bundles]
-        hungriest = activation_bytes((card.architecture for card in cards), "fp32")
-        pass_bytes = len(VIEWS[self.tta]) * self.tile_px**2 * hungriest
-        batches = tuple(n for n in BATCHES[device] if n == 1 or (n * pass_bytes <= fitting and n <= self.unit_windows))
-        if self.batch != "auto":
-            batches = (self.batch,)
-        asked = {
-            **asdict(self),
-            "bundles": [card.digest() for card in cards],
-            "machine": machine(device),
-            "batches": batches,
-        }
-        file = cache_folder() / f"{key_of(CONTRACT, asked)}.json"
+        file, asked = self._asked(device)
         known = recall(file)
         if known is not None:
             return known
@@ -104,7 +99,7 @@ class Tune:
         parts = "card.json", "weights.safetensors"
         members = [load_files({part: Storage(path).get(part) for part in parts}) for path in self.bundles]
         measure = timer(members, self.tta, self.average, device)
-        choice = search(measure, formats, batches, self.tile_px, LIMIT_S)
+        choice = search(measure, formats, asked["batches"], self.tile_px, LIMIT_S)
         found = Tuned(
             Precision(device, choice.setting.precision, choice.setting.batch),
             tuple(
@@ -117,31 +112,47 @@ class Tune:
             remember(file, found, asked)
         return found
 
+    def _asked(self, device: str) -> tuple[Path, dict[str, Any]]:
+        """Return everything that the answer depends on, the batches to try among it, and the file of that."""
+        given = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        threads = given if self.threads == "auto" else self.threads
+        cards = [read_card(Storage(path).get("card.json")) for path in self.bundles]
+        hungriest = activation_bytes((card.architecture for card in cards), "fp32")
+        pass_bytes = VIEWS[self.tta] * self.tile_px**2 * hungriest
+        fitting = free_bytes(device, threads) * MEMORY_SHARE
+        batches = tuple(n for n in BATCHES[device] if n == 1 or (n * pass_bytes <= fitting and n <= self.unit_windows))
+        asked = {
+            **asdict(self),
+            "bundles": [card.digest() for card in cards],
+            "machine": machine(device, threads),
+            "batches": batches if self.batch == "auto" else (self.batch,),
+        }
+        return cache_folder() / f"{key_of(CONTRACT, asked)}.json", asked
 
-def machine(device: str) -> dict[str, Any]:
+
+def machine(device: str, threads: int) -> dict[str, Any]:
     """Return what a measured speed depends on, beside the networks."""
-    import torch
-
     facts: dict[str, Any] = {
         "device": device,
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "threads": threads,
+        "torch": version("torch"),
     }
     if device == "cuda":
+        import torch
+
         facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     return facts
 
 
-def free_bytes(device: str) -> float:
+def free_bytes(device: str, threads: int) -> float:
     """Return the memory that one worker may count on: of its GPU, or its threads' share of the machine's."""
-    import psutil
-    import torch
-
     if device == "cuda":
+        import torch
+
         return float(torch.cuda.mem_get_info()[0])
-    return float(psutil.virtual_memory().available) * min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))
+    return float(psutil.virtual_memory().available) * min(1.0, threads / (os.cpu_count() or 1))
 
 
 def cache_folder() -> Path:

@@ -196,7 +196,7 @@ card = Card(name="n", architecture="unet", encoder="tu-mobilenetv3_small_050", c
 ensemble = load_ensemble([bundle_files(network, card)], scene.channels, precision="fp32")
 windows = ensemble.predict_windows(imagery, under.corners(lattice), 64)
 logits.write(shard, under.places, windows)
-print(under.places, windows.shape, bool(np.ptp(logits.window(*under.places[0])) > 0))
+print(under.places, windows.shape, bool(np.ptp(logits.windows(0, 1, 2)[0]) > 0))
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import backends, gpu_infer, scale, synthetic_guards, train
+from tests.windows import window_of
 from tiler.logit_store import LogitStore
 
 torch.set_num_threads(1)
@@ -86,7 +87,7 @@ def test_the_rows_of_infer_on_a_gpu_are_measured_wherever_they_run(scene):
         assert 0 < row["busy"] <= 1
         assert set(row["steps_s"]) == {"read_s", "forward_s", "wait_s", "write_s"}
         logits = LogitStore(f"{scene.folder}/logits.zarr")
-        written.append(np.stack([logits.window(row, col) for row in range(2) for col in range(2)]))
+        written.append(np.stack([window_of(logits, row, col) for row in range(2) for col in range(2)]))
         assert (np.ptp(written[-1].astype(np.float32), axis=(1, 2, 3)) > 0).all()
     np.testing.assert_array_equal(*written)
     cells = [cell.strip() for cell in gpu_infer.table([row]).splitlines()[-1].split("|")]

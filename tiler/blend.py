@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
@@ -41,14 +43,15 @@ def taper(tile_px: int, overlap_px: int, first: bool, last: bool) -> np.ndarray:
 
 
 def blend(
-    read: Callable[[int, int], np.ndarray | None], lattice: Lattice, box: Box, layers: int
+    read: Callable[[int, int, int], tuple[np.ndarray, np.ndarray]], lattice: Lattice, box: Box, layers: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Blend the windows that touch a rectangle of a scene: `sum_w t_w * l_w / sum_w t_w`.
 
     Windows are added row by row of the lattice, whatever the rectangle: a pixel's sum does not depend on the cut.
 
     Args:
-        read: returns window `(row, col)` as float16 (layers, tile_px, tile_px), or None where it was not wanted.
+        read: takes a row of windows and the first and last column but one; returns them as float16 (window, layers,
+            tile_px, tile_px), and bool (window,): which were wanted.
         lattice: the windows of the scene.
         box: scene pixels.
         layers: number of layers in each window.
@@ -64,23 +67,24 @@ def blend(
     sums = np.zeros((layers, box.height, box.width), np.float32)
     weights = np.zeros((box.height, box.width), np.float32)
     tile, overlap = lattice.tile_px, lattice.overlap_px
-    for row, col in lattice.touching(box):
-        logits = read(row, col)
-        if logits is None:
-            continue
-        window = lattice.window(row, col)
-        part = window.clip(box)
-        inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-box.y0, -box.x0).slices
-        finite = add_window(
-            sums[(slice(None), *here)],
-            weights[here],
-            logits[(slice(None), *inside)].view(np.uint16),
-            taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
-            taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
-            FLOAT32_OF_FLOAT16,
-        )
-        if not finite:
-            raise ArithmeticError(
-                f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
+    for row, places in groupby(lattice.touching(box), key=itemgetter(0)):
+        cols = [col for _, col in places]
+        for col, logits, wanted in zip(cols, *read(row, cols[0], cols[-1] + 1), strict=True):
+            if not wanted:
+                continue
+            window = lattice.window(row, col)
+            part = window.clip(box)
+            inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-box.y0, -box.x0).slices
+            finite = add_window(
+                sums[(slice(None), *here)],
+                weights[here],
+                logits[(slice(None), *inside)].view(np.uint16),
+                taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
+                taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
+                FLOAT32_OF_FLOAT16,
             )
+            if not finite:
+                raise ArithmeticError(
+                    f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
+                )
     return sums, divide(sums, weights, 0.0, 0.0)

@@ -10,14 +10,13 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped
-from jobs.config import EvaluateConfig, RunConfig
+from jobs.config import VIEWS, EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import WINDOWS_PER_BATCH, decide
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.evaluation.lineup import Lineup
 from jobs.evaluation.text import table
 from jobs.evaluation.tile_scores import count_tiles, fit_tile_rules, judge, needed_channels
-from jobs.infer import VIEWS
 from jobs.plan import Precision, key_of
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE

@@ -8,6 +8,7 @@ from jobs.estimate import (
     ACTIVATION_BYTES_PER_PIXEL,
     BASE_MEMORY_BYTES,
     IN_FLIGHT,
+    KEPT,
     TORCH_MEMORY_BYTES,
     activation_bytes,
     coarse_memory,
@@ -55,7 +56,7 @@ def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize,
     assert empty == BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + 2 * IN_FLIGHT * region
     assert infer_memory(lattice, **zero, weight_bytes=12_345) - empty == 2 * 12_345
     one_pass = infer_memory(lattice, **(zero | {"tiles_per_pass": tiles}), weight_bytes=0) - empty
-    assert one_pass == int(tiles * 64**2 * 9.5)
+    assert one_pass == int(KEPT * tiles * 64**2 * 9.5)
     read = infer_memory(lattice, **(zero | {"bands": bands, "itemsize": itemsize, "coarse": coarse}), weight_bytes=0)
     assert read - empty == IN_FLIGHT * region * (2 * bands * itemsize + 4 * coarse)
     windows = infer_memory(lattice, **(zero | {"classes": classes}), weight_bytes=0) - empty

@@ -41,6 +41,7 @@ from tests.jobs.worlds import (
     write_bundle,
     write_tif,
 )
+from tests.windows import window_of
 from tiler.fusion import resample
 from tiler.grids import Box, PixelGrid
 from tiler.logit_store import LogitStore
@@ -94,7 +95,7 @@ def test_mean_logit_and_spread_are_those_of_the_formula(tmp_path, networks, tta)
     for place in ((0, 0), (1, 0)):
         tile = scene.network_input(logits.lattice.window(*place))
         mean, spread = by_hand(here.settings["models"], tile, tta == "flips4")
-        found = logits.window(*place).astype(np.float32)
+        found = window_of(logits, *place).astype(np.float32)
         assert np.ptp(mean) > 0.5
         assert (np.abs(found[:1] - mean) <= rounding(mean)).all()
         assert (np.abs(found[1:] - spread) <= rounding(spread)).all()
@@ -140,8 +141,8 @@ def test_a_window_without_a_valid_pixel_costs_nothing(tmp_path):
     facts = json.loads(run.storage.get("stages/infer.json"))
     assert (facts["units"], facts["windows"]) == (7, 5)
     _, logits = stores(run, plans[0])
-    assert not logits.window(0, 2).any()
-    assert logits.window(0, 1).any()
+    assert not window_of(logits, 0, 2).any()
+    assert window_of(logits, 0, 1).any()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -168,7 +169,7 @@ def test_batch_and_shards_do_not_show(tmp_path):
         run, (plan,) = inferred(here)
         _, logits = stores(run, plan)
         assert logits.lattice.shard_windows == 4
-        found.append([logits.window(r, c).astype(np.float32) for r in range(10) for c in range(8)])
+        found.append([window_of(logits, r, c).astype(np.float32) for r in range(10) for c in range(8)])
     one, seven = np.stack(found[0]), np.stack(found[1])
     assert (np.abs(one - seven) <= rounding(one)).all()
 
@@ -336,7 +337,7 @@ def test_ensembles_of_unlike_channels_average(tmp_path):
             with torch.inference_mode():
                 answers.append(network(chosen)[0].numpy())
         mean = np.mean(answers, axis=0)
-        assert (np.abs(logits.window(*place)[:1].astype(np.float32) - mean) <= rounding(mean)).all()
+        assert (np.abs(window_of(logits, *place)[:1].astype(np.float32) - mean) <= rounding(mean)).all()
 
 
 def test_memory_and_bytes_count_the_channels_that_are_read(tmp_path):

@@ -43,6 +43,7 @@ from tests.jobs.worlds import (
     write_bundle,
     write_tif,
 )
+from tests.windows import window_of
 from tiler.map_store import MapStore
 
 PRODUCTS = ("probability", "class", "spread", "count")
@@ -134,7 +135,7 @@ def test_the_map_is_that_of_the_networks(both_engines):
     scene, logits = stores(run, plan)
     tile = scene.network_input(logits.lattice.window(1, 1))
     mean, _ = by_hand(both_engines.settings["models"], tile, True)
-    found = logits.window(1, 1)[:1].astype(np.float32)
+    found = window_of(logits, 1, 1)[:1].astype(np.float32)
     assert (np.abs(found - mean) <= rounding(mean)).all()
 
 

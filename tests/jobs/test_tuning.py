@@ -1,6 +1,8 @@
 """What a worker's machine remembers: found again, robust against what others leave behind."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +40,18 @@ def test_a_question_is_measured_once(question, cache, monkeypatch):
     assert json.loads(file.read_text())["asked"]["machine"]["threads"] == 1
     monkeypatch.setattr("models.tuning.search", lambda *_: pytest.fail("measured again"))
     assert question() == replace(first, seconds=0.0)
+
+
+def test_what_is_known_here_is_recalled_without_torch(question, tmp_path, monkeypatch):
+    assert question.recalled() is None
+    found = question()
+    assert question.recalled() == replace(found, seconds=0.0)
+    code = f"import sys; from jobs.tuning import Tune; print({question!r}.recalled(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == f"{replace(found, seconds=0.0)} False"
+    monkeypatch.setattr(tuning, "GPUS", tmp_path)
+    assert question.recalled() is not None, "it keeps to the CPU"
+    assert replace(question, gpu=True).recalled() is None, "there may be a GPU: the worker knows"
 
 
 def test_what_the_choice_depends_on_is_asked_anew(question, tmp_path, monkeypatch):
@@ -82,7 +96,7 @@ def test_batches_keep_to_the_memory_and_to_the_unit(question, monkeypatch):
     monkeypatch.setattr("models.tuning.search", lambda _, f, b, *__: asked.append(b) or Choice(Setting("fp32", 1), ()))
     window = 64**2 * activation_bytes([ARCHITECTURE], "fp32") / tuning.MEMORY_SHARE
     for free in (0.0, 2.5 * window, 5 * window):
-        monkeypatch.setattr(tuning, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(tuning, "free_bytes", lambda device, threads, free=free: free)
         question()
     replace(question, unit_windows=1)()
     assert asked == [(1,), (1, 2), (1, 2, 4), (1,)]

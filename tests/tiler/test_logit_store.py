@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from tests.windows import window_of
 from tiler.lattice import Lattice
 from tiler.logit_store import (
     LogitStore,
@@ -47,7 +48,7 @@ def test_every_window_comes_back(lattice, order, tmp_path):
     fill(store, values, order)
     again = LogitStore(f"{tmp_path}/s")
     for place, written in values.items():
-        assert_array_equal(again.window(*place), written)
+        assert_array_equal(window_of(again, *place), written)
     assert again.lattice == lattice
     assert again.classes == ("urban", "water")
     assert again.layers == 4
@@ -78,10 +79,10 @@ def test_writing_one_shard_touches_no_other(tmp_path):
     fill(store, values)
     new = np.full((4, 64, 64), 7.5, np.float16)
     store.write(WindowShard("scene", 1, 0), [(4, 0)], new[None])
-    assert_array_equal(store.window(4, 0), new)
-    assert not store.window(4, 1).any(), "a window left out of its shard is zero"
-    assert_array_equal(store.window(3, 0), values[3, 0])
-    assert_array_equal(store.window(4, 4), values[4, 4])
+    assert_array_equal(window_of(store, 4, 0), new)
+    assert not window_of(store, 4, 1).any(), "a window left out of its shard is zero"
+    assert_array_equal(window_of(store, 3, 0), values[3, 0])
+    assert_array_equal(window_of(store, 4, 4), values[4, 4])
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
@@ -91,7 +92,7 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_written(bad, tmp_
     values[3, 2, 1] = bad
     with pytest.raises(ArithmeticError, match=r"window \(1, 2\) of scene: the networks gave NaN or infinite"):
         store.write(WindowShard("scene", 1, 2), [(1, 2)], values[None])
-    assert not store.window(1, 2).any()
+    assert not window_of(store, 1, 2).any()
 
 
 @pytest.mark.parametrize("value", [65504, -65504, 6e-8, -0.0])
@@ -99,7 +100,7 @@ def test_the_ends_of_float16_are_no_faults(value, tmp_path):
     store = make(f"{tmp_path}/s", SMALL)
     values = np.full((4, 64, 64), value, np.float16)
     store.write(WindowShard("scene", 1, 2), [(1, 2)], values[None])
-    assert_array_equal(store.window(1, 2), values)
+    assert_array_equal(window_of(store, 1, 2), values)
 
 
 def test_unwanted_windows_are_none(tmp_path):
@@ -110,9 +111,9 @@ def test_unwanted_windows_are_none(tmp_path):
     assert store.windows_of(WindowShard("scene", 1, 1)) == []
     values = windows(LARGE, store.layers)
     fill(store, values)
-    seen = {place for place in values if store.window(*place) is not None}
+    seen = {place for place in values if window_of(store, *place) is not None}
     assert seen == {(1, 2), (9, 11)}
-    assert_array_equal(store.window(9, 11), values[9, 11].astype(np.float16))
+    assert_array_equal(window_of(store, 9, 11), values[9, 11].astype(np.float16))
 
 
 @settings(max_examples=40, deadline=None)
