@@ -24,9 +24,9 @@ import rasterio
 import yaml
 from effects_data import COARSE_PX, CONFUSERS, KIND_NAMES, SIDE_PX, write_tiles
 
+from jobs.bundles import read_bundles
 from jobs.config import RecipeConfig, RunConfig
 from jobs.datasets import plan_dataset
-from jobs.evaluation.on_tiles import bundle_files
 from jobs.industrial import RECIPES, SCALES
 from jobs.parsing import load
 from jobs.train import plan_train
@@ -101,7 +101,7 @@ def judge(out: Path, folder: Path) -> dict[str, Any]:
     planned = plan_dataset(load(RunConfig, str(out / "SN10.yaml")))
     store = TileStore(planned.url)
     members, six = (
-        load_members(bundle_files(tuple(str(folder / n) for n in names)), store.offered, tta="flips4", batch=1)
+        load_members(read_bundles(str(folder / n) for n in names), store.offered, tta="flips4", batch=1)
         for names in (JUDGED, SIX)
     )
     coarse = [place for place, name in enumerate(members.channels) if name not in store.channels]

@@ -18,6 +18,9 @@ has all cores. Times begin when the networks are loaded and workers wait, and en
 Peers read and write what Sandan's store holds with Sandan's own functions, so that only the windows differ. They keep
 one blended raster; Sandan keeps every window whole, and the spread of the views beside its mean: more to write.
 
+Workers of Sandan keep the memory that they free (`jobs.stages.keep_memory`), and so does the floor; peers run as they
+are installed.
+
 Each contender is a process of its own; contenders take turns, and the table shows medians of the rounds.
 """
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import random
 import sys
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
 
 from cluster.engine import Engine
-from cluster.units import grouped
+from cluster.units import grouped, unfinished
+from jobs.bundles import read_bundles
 from jobs.config import VIEWS, RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate
-from jobs.infer import estimate as estimate_infer
-from jobs.infer import require_ingested
-from jobs.infer_stage import bundle_at, read_windows
+from jobs.infer import itemsize, memory, require_ingested
+from jobs.infer_stage import read_windows
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
@@ -29,6 +33,8 @@ from tiler.lattice import Lattice
 from tiler.scene_store import SceneStore
 
 STAGE = "adapt"
+RECORD_BYTES = 2_000
+"""Of the evidence of one network in a window's marker."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,14 @@ class Compare:
 
         prepare_worker()
         ensemble = Compared(
-            [load_files(bundle_at(path)) for path in self.bundles],
+            [load_files(files) for files in read_bundles(self.bundles)],
             self.channels,
             tta=self.tta,
             precision=self.precision.precision,
             device=self.precision.device,
             batch=1,
             average=self.average,
+            compile=self.precision.compile,
         )
 
         def work(window: Window) -> dict:
@@ -91,14 +98,21 @@ class Compare:
 
 def draw(plans: Sequence[LogitPlan], count: int, seed: int) -> list[Window]:
     """Draw windows of all scenes without putting them back; those outside the area of interest are not there."""
-    places = [
-        Window(plan.name, row, col)
-        for plan in plans
-        for row in range(plan.lattice.rows)
-        for col in range(plan.lattice.cols)
-        if plan.wanted is None or plan.wanted[row, col]
-    ]
-    return sorted(random.Random(seed).sample(places, min(count, len(places))), key=lambda window: window.unit)
+    sizes = [p.lattice.rows * p.lattice.cols if p.wanted is None else np.count_nonzero(p.wanted) for p in plans]
+    ends = list(accumulate(int(size) for size in sizes))
+    found = []
+    for number in sorted(random.Random(seed).sample(range(ends[-1]), min(count, ends[-1]))):  # never a list of them all
+        scene = bisect(ends, number)
+        plan, place = plans[scene], number - (ends[scene - 1] if scene else 0)
+        if plan.wanted is not None:
+            place = int(np.flatnonzero(plan.wanted)[place])
+        found.append(Window(plan.name, *divmod(place, plan.lattice.cols)))
+    return found
+
+
+def stage_name(run: Run) -> str:
+    """Return where the markers of what was compared lie: a margin depends on the threshold."""
+    return f"{STAGE}-{key_of(run.config.fuse.threshold)}"
 
 
 def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
@@ -122,8 +136,10 @@ def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
         threshold=config.fuse.threshold,
         precision=precision,
     )
-    name = f"{STAGE}-{key_of(config.fuse.threshold)}"
-    outcome = run_stage(engine, run.storage, name, stage, grouped(windows), "windows", facts_as=STAGE)
+    name, expected = stage_name(run), memory(run, plans, precision)
+    outcome = run_stage(
+        engine, run.storage, name, stage, grouped(windows), "windows", facts_as=STAGE, memory_bytes=expected
+    )
     report_failures([outcome])
     if outcome.failed:
         return None
@@ -180,12 +196,23 @@ class PlannedAdapt:
 
     def estimates(self) -> list[Estimate]:
         """Return what there is to do: the memory is that of Infer."""
-        run = self.planned
-        windows = min(run.config.adapt.windows, sum(plan.lattice.rows * plan.lattice.cols for plan in run.logits(_ANY)))
-        pixels = windows * run.config.infer.tile_px**2
-        read = pixels * (len(run.sensor.bands) * 2 + 1)
-        memory = estimate_infer(run).peak_memory_bytes
-        return [Estimate(STAGE, windows, "windows", 0, read, windows * 10_000, memory)]
+        run, settings = self.planned, self.planned.config.adapt
+        precision = decide(run, None) or Precision("cuda", "bf16", 1)
+        plans = run.logits(precision)
+        windows = draw(plans, settings.windows, settings.seed)
+        left = sum(map(sum, unfinished(markers_of(run.storage, stage_name(run)), grouped(windows))))
+        return [
+            Estimate(
+                stage=STAGE,
+                units=len(windows),
+                unit="windows",
+                done=len(windows) - left,
+                read_bytes=left * run.config.infer.tile_px**2 * (len(run.sensor.bands) * itemsize(plans) + 1),
+                write_bytes=left * len(run.cards) * RECORD_BYTES,
+                peak_memory_bytes=memory(run, plans, precision),
+                folder=run.config.out if run.storage.is_local else "",
+            )
+        ]
 
     def run(self) -> int:
         """Learn the rule and write it."""
@@ -199,10 +226,6 @@ class PlannedAdapt:
         print(text_of(rule, choices))
         print(f"\nuse it: sandan map RUN.yaml --set infer.adaptive={run.config.out.rstrip('/')}/adaptive.json")
         return DONE
-
-
-_ANY = Precision("cpu", "fp32", 1)
-"""Windows are the same for any."""
 
 
 def plan_adapt(config: RunConfig) -> PlannedAdapt:

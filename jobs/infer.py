@@ -102,7 +102,7 @@ def estimate(run: Run) -> Estimate:
         units=units,
         unit="window shards",
         done=units - left,
-        read_bytes=windows * tile**2 * (len(run.sensor.bands) * _itemsize(plans) + 1),
+        read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize(plans) + 1),
         write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
         peak_memory_bytes=memory(run, plans, assumed),
         folder=run.config.out if run.storage.is_local else "",
@@ -112,20 +112,21 @@ def estimate(run: Run) -> Estimate:
 
 def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
     """Return the expected peak of a worker, in bytes."""
-    weights = sum(Storage(path).size("weights.safetensors") for path in run.config.models)
+    sizes = [Storage(path).size("weights.safetensors") for path in run.config.models]
     return infer_memory(
         max((plan.lattice for plan in plans), key=lambda lattice: lattice.shard_windows),
         bands=len(run.sensor.bands),
-        itemsize=_itemsize(plans),
+        itemsize=itemsize(plans),
         coarse=len(run.coarse_channels),
         classes=len(run.classes),
         tiles_per_pass=precision.batch * VIEWS[run.config.infer.tta],
         activation_bytes=activation_bytes((card.architecture for card in run.cards), precision.precision),
-        weight_bytes=weights,
+        weight_bytes=sum(sizes) + (max(sizes) if run.rule else 0),  # the first pass has a copy of its own
     )
 
 
-def _itemsize(plans: Sequence[LogitPlan]) -> int:
+def itemsize(plans: Sequence[LogitPlan]) -> int:
+    """Return bytes of the widest stored value of any scene."""
     return max(np.dtype(plan.source.scene.dtype).itemsize for plan in plans)
 
 

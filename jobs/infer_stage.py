@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jobs.bundles import read_bundles
 from jobs.clock import Clock
 from jobs.plan import Precision
 from jobs.stages import opener_of, peak_memory_bytes, prepare_worker
@@ -52,7 +53,7 @@ class Infer:
         from models.predict import load_ensemble
 
         prepare_worker()
-        files = [bundle_at(path) for path in self.bundles]
+        files = read_bundles(self.bundles)
         opened = opener_of(self.stores)
         ensemble = load_ensemble(
             files,
@@ -66,7 +67,7 @@ class Infer:
         )
         adaptive = None
         if self.rule is not None:
-            adaptive = load_adaptive(files, ensemble, self.rule, self.precision.precision, self.precision.device)
+            adaptive = load_adaptive(files, ensemble, self.rule, self.precision.compile)
         networks = ThreadPoolExecutor(1, "networks")
 
         def launch(
@@ -107,13 +108,6 @@ class Infer:
             }
 
         return work
-
-
-def bundle_at(path: str) -> dict[str, bytes]:
-    """Read the files of a bundle that its networks are made of."""
-    from cluster.storage import Storage
-
-    return {name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")}
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ def _ledger(record: Mapping[str, Any]) -> Table:
             name,
             one.get("windows_per_s"),
             one.get("km2_per_s"),
+            one.get("refined_share"),
             one.get("busy_share"),
             ", ".join(f"{step} {share:.0%}" for step, share in one.get("share_of_steps", {}).items()),
             one["gpu_seconds"],
@@ -131,10 +132,11 @@ def _ledger(record: Mapping[str, Any]) -> Table:
         for name, one in record["ledger"].items()
     ]
     caption = (
-        "Rates are of the whole stage, workers' start included. Busy: the share of the workers' time in which they had "
-        "work. Cost: by engine.price_per_worker_hour, in its currency."
+        "Rates are of the whole stage, workers' start included. Refined: the share of windows that all networks saw in "
+        "all views. Busy: the share of the workers' time in which they had work. Cost: by "
+        "engine.price_per_worker_hour, in its currency."
     )
-    header = ("stage", "windows/s", "km²/s", "busy", "time by step", "GPU seconds", "cost")
+    header = ("stage", "windows/s", "km²/s", "refined", "busy", "time by step", "GPU seconds", "cost")
     return Table("Throughput", caption, header, rows)
 
 

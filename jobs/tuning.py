@@ -22,13 +22,14 @@ from typing import Any, Literal
 import psutil
 
 from cluster.storage import Storage
+from jobs.bundles import read_bundles
 from jobs.config import VIEWS
 from jobs.estimate import activation_bytes
 from jobs.plan import Precision, key_of
 from jobs.room import GPUS
 from models.card import read_card
 
-CONTRACT = 1
+CONTRACT = 2
 """Raised by hand when the same networks would be measured in another way, or run in another way."""
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16)}
 """Windows a pass that are tried, by kind of device."""
@@ -81,6 +82,7 @@ class Tune:
         """
         import torch
 
+        from jobs.stages import keep_memory
         from models.bundle import load_files
         from models.precision import choose, supports
         from models.tuning import search, timer
@@ -96,8 +98,8 @@ class Tune:
         if known is not None:
             return known
         began = time.monotonic()
-        parts = "card.json", "weights.safetensors"
-        members = [load_files({part: Storage(path).get(part) for part in parts}) for path in self.bundles]
+        keep_memory()  # as workers of Infer do
+        members = [load_files(files) for files in read_bundles(self.bundles)]
         measure = timer(members, self.tta, self.average, device)
         choice = search(measure, formats, asked["batches"], self.tile_px, LIMIT_S)
         found = Tuned(

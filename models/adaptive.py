@@ -47,18 +47,20 @@ class Adaptive:
 
 
 def load_adaptive(
-    bundles: Sequence[Mapping[str, bytes]], full: Ensemble, rule: Rule, precision: str, device: str
+    bundles: Sequence[Mapping[str, bytes]], full: Ensemble, rule: Rule, compile: str = "none"
 ) -> Adaptive:
     """Make it of bundles given as files by name, and their ensemble.
 
-    The first pass takes as many windows at once as the ensemble has tiles at once.
+    The first pass runs on the ensemble's device, in its number format, and takes as many windows at once as the
+    ensemble has tiles at once. compile: as the ensemble's.
     Raises ValueError: the network of the first pass is not among the bundles.
     """
     members = [member for member in map(load_files, bundles) if member[0].name == rule.first]
     if len(members) != 1:
         raise ValueError(f"the rule begins with the network {rule.first!r}, the run has {list(full.names)}")
     batch = full.batch * len(full.views)
-    first = Ensemble(members, full.channels, tta="none", precision=precision, device=device, batch=batch)
+    device = str(full.device)
+    first = Ensemble(members, full.channels, "none", full.precision, device, batch, compile=compile)
     return Adaptive(first, full, rule)
 
 

@@ -115,9 +115,10 @@ def choose(evidence: Evidence, passes: int, bound: float, seed: int = 0) -> Choi
     distance = _distances(np.ones((1, count)), *sums)[0]
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     upper = np.quantile(_distances(drawn.astype(np.float64), *sums), CONFIDENCE, axis=0)
-    keeps = upper <= bound
-    refine = count if not keeps.any() else int(np.argmax(keeps))
-    # A window equal to the first that is kept is kept: equal windows cannot be told apart later either.
+    # Windows of equal expectation cannot be told apart later: all of them are refined, or none.
+    apart = np.concatenate([[True], np.diff(expected[order]) < 0, [True]])
+    keeps = (upper <= bound) & apart
+    refine = int(np.argmax(keeps))  # all refined differs by nothing, so some threshold keeps any bound
     limit = -1.0 if refine == count else float(expected[order[refine]])
     steps = sorted({*np.linspace(0, count, min(count, 40) + 1).round().astype(int).tolist(), refine})
     curve = [

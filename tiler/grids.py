@@ -219,7 +219,7 @@ def _phase(origin: float, resolution: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _transformer(source: str, target: str) -> pyproj.Transformer | None:
+def transformer(source: str, target: str) -> pyproj.Transformer | None:
     """Return what takes `(x, y)` of one CRS to another, None where they are the same; a run has few of them."""
     return None if same_crs(source, target) else pyproj.Transformer.from_crs(source, target, always_xy=True)
 
@@ -235,8 +235,8 @@ def _mesh(grid: PixelGrid, target: MapGrid, step_px: int) -> tuple[np.ndarray, n
     cols = np.unique(np.append(np.arange(0, grid.width, step_px), grid.width)).astype(float)
     cc, rr = np.meshgrid(cols, rows)
     x, y = grid.xy(rr, cc)
-    transformer = _transformer(grid.crs, target.crs)
-    return (x, y) if transformer is None else transformer.transform(x, y)
+    change = transformer(grid.crs, target.crs)
+    return (x, y) if change is None else change.transform(x, y)
 
 
 def _bend(values: np.ndarray) -> float:

@@ -8,12 +8,10 @@ block is warped alone or inside a larger one. Here coordinates are interpolated 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import pyproj
 
-from tiler.grids import Box, PixelGrid, same_crs
+from tiler.grids import Box, PixelGrid, same_crs, transformer
 
 NODE_PX = 32
 """Distance between the exact coordinates; a constant, because the result must not depend on the cut."""
@@ -21,12 +19,6 @@ TOLERANCE_PX = 0.01
 """Largest error of an interpolated coordinate, in source pixels; node blocks above it are computed exactly."""
 STRIP_PX = 256
 """Rows that are sampled at a time, which bounds temporary memory."""
-
-
-@lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> pyproj.Transformer | None:
-    """Return what takes coordinates of one CRS to another (kept: making one costs milliseconds), None for the same."""
-    return None if same_crs(source, target) else pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 @dataclass(frozen=True)
@@ -56,9 +48,9 @@ class Mapping:
         Points outside the validity of a CRS come out as infinities or NaN.
         """
         x, y = self.target.xy(rows, cols)
-        transformer = _transformer(self.target.crs, self.source.crs)
-        if transformer is not None:
-            x, y = transformer.transform(x, y)
+        change = transformer(self.target.crs, self.source.crs)
+        if change is not None:
+            x, y = change.transform(x, y)
         with np.errstate(invalid="ignore"):  # infinities outside a projection's domain
             return self.source.rowcol(x, y)
 

@@ -10,6 +10,7 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped
+from jobs.bundles import read_bundles
 from jobs.config import VIEWS, EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import WINDOWS_PER_BATCH, decide
@@ -62,7 +63,7 @@ class ScoreTiles:
         """Prepare a worker: load the networks once."""
         prepare_worker()
         store = TileStore(self.url)
-        files = bundle_files(self.bundles)
+        files = read_bundles(self.bundles)
         members = load_members(
             files,
             needed_channels(store, files),
@@ -78,11 +79,6 @@ class ScoreTiles:
             return {**found, "peak_memory_bytes": peak_memory_bytes()}
 
         return work
-
-
-def bundle_files(paths: tuple[str, ...]) -> list[dict[str, bytes]]:
-    """Read the files of bundles."""
-    return [{name: Storage(path).get(name) for name in ("card.json", "weights.safetensors")} for path in paths]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Adapt: a rule is learnt from windows of a run, kept, and changes what Infer does and nothing else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,16 +121,27 @@ def test_windows_are_drawn_from_all_scenes_without_putting_back(here):
     assert {window.scene for window in drawn} == {plan.name for plan in plans}
     assert draw(plans, 20, 5) == drawn
     assert draw(plans, 20, 6) != drawn
-    everything = draw(plans, 1000, 5)
-    assert len(everything) == WINDOWS
-    assert Window(plans[0].name, 3, 4) in everything
+    everything = [
+        Window(plan.name, row, col)
+        for plan in plans
+        for row in range(plan.lattice.rows)
+        for col in range(plan.lattice.cols)
+    ]
+    assert draw(plans, 1000, 5) == everything
+    some = np.zeros((4, 5), bool)
+    some[1, 3] = some[2, 0] = True
+    parts = [replace(plans[0], wanted=some), plans[1]]
+    assert draw(parts, 1000, 5) == [Window(plans[0].name, 1, 3), Window(plans[0].name, 2, 0), *everything[20:]]
 
 
 def test_a_dry_run_touches_nothing(here, rule, capsys):
     before = files_below(here.out)
     assert main([*here.command(), "--dry-run"]) == DONE
     assert files_below(here.out) == before
-    assert "24 windows" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[2].split()[:7] == ["adapt", "24", "windows", "24", "0", "0", "B"]
+    assert main([*here.command("adapt.seed=2"), "--dry-run"]) == DONE
+    again = capsys.readouterr().out.splitlines()[2].split()
+    assert 0 < int(again[3]) < 24, "what was compared for another draw is not compared again"
 
 
 def test_failed_windows_leave_no_rule(here, monkeypatch, capsys):

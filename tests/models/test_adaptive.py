@@ -32,7 +32,7 @@ def imagery() -> Imagery:
 
 def both(bundles, one):
     full = load_ensemble(bundles, CHANNELS, precision="fp32", batch=1)
-    return full, load_adaptive(bundles, full, one, "fp32", "cpu")
+    return full, load_adaptive(bundles, full, one)
 
 
 def expected_changes(windows, imagery, one) -> list[float]:

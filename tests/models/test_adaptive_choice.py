@@ -59,6 +59,18 @@ def test_no_score_changes_by_more_than_the_distance(pixels):
     assert abs(distance_of(a, t) - distance_of(f, t)) <= distance_of(a, f) + 1e-12
 
 
+@pytest.mark.parametrize("bound", [0.1, 0.3, 0.5])
+def test_windows_that_look_alike_are_refined_together_or_not_at_all(bound):
+    """Each window twice, with the same first pass: the rule cannot tell them apart, whatever became of them."""
+    first, full, spread, valid = windows(9, 12)
+    twins = [np.concatenate([values, values]) for values in (first, full, spread, valid)]
+    twins[1][12:] = np.roll(full, 3, axis=2)
+    choice = choose(evidence_of(*twins), 8, bound)
+    found, whole = assembled(twins[0], twins[1], twins[3], choice)
+    assert 0 < choice.refined < 1
+    assert distance_of(found[0], whole[0]) == pytest.approx(choice.distance, abs=1e-9)
+
+
 def test_a_looser_bound_never_costs_more():
     evidence = evidence_of(*windows(3, 60))
     shares = [choose(evidence, 8, bound).refined for bound in (0.001, 0.01, 0.1, 0.3, 0.9)]

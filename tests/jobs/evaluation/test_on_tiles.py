@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobs.bundles import read_bundles
 from jobs.config import EvaluateConfig, RunConfig
 from jobs.datasets import plan_dataset
 from jobs.evaluate import main
-from jobs.evaluation.on_tiles import bundle_files
 from jobs.evaluation.text import table
 from jobs.evaluation.tile_scores import Judgement, evaluate_tiles
 from jobs.ingest import main as ingest
@@ -84,7 +84,7 @@ def logits(here) -> dict[str, np.ndarray]:
     """The logits of every row, each network by itself in a run of its own: (n, h, w)."""
     store = store_of(here)
     tiles = np.stack([store.network_input(row) for row in judged_rows(store)])
-    one, two = bundle_files(tuple(here.settings["models"]))
+    one, two = read_bundles(here.settings["models"])
     found = {}
     for tta, suffix in (("none", ""), ("flips4", " + TTA")):
         for name, bundles in (("one", [one]), ("two", [two]), ("ensemble", [one, two])):
@@ -201,7 +201,7 @@ def test_the_function_gives_what_the_job_writes(here):
     judgement = evaluate_tiles(
         store,
         judged_rows(store),
-        bundle_files(tuple(here.settings["models"])),
+        read_bundles(here.settings["models"]),
         training_rows=store.kept(0.3, "train"),
         settings=EvaluateConfig(resamples=100),
         precision="fp32",
@@ -210,7 +210,7 @@ def test_the_function_gives_what_the_job_writes(here):
     assert isinstance(judgement, Judgement)
     assert json.loads(json.dumps(judgement.evaluation, allow_nan=False)) == found_in(here)
     one = evaluate_tiles(
-        store, judged_rows(store), bundle_files((here.settings["models"][0],)), "none", precision="fp32", batch=2
+        store, judged_rows(store), read_bundles(here.settings["models"][:1]), "none", precision="fp32", batch=2
     ).evaluation
     assert [row["id"] for row in one["rows"]] == ["one", "all background", "all positive"]
     assert one["rows"][0]["mIoU"] == pytest.approx(found_in(here)["rows"][0]["mIoU"], abs=2e-3)

@@ -1,0 +1,20 @@
+"""Bundles are read as they were written, wherever they lie."""
+
+import pytest
+
+from jobs.bundles import read_bundles
+from models.bundle import load_files
+from tests.jobs.worlds import write_bundle
+
+
+def test_the_files_of_each_in_order(tmp_path):
+    folders = [write_bundle(tmp_path / name, seed) for seed, name in ((1, "one"), (2, "two"))]
+    (tmp_path / "one" / "curves.png").write_bytes(b"not needed")
+    read = read_bundles(folders)
+    assert [sorted(files) for files in read] == [["card.json", "weights.safetensors"]] * 2
+    assert [load_files(files)[0].name for files in read] == ["one", "two"]
+
+
+def test_a_bundle_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="card"):
+        read_bundles([str(tmp_path / "nowhere")])
