@@ -30,6 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from cluster.engine import SerialEngine
 from jobs import infer, ingest, mosaic, plan, publish
 from jobs.config import RunConfig
+from jobs.decisions import decide
+from jobs.stages import keep_memory
 from models.bundle import bundle_files, save_bundle
 from models.card import Card
 from models.imagery import Imagery
@@ -80,6 +82,7 @@ def counted(architecture: str) -> dict[str, float]:
 
 def cpu_speed() -> dict[str, Any]:
     """Return windows/s of both networks in four views."""
+    keep_memory()  # as workers do
     files = []
     for name, architecture in NETWORKS.items():
         spec = NetworkSpec(architecture=architecture, encoder="efficientnet-b5", in_channels=len(CHANNELS))
@@ -145,7 +148,7 @@ def _stages(run: plan.Run) -> float:
     started = time.process_time()
     ingest.ingest(run, engine)
     ingest_s = time.process_time() - started
-    precision = infer.decide(run, engine)
+    precision = decide(run, engine)
     assert precision is not None
     plans = run.logits(precision)
     infer.infer(run, engine, plans, precision)

@@ -42,6 +42,7 @@ from cluster.storage import Storage
 from cluster.units import unfinished
 from jobs import infer, ingest, mosaic, plan, publish
 from jobs.config import RunConfig
+from jobs.decisions import decide
 from jobs.estimate import Estimate
 from jobs.infer_stage import Infer
 from jobs.modalities import Modalities
@@ -282,7 +283,7 @@ def main() -> None:
         out = f"{arguments.bucket}/run" if arguments.bucket else str(folder / "run")
         run = run_of(out, folder / "bundles", arguments.scenes)
         if arguments.one == "decide":
-            found = {"precision": str(infer.decide(run, open_engine("serial")))}
+            found = {"precision": str(decide(run, open_engine("serial")))}
         elif arguments.one == "plan":
             found = measure_plan(run)
         elif arguments.one == "s3":
