@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import zarr
 
 from jobs.cells import CellTask
 from jobs.clock import Clock
@@ -29,6 +28,7 @@ from tiler.labels import Labels
 from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
 from tiler.rasters import limit_block_cache
+from tiler.rust_codecs import use_rust_codecs
 from tiler.scene_store import SceneStore, fill_shard
 from tiler.scenes import Scene
 from tiler.scratch import Scratch
@@ -71,14 +71,13 @@ def keep_memory() -> None:
 def prepare_worker() -> None:
     """Begin a stage in this process.
 
-    zarr's own pools are kept inside the worker's share of the cores, which engines tell as OpenMP's setting; and the
+    zarr's threads are kept inside the worker's share of the cores, which engines tell as OpenMP's setting; and the
     peak of memory is counted from here, where Linux allows that: a process may have done an earlier stage.
     """
     keep_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    zarr.config.set({"threading.max_workers": max(1, threads), "async.concurrency": max(2, threads)})
+    use_rust_codecs(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiler.grids import Box
 from tiler.lattice import Lattice
-from tiler.stores import add_array, array_of, attributes_of, finish_group, new_group, open_group
+from tiler.stores import add_array, array_of, attributes_of, finish_group, new_group, open_group, write_shard
 
 EXPONENT = np.uint16(0x7C00)
 """Bits of the exponent of a float16: all set in NaN and infinity."""
@@ -104,7 +104,8 @@ class LogitStore:
                     f"window ({row}, {col}) of {shard.scene}: the networks gave NaN or infinite logits"
                 )
             block[row - shard.row * n, col - shard.col * n] = values
-        self._logits[shard.row * n : (shard.row + 1) * n, shard.col * n : (shard.col + 1) * n] = block
+        rows, cols = (slice(at * n, (at + 1) * n) for at in (shard.row, shard.col))
+        write_shard(self._logits, (rows, cols, slice(None), slice(None), slice(None)), block)
         return block.nbytes
 
     def windows(self, row: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from tiler.stores import (
     finish_group,
     new_group,
     open_group,
+    write_shard,
 )
 
 
@@ -74,13 +75,12 @@ class MapStore:
         return box.shift(-self.origin[0], -self.origin[1]).slices
 
     def write(self, cell: Cell, fused: Fused) -> int:
-        """Write one cell: one assignment, and so one whole shard, in each array. Return bytes before compression."""
+        """Write one cell: one whole shard of each array. Return bytes before compression."""
         rows, cols = self._slices(self.grid.box_of(cell))
-        array_of(self.group, "logit")[:, rows, cols] = fused.logit
-        array_of(self.group, "spread")[:, rows, cols] = fused.spread
-        array_of(self.group, "count")[rows, cols] = fused.count
-        array_of(self.group, "latest")[rows, cols] = fused.latest
-        return fused.logit.nbytes + fused.spread.nbytes + fused.count.nbytes + fused.latest.nbytes
+        layers = {"logit": fused.logit, "spread": fused.spread, "count": fused.count, "latest": fused.latest}
+        for name, layer in layers.items():
+            write_shard(array_of(self.group, name), (*(slice(None),) * (layer.ndim - 2), rows, cols), layer)
+        return sum(layer.nbytes for layer in layers.values())
 
     def read(self, name: str, box: Box) -> np.ndarray:
         """Read absolute map pixels of `logit`, `spread` (class, y, x), `count` or `latest` (y, x)."""

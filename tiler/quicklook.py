@@ -6,7 +6,7 @@ import numpy as np
 import zarr
 
 from tiler.grids import Box, PixelGrid
-from tiler.stores import add_array, array_of
+from tiler.stores import add_array, array_of, write_shard
 
 QUICKLOOK_PX = 2048
 """A scene's quick-look is at most this wide and high."""
@@ -35,8 +35,8 @@ def fill_quicklook(group: zarr.Group, grid: PixelGrid, box: Box, image: np.ndarr
     """Write the part of one shard: scene pixels `box`, image (band, y, x), valid (y, x)."""
     step = quicklook_step(grid)
     rows, cols = Box(box.y0 // step, box.x0 // step, -(-box.y1 // step), -(-box.x1 // step)).slices
-    array_of(group, "quality/quicklook")[:, rows, cols] = image[:, ::step, ::step]
-    array_of(group, "quality/quicklook_valid")[rows, cols] = valid[::step, ::step]
+    write_shard(array_of(group, "quality/quicklook"), (slice(None), rows, cols), image[:, ::step, ::step])
+    write_shard(array_of(group, "quality/quicklook_valid"), (rows, cols), valid[::step, ::step])
 
 
 def read_quicklook(group: zarr.Group, scene: PixelGrid) -> tuple[np.ndarray, np.ndarray, PixelGrid]:

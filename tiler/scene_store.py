@@ -31,6 +31,7 @@ from tiler.stores import (
     finish_group,
     new_group,
     open_group,
+    write_shard,
 )
 
 
@@ -103,12 +104,13 @@ def fill_shard(
         image, valid = scene.read(box, scratch)
         label = None if labels is None else labels.read(scene.grid, box)
     with timed("write"):
-        array_of(group, "image")[(slice(None), *box.slices)] = image
-        array_of(group, "valid")[box.slices] = valid
+        write_shard(array_of(group, "image"), (slice(None), *box.slices), image)
+        write_shard(array_of(group, "valid"), box.slices, valid)
         if label is not None:
-            array_of(group, "label")[box.slices] = label
+            write_shard(array_of(group, "label"), box.slices, label)
         fill_quicklook(group, scene.grid, box, image, valid)
-        array_of(group, "quality/histogram")[shard.row, shard.col] = bins_of(scene).counts(image, valid)
+        counts = bins_of(scene).counts(image, valid)
+        write_shard(array_of(group, "quality/histogram"), (shard.row, shard.col, slice(None), slice(None)), counts)
     written = image.nbytes + valid.nbytes + (0 if label is None else label.nbytes)
     record = {
         "pixels": valid.size,

@@ -15,7 +15,7 @@ from tiler.labels import IGNORE
 from tiler.quality import patches
 from tiler.rasters import Header, read_header, read_window
 from tiler.sensors import Sensor
-from tiler.stores import array_of
+from tiler.stores import array_of, write_shard
 from tiler.tile_store import SHARD_TILES, Modality, TileShard
 
 Row = dict[str, Any]
@@ -56,7 +56,9 @@ class TileSource:
                 damaged[tile.id] = str(error)
                 rows.append(self._missing())
         for name in rows[0]:
-            array_of(group, name)[start : start + len(tiles)] = np.stack([row[name] for row in rows])
+            values = np.stack([row[name] for row in rows])
+            place = slice(start, start + len(tiles)), *(slice(None),) * (values.ndim - 1)
+            write_shard(array_of(group, name), place, values)
         return {"tiles": len(tiles), "damaged": damaged}
 
     def _row(self, tile: AihubTile) -> Row:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401  (adds `.rio`)
+import zarr
 from affine import Affine
 from numpy.testing import assert_array_equal
 
 from tests.tiler.rasters_for_tests import TRANSFORM, grid
+from tiler.rust_codecs import use_rust_codecs
 from tiler.stores import (
     add_array,
     add_georeference,
@@ -18,8 +20,10 @@ from tiler.stores import (
     open_dataset,
     open_group,
     shard_px,
+    write_shard,
 )
 
+PIPELINES = ("zarr.core.codec_pipeline.BatchedCodecPipeline", "tiler.rust_codecs.DiskPipeline")
 rio = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 
 
@@ -114,3 +118,98 @@ def test_shards_are_files_of_their_own(tmp_path):
     make(f"{tmp_path}/store", grid(45, 71))[0:32, 32:64] = 5
     files = [p.relative_to(tmp_path / "store/image") for p in (tmp_path / "store/image/c").rglob("*") if p.is_file()]
     assert [str(f) for f in files] == ["c/0/1"]
+
+
+@pytest.fixture
+def codecs():
+    """Set the pipeline for one test."""
+    names = ("codec_pipeline.path", "threading.max_workers", "async.concurrency")
+    before = {name: zarr.config.get(name) for name in names}
+    use_rust_codecs(1)
+    yield lambda path: zarr.config.set({"codec_pipeline.path": path})
+    zarr.config.set(before)
+
+
+def shards_filled(url, shape, dtype, fill):
+    group = new_group(url)
+    lead = (slice(None),) * (len(shape) - 2)
+    sides = (*shape[:-2], 32, 48)
+    add_array(group, "image", "bcyx"[-len(shape) :], shape, (*shape[:-2], 16, 16), sides, dtype, fill)
+    finish_group(group, {})
+    array, random = array_of(open_group(url), "image"), np.random.default_rng(3)
+    values = random.uniform(-40, 40, shape).astype(dtype)
+    values[(*lead, slice(32, 64), slice(0, 48))] = fill  # a shard of nothing
+    for y in range(0, shape[-2], 32):
+        for x in range(0, shape[-1], 48):
+            place = (*lead, slice(y, min(y + 32, shape[-2])), slice(x, min(x + 48, shape[-1])))
+            write_shard(array, place, values[place])
+    return array, values
+
+
+@pytest.mark.parametrize("reader", PIPELINES)
+@pytest.mark.parametrize("writer", PIPELINES)
+@pytest.mark.parametrize(
+    ("shape", "dtype", "fill"),
+    [
+        ((71, 101), "bool", False),
+        ((3, 71, 101), "uint16", 7),
+        ((2, 2, 71, 101), "float16", 0.0),
+        ((1, 71, 101), "float32", float("nan")),
+        ((71, 101), "int32", -(2**31)),
+    ],
+)
+def test_one_pipeline_reads_what_the_other_wrote(writer, reader, shape, dtype, fill, tmp_path, codecs):
+    codecs(writer)
+    _, values = shards_filled(f"{tmp_path}/store", shape, dtype, fill)
+    codecs(reader)
+    array = array_of(open_group(f"{tmp_path}/store"), "image")
+    assert_array_equal(array[...], values)
+    assert_array_equal(array[..., 30:50, 40:99], values[..., 30:50, 40:99])
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_shard_is_replaced_whole_and_nothing_else_is_left(pipeline, tmp_path, codecs):
+    codecs(pipeline)
+    array, values = shards_filled(f"{tmp_path}/store", (3, 71, 101), "uint16", 7)
+    root = tmp_path / "store/image"
+    files = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()}
+    written = {f"c/0/{y}/{x}" for y in range(3) for x in range(3)} - {"c/0/1/0"}
+    assert files == {"zarr.json", *written}, "a shard of fill values is no file"
+    place = (slice(None), slice(0, 32), slice(48, 96))
+    write_shard(array, place, np.full((3, 32, 48), 7, "uint16"))
+    assert not (tmp_path / "store/image/c/0/0/1").exists(), "nothing but fill values any more"
+    write_shard(array, place, values[place] + 1)
+    values[place] += 1
+    assert_array_equal(array[...], values)
+
+
+def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, codecs, monkeypatch):
+    codecs(PIPELINES[1])
+    array, values = shards_filled(f"{tmp_path}/store", (3, 71, 101), "uint16", 7)
+
+    def cut_short(path, target):
+        path.write_bytes(path.read_bytes()[:100])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", cut_short)
+    place = (slice(None), slice(0, 32), slice(48, 96))
+    with pytest.raises(OSError, match="no space"):
+        write_shard(array, place, values[place] + 1)
+    assert_array_equal(array[...], values)
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (slice(None), slice(0, 64), slice(0, 48)),  # two shards
+        (slice(None), slice(0, 32), slice(0, 40)),  # a part of one
+        (slice(None), slice(16, 48), slice(0, 48)),  # parts of two
+        (slice(None), slice(64, 71), slice(48, 101)),
+        (0, slice(0, 32), slice(0, 48)),
+    ],
+)
+def test_what_is_not_one_shard_is_refused(place, tmp_path):
+    array, _ = shards_filled(f"{tmp_path}/store", (3, 71, 101), "uint16", 7)
+    with pytest.raises(ValueError, match="not one shard"):
+        write_shard(array, place, np.zeros((3, 32, 48), "uint16"))

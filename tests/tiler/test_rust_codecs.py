@@ -1,0 +1,52 @@
+"""Arrays on a disk go through Rust, all others through zarr's own pipeline."""
+
+import pickle
+
+import numpy as np
+import pytest
+import zarr
+from numpy.testing import assert_array_equal
+from zarr.core.codec_pipeline import BatchedCodecPipeline
+
+from tiler.rust_codecs import DiskPipeline, use_rust_codecs
+from tiler.stores import COMPRESSOR
+
+
+@pytest.fixture(autouse=True)
+def _rust():
+    names = ("codec_pipeline.path", "threading.max_workers", "async.concurrency")
+    before = {name: zarr.config.get(name) for name in names}
+    use_rust_codecs(3)
+    yield
+    zarr.config.set(before)
+
+
+def pipeline_of(array):
+    return array.async_array.codec_pipeline if hasattr(array, "async_array") else array._async_array.codec_pipeline
+
+
+def array_in(store):
+    return zarr.create_array(
+        store, shape=(45, 71), dtype="uint16", chunks=(16, 16), shards=(32, 32), compressors=COMPRESSOR, fill_value=7
+    )
+
+
+def test_threads_are_those_that_were_given():
+    assert (zarr.config.get("threading.max_workers"), zarr.config.get("async.concurrency")) == (3, 3)
+
+
+def test_arrays_on_a_disk_go_through_rust(tmp_path):
+    array = array_in(tmp_path / "a.zarr")
+    assert isinstance(pipeline_of(array), DiskPipeline)
+    values = np.arange(45 * 71, dtype=np.uint16).reshape(45, 71)
+    array[...] = values
+    again = pickle.loads(pickle.dumps(zarr.open_array(tmp_path / "a.zarr", mode="r")))
+    assert isinstance(pipeline_of(again), DiskPipeline)
+    assert_array_equal(again[3:40, 9:70], values[3:40, 9:70])
+
+
+def test_arrays_elsewhere_go_through_zarr():
+    array = array_in(zarr.storage.MemoryStore())
+    assert isinstance(pipeline_of(array), BatchedCodecPipeline)
+    array[3:5, 9] = 12
+    assert array[...].sum() == 7 * 45 * 71 + 2 * (12 - 7)
