@@ -170,7 +170,7 @@ class Mosaic:
                 fused = fusion.result()
             with clock.step("write"):
                 written = target.write(task.cell, fused)
-            seen_px = int((fused.count > 0).sum())
+            seen_px = int(np.count_nonzero(fused.count))
             return {
                 "seen_px": seen_px,
                 "ground_km2": seen_px * target.grid.pixels.pixel_area_m2((box.y0 + box.y1) / 2) / 1e6,

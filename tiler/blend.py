@@ -12,6 +12,9 @@ import numpy as np
 from tiler.grids import Box
 from tiler.lattice import Lattice
 
+STRIP_PX = 64
+"""Rows that are blended at a time: their sums stay in the core's cache until they are divided."""
+
 
 @lru_cache(maxsize=16)
 def taper(tile_px: int, overlap_px: int, first: bool, last: bool) -> np.ndarray:
@@ -51,7 +54,7 @@ def blend(
 
     Args:
         read: takes a row of windows and the first and last column but one; returns them as float16 (window, layers,
-            tile_px, tile_px), and bool (window,): which were wanted.
+            tile_px, tile_px), and bool (window,): which were wanted. Called once for each row.
         lattice: the windows of the scene.
         box: scene pixels.
         layers: number of layers in each window.
@@ -64,27 +67,36 @@ def blend(
     """
     from tiler.kernels import FLOAT32_OF_FLOAT16, add_window, divide
 
-    sums = np.zeros((layers, box.height, box.width), np.float32)
-    weights = np.zeros((box.height, box.width), np.float32)
+    sums, seen = np.empty((layers, box.height, box.width), np.float32), np.empty((box.height, box.width), bool)
+    weights = np.empty((STRIP_PX, box.width), np.float32)
     tile, overlap = lattice.tile_px, lattice.overlap_px
-    for row, places in groupby(lattice.touching(box), key=itemgetter(0)):
-        cols = [col for _, col in places]
-        for col, logits, wanted in zip(cols, *read(row, cols[0], cols[-1] + 1), strict=True):
-            if not wanted:
-                continue
-            window = lattice.window(row, col)
-            part = window.clip(box)
-            inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-box.y0, -box.x0).slices
-            finite = add_window(
-                sums[(slice(None), *here)],
-                weights[here],
-                logits[(slice(None), *inside)].view(np.uint16),
-                taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
-                taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
-                FLOAT32_OF_FLOAT16,
-            )
-            if not finite:
-                raise ArithmeticError(
-                    f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
+    held: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for start in range(box.y0, box.y1, STRIP_PX):
+        strip = Box(start, box.x0, min(start + STRIP_PX, box.y1), box.x1)
+        rows = slice(strip.y0 - box.y0, strip.y1 - box.y0)
+        part_sums, part_weights = sums[:, rows], weights[: strip.height]
+        part_sums.fill(0)
+        part_weights.fill(0)
+        touching = {row: [col for _, col in places] for row, places in groupby(lattice.touching(strip), itemgetter(0))}
+        held = {row: held[row] if row in held else read(row, cols[0], cols[-1] + 1) for row, cols in touching.items()}
+        for row, cols in touching.items():
+            for col, logits, wanted in zip(cols, *held[row], strict=True):
+                if not wanted:
+                    continue
+                window = lattice.window(row, col)
+                part = window.clip(strip)
+                inside, here = part.shift(-window.y0, -window.x0).slices, part.shift(-strip.y0, -strip.x0).slices
+                finite = add_window(
+                    part_sums[(slice(None), *here)],
+                    part_weights[here],
+                    logits[(slice(None), *inside)].view(np.uint16),
+                    taper(tile, overlap, row == 0, row == lattice.rows - 1)[inside[0]],
+                    taper(tile, overlap, col == 0, col == lattice.cols - 1)[inside[1]],
+                    FLOAT32_OF_FLOAT16,
                 )
-    return sums, divide(sums, weights, 0.0, 0.0)
+                if not finite:
+                    raise ArithmeticError(
+                        f"window ({row}, {col}) holds NaN or infinite logits; its network or its store is faulty"
+                    )
+        seen[rows] = divide(part_sums, part_weights, 0.0, 0.0)
+    return sums, seen

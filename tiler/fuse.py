@@ -38,7 +38,7 @@ class Fusion:
 
     def __init__(self, classes: int, height: int, width: int) -> None:
         self._classes = classes
-        self._sums = np.zeros((2 * classes, height, width), np.float32)
+        self._sums = np.empty((2 * classes, height, width), np.float32)  # the first scene of a pixel replaces it
         self._count = np.zeros((height, width), np.uint16)
         self._latest = np.full((height, width), NO_DATE, np.int32)
 
@@ -56,9 +56,8 @@ class Fusion:
         add_scene(self._sums, self._count, self._latest, layers, seen, int(NO_DATE) if day is None else day)
 
     def result(self) -> Fused:
-        """Return the cell: means over the scenes that saw each pixel."""
+        """Return the cell, means over the scenes that saw each pixel; it takes the sums' memory, so add no more."""
         from tiler.kernels import divide
 
-        mean = self._sums.copy()
-        divide(mean, self._count, 0.0, np.nan)
-        return Fused(mean[: self._classes], mean[self._classes :], self._count, self._latest)
+        divide(self._sums, self._count, 0.0, np.nan)
+        return Fused(self._sums[: self._classes], self._sums[self._classes :], self._count, self._latest)

@@ -122,7 +122,7 @@ def count_floats(image: np.ndarray, valid: np.ndarray, low: float, width: float,
 
 @njit(cache=True, nogil=True)
 def divide(sums: np.ndarray, weights: np.ndarray, least: float, fill: float) -> np.ndarray:
-    """Divide sums by their weights in place.
+    """Divide sums by their weights in place; rows whose weights are all 1 are not touched.
 
     Args:
         sums: float32 (layer, y, x), changed.
@@ -136,8 +136,12 @@ def divide(sums: np.ndarray, weights: np.ndarray, least: float, fill: float) -> 
     layers, height, width = sums.shape
     seen = np.empty((height, width), np.bool_)
     for y in range(height):
+        ones = True
         for x in range(width):
             seen[y, x] = weights[y, x] >= least and weights[y, x] > 0
+            ones &= weights[y, x] == 1
+        if ones and least <= 1:
+            continue
         for layer in range(layers):
             for x in range(width):
                 if seen[y, x]:
@@ -250,7 +254,7 @@ def add_scene(
     """Add a scene to the sums of a map cell, where it saw anything.
 
     Args:
-        sums: float32 (layer, y, x), changed.
+        sums: float32 (layer, y, x), changed; what it holds where no scene was seen is not read.
         count: uint16 (y, x), changed: scenes that saw the pixel.
         latest: int32 (y, x), changed: the largest day.
         layers: float32 (layer, y, x).
@@ -265,4 +269,5 @@ def add_scene(
         for layer in range(len(layers)):
             for x in range(seen.shape[1]):
                 if seen[y, x]:
-                    sums[layer, y, x] += layers[layer, y, x]
+                    before = sums[layer, y, x] if count[y, x] > 1 else np.float32(0)
+                    sums[layer, y, x] = before + layers[layer, y, x]

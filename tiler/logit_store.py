@@ -114,7 +114,7 @@ class LogitStore:
         Returns:
             float16 (window, layers, tile_px, tile_px), and bool (window,): which were wanted.
         """
-        return np.asarray(self._logits[row, first:last]), self._wanted[row, first:last]
+        return np.asarray(self._logits[row : row + 1, first:last])[0], self._wanted[row, first:last]
 
 
 def wanted_windows(lattice: Lattice, touches: np.ndarray | None) -> np.ndarray | None:

@@ -7,6 +7,7 @@ block is warped alone or inside a larger one. Here coordinates are interpolated 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,9 +178,9 @@ def warp(
     """
     from tiler.kernels import add_between_nodes, add_bilinear, divide
 
-    sums = np.zeros((len(values) + 1, box.height, box.width), np.float32)
     shift = mapping.shift
     if shift is not None:
+        sums = np.zeros((len(values) + 1, box.height, box.width), np.float32)
         part = at.shift(*shift).clip(box)
         if not part.empty:
             target, source = part.shift(-box.y0, -box.x0), part.shift(-shift[0] - at.y0, -shift[1] - at.x0)
@@ -187,20 +188,53 @@ def warp(
             np.multiply(values[(slice(None), *source.slices)], share, out=sums[(slice(None, -1), *target.slices)])
             sums[-1][target.slices] = share
         return sums[:-1], divide(sums[:-1], sums[-1], least, 0.0)
-    n = 1 if at.empty else mapping.shrink
-    for start in range(box.y0, box.y1, STRIP_PX) if not at.empty else ():
+    out, seen = np.zeros((len(values), box.height, box.width), np.float32), np.zeros((box.height, box.width), bool)
+    if at.empty:
+        return out, seen
+    n, memory = mapping.shrink, np.empty((len(values) + 1) * STRIP_PX * box.width, np.float32)
+    for start in range(box.y0, box.y1, STRIP_PX):
         strip = Box(start, box.x0, min(start + STRIP_PX, box.y1), box.x1)
-        out = sums[:, strip.y0 - box.y0 : strip.y1 - box.y0]
-        nodes, bad = mapping._nodes(strip)
+        strip, nodes, bad = _reaching(strip, at, *mapping._nodes(strip))
+        if strip.empty:
+            continue
+        shape = len(values) + 1, strip.height, strip.width
+        sums = memory[: math.prod(shape)].reshape(shape)
+        sums.fill(0)
         for sub in np.ndindex(n, n):
             offset = ((sub[0] + 0.5) / n, (sub[1] + 0.5) / n)
             if bad.any():
-                add_bilinear(out, values, valid, (at.y0, at.x0), *mapping._coordinates(strip, offset, nodes, bad))
+                add_bilinear(sums, values, valid, (at.y0, at.x0), *mapping._coordinates(strip, offset, nodes, bad))
             else:
-                add_between_nodes(out, values, valid, (at.y0, at.x0), nodes, *_between(strip, offset))
+                add_between_nodes(sums, values, valid, (at.y0, at.x0), nodes, *_between(strip, offset))
         if n > 1:
-            out /= n * n
-    return sums[:-1], divide(sums[:-1], sums[-1], least, 0.0)
+            sums /= n * n
+        rows, cols = strip.shift(-box.y0, -box.x0).slices
+        seen[rows, cols] = divide(sums[:-1], sums[-1], least, 0.0)
+        out[:, rows, cols] = sums[:-1]
+    return out, seen
+
+
+def _reaching(strip: Box, at: Box, nodes: np.ndarray, bad: np.ndarray) -> tuple[Box, np.ndarray, np.ndarray]:
+    """Cut from a strip and its nodes the columns that reach no source pixel: a third of the cells of a usual scene.
+
+    Args:
+        strip: target pixels.
+        at: source pixels.
+        nodes: as `Mapping._nodes` returns them for the strip.
+        bad: likewise.
+
+    Returns:
+        What is left of all three; the strip may be empty.
+    """
+    corners = np.stack([nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    inside = (high[0] > at.y0 - 1) & (low[0] < at.y1 + 1) & (high[1] > at.x0 - 1) & (low[1] < at.x1 + 1)
+    found = np.flatnonzero((inside | bad).any(axis=0))
+    if not len(found):
+        return Box(0, 0, 0, 0), nodes, bad
+    first, last, left = int(found[0]), int(found[-1]) + 1, strip.x0 // NODE_PX
+    columns = Box(strip.y0, (left + first) * NODE_PX, strip.y1, (left + last) * NODE_PX)
+    return strip.clip(columns), nodes[:, :, first : last + 1], bad[:, first:last]
 
 
 def nearest(mapping: Mapping, box: Box, values: np.ndarray, at: Box, fill: int | float) -> np.ndarray:

@@ -147,3 +147,16 @@ def test_a_window_that_is_not_finite_is_a_fault_not_a_hole(bad):
 
     with pytest.raises(ArithmeticError, match=r"window \(0, 1\)"):
         blend(by_row(read), lattice, whole(lattice), 1)
+
+
+@few
+@given(lattices())
+def test_each_row_of_windows_is_read_once(lattice):
+    read, asked = by_row(random_windows(lattice)), []
+
+    def counted(row, first, last):
+        asked.append(row)
+        return read(row, first, last)
+
+    blend(counted, lattice, whole(lattice), 2)
+    assert asked == list(range(lattice.rows))

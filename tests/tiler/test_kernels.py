@@ -17,11 +17,12 @@ seeds = st.integers(0, 999)
 @given(sides, sides, seeds, st.sampled_from([0.0, 0.5]), st.sampled_from([0.0, np.nan]))
 def test_sums_are_divided_where_the_weight_counts(height, width, seed, least, fill):
     random = np.random.default_rng(seed)
-    sums = random.normal(size=(2, height, width)).astype(np.float32)
     for weights in (
         np.round(random.random((height, width)), 1).astype(np.float32),
         random.integers(0, 4, (height, width)),
+        np.concatenate([np.ones((1, width), np.uint16), random.integers(0, 2, (height, width))]),
     ):
+        sums = random.normal(size=(2, *weights.shape)).astype(np.float32)
         seen = (weights >= least) & (weights > 0)
         expected = np.where(seen, sums / np.where(seen, weights, 1).astype(np.float32), np.float32(fill))
         found = sums.copy()
@@ -64,11 +65,14 @@ def test_samples_are_bilinear_and_nothing_lies_outside(height, width, seed, hole
 def test_a_scene_counts_where_it_saw(height, width, seed, day):
     random = np.random.default_rng(seed)
     sums, layers = (random.random((2, height, width), np.float32) for _ in range(2))
-    count = random.integers(0, 9, (height, width)).astype(np.uint16)
+    count = random.integers(0, 4, (height, width)).astype(np.uint16)
+    sums[:, count == 0] = 0
     latest, seen = random.integers(-9999, 9999, (height, width), np.int32), random.random((height, width)) > 0.4
     expected = np.where(seen, sums + layers, sums), count + seen, np.where(seen, np.maximum(latest, day), latest)
     layers[:, ~seen] = np.nan  # whatever is there
+    sums[:, count == 0] = np.nan  # likewise
     add_scene(sums, count, latest, layers, seen, day)
+    sums[:, count == 0] = 0
     for found, wanted in zip((sums, count, latest), expected, strict=True):
         assert_array_equal(found, wanted)
     assert (count.dtype, latest.dtype) == (np.uint16, np.int32)

@@ -50,3 +50,21 @@ def test_arrays_elsewhere_go_through_zarr():
     assert isinstance(pipeline_of(array), BatchedCodecPipeline)
     array[3:5, 9] = 12
     assert array[...].sum() == 7 * 45 * 71 + 2 * (12 - 7)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (33, slice(3, 70)),
+        (slice(5, 44), 40),
+        (slice(None), 2),
+        (slice(30, 36), slice(28, 40)),
+        (slice(2, 45, 3), slice(None)),
+        (slice(44, 45), slice(70, 71)),
+    ],
+)
+def test_any_part_is_read_as_it_lies(place, tmp_path):
+    array = array_in(tmp_path / "a.zarr")
+    values = np.arange(45 * 71, dtype=np.uint16).reshape(45, 71)
+    array[...] = values
+    assert_array_equal(array[place], values[place])

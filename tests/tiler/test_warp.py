@@ -374,3 +374,19 @@ def test_nearest_on_shared_pixels_is_a_slice():
     expected = np.full((40, 30), 255, np.uint8)
     expected[2:22, :27] = codes[:, 3:]
     assert_array_equal(found, expected)
+
+
+@each_pair
+def test_far_around_the_scene_there_is_nothing(name):
+    pair = PAIRS[name]
+    values = np.random.default_rng(4).normal(size=(2, pair.height, pair.width)).astype(np.float32)
+    valid = np.ones((pair.height, pair.width), bool)
+    near, wide = pair.box(901, 1103), pair.box(1500, 1900)
+    layers, seen = warp(pair.mapping, near, values, valid, pair.source.box)
+    around, seen_around = warp(pair.mapping, wide, values, valid, pair.source.box)
+    rows, cols = near.shift(-wide.y0, -wide.x0).slices
+    assert_array_equal(around[:, rows, cols], layers)
+    assert_array_equal(seen_around[rows, cols], seen)
+    assert seen.any()
+    assert seen_around.sum() == seen.sum()
+    assert not around[:, ~seen_around].any()
