@@ -2,11 +2,12 @@
 
     python benchmarks/adaptive.py                     writes, trains, learns and maps what is not there yet: hours
     python benchmarks/adaptive.py --quick             the same on small scenes and a few steps: the figures mean nothing
+    python benchmarks/adaptive.py --bundles A B       with networks that are trained already, as those of effects.py
 
 Three scenes of one synthetic country, far from each other: two small networks (U-Net++ and DeepLabV3+) are trained on
-the first, the rule is learnt from windows of the second (`sandan adapt`, one run for all bounds: what was compared is
-kept), and the third is mapped in full and under each rule (`sandan map`), and judged against the exact truth (`sandan
-evaluate`).
+the first (or brought), the rule is learnt from windows of the second (`sandan adapt`, one run for all bounds: what was
+compared is kept), and the third is mapped in full and under each rule (`sandan map`), and judged against the exact
+truth (`sandan evaluate`).
 
 Forwards: forward passes of a window, as a share of those of the full map. d: Jaccard distance of the class between the
 two maps as they are published. Objects found: labelled estates of which half is found.
@@ -41,7 +42,7 @@ WORLD, DATE = 12, "2024-05-15"
 BOUNDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 NETWORKS = {"unetpp": "unetplusplus", "deeplab": "deeplabv3plus"}
 ENCODER = "tu-mobilenetv3_small_100"
-PASSES = 8
+VIEWS = 4
 
 
 def sandan(*words: str) -> None:
@@ -123,7 +124,7 @@ def judge(out: Path, run: Path, bundles: list[str], rule: Path | None) -> dict[s
         "map": str(folder / "map/class.tif"),
         "windows": facts["windows"],
         "refined": share,
-        "forwards": share + (0 if rule is None else 1 / PASSES),
+        "forwards": share + (0 if rule is None else 1 / (VIEWS * len(bundles))),
         "infer_s": facts["seconds"],
         "iou": row["iou_fg"],
         "miou": row["mIoU"],
@@ -145,14 +146,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--tiles", type=int, default=320, help="of an epoch")
     parser.add_argument("--windows", type=int, default=256, help="that the rule is learnt from")
+    parser.add_argument("--bundles", nargs="+", help="trained networks, instead of training two")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     if arguments.quick:
         out, arguments.epochs, arguments.tiles = out / "quick", 1, 8
     out.mkdir(parents=True, exist_ok=True)
-    runs = write_scenes(out, QUICK if arguments.quick else SCENES)
-    bundles = train(out, runs["train"], arguments.epochs, arguments.tiles)
+    scenes = dict(QUICK if arguments.quick else SCENES)
+    if arguments.bundles:
+        del scenes["train"]
+    runs = write_scenes(out, scenes)
+    bundles = arguments.bundles or train(out, runs["train"], arguments.epochs, arguments.tiles)
     rules = learn(out, runs["validation"], bundles, arguments.windows)
     full = judge(out, runs["test"], bundles, None)
     rows = [{"bound": None, "distance": 0.0, **full}]
@@ -166,7 +171,7 @@ def main() -> None:
         found = row["objects"]["found"]
         print(f"| {name} | {row['forwards']:.3f} | {row['distance']:.4f} | {scores} | {found} | {row['infer_s']:.0f} |")
     if not arguments.quick:
-        told = {"date": datetime.now(UTC).date().isoformat(), "rows": rows}
+        told = {"date": datetime.now(UTC).date().isoformat(), "bundles": bundles, "rows": rows}
         Path(__file__).with_suffix(".json").write_text(json.dumps(told, indent=1))
 
 
