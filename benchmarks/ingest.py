@@ -10,13 +10,15 @@ has all cores, each contender is a process of its own, contenders take turns, an
 
     decode            floor: files to memory, blocks of the files in their order, each thread with files of its own;
                       the arrays are thrown away. The faster of two sizes of window
-    encode            floor: an image in memory to Sandan's arrangement by zarr, shard by shard, without looking for
-                      empty chunks; the faster of one and several shards at once
+    encode            floor: an image in memory to Sandan's arrangement, shard by shard, without looking for empty
+                      chunks; the fastest of zarr and zarrs with one and several shards at once
     sandan serial     `sandan ingest` with the serial engine; also writes validity, histograms, quick-look and markers
     sandan ray        the same with Ray's workers (started before; `ray_start_s` says how long that took)
     rioxarray         `open_rasterio` in chunks that are the shards, stacked, `to_zarr`; dask's threads
     odc-stac          `odc.stac.load` of an item in such chunks, stacked, `to_zarr`; dask's threads
-    ... as it comes   the same with the codec that zarr takes by itself (zstd)
+    ... as it comes   the same with what zarr takes by itself: its own pipeline and zstd
+
+The peers have Sandan's codec, and zarrs as their pipeline, where the line does not say "as it comes".
 
 Times begin when libraries are imported and end when the last byte is written to the file system's cache.
 Memory is the largest proportional set size of the process and its children, sampled.
@@ -103,21 +105,26 @@ def encode(granule: Granule, kind: str, target: Path) -> dict[str, Any]:
     import rasterio
     import zarr
 
+    from tiler.rust_codecs import use_rust_codecs
+
     image = np.empty((len(BANDS), granule.side_px, granule.side_px), np.uint16)
     for place, file in enumerate(granule.files("cog").values()):
         with rasterio.open(file, driver="GTiff") as data:
             data.read(1, out=image[place])
     found = {}
-    for at_once in dict.fromkeys((1, CORES)):
-        array = empty_array(granule, target).with_config({"write_empty_chunks": True})  # without looking for them
-        began = time.monotonic()
-        with (
-            zarr.config.set({"threading.max_workers": CORES, "async.concurrency": CORES}),
-            ThreadPoolExecutor(at_once) as pool,
-        ):
-            parts = [(slice(None), *box.slices) for box in granule.boxes(SHARD_PX)]
-            list(pool.map(lambda part, array=array: array.__setitem__(part, image[part]), parts))
-        found[f"{at_once} shards at once"] = time.monotonic() - began
+    parts = [(slice(None), *box.slices) for box in granule.boxes(SHARD_PX)]
+    for pipeline in ("zarr", "zarrs"):
+        if pipeline == "zarrs":
+            use_rust_codecs(CORES)
+        for at_once in dict.fromkeys((1, CORES)):
+            array = empty_array(granule, target).with_config({"write_empty_chunks": True})  # without looking for them
+            began = time.monotonic()
+            with (
+                zarr.config.set({"threading.max_workers": CORES, "async.concurrency": CORES}),
+                ThreadPoolExecutor(at_once) as pool,
+            ):
+                list(pool.map(lambda part, array=array: array.__setitem__(part, image[part]), parts))
+            found[f"{pipeline}, {at_once} shards at once"] = time.monotonic() - began
     return {"seconds": min(found.values()), **found}
 
 
@@ -148,10 +155,14 @@ def sandan(granule: Granule, kind: str, target: Path, engine_kind: str) -> dict[
 
 
 def write_lazy(image: Any, target: Path, own_codec: bool) -> None:
-    """Write an xarray of dask chunks in Sandan's arrangement, compressed as Sandan's or as by default."""
+    """Write an xarray of dask chunks in Sandan's arrangement, with Sandan's codec and pipeline or the defaults."""
     import dask
 
+    from tiler.rust_codecs import use_rust_codecs
     from tiler.stores import COMPRESSOR
+
+    if not own_codec:
+        use_rust_codecs(CORES)
 
     bands = len(BANDS)
     image = image.chunk({"band": bands, "y": SHARD_PX, "x": SHARD_PX}).drop_attrs()
