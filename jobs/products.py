@@ -21,7 +21,11 @@ PROBABILITY_BINS = 50
 
 def sigmoid(logit: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-logit)) in float32, without overflow; NaN stays NaN."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logit.astype(np.float32)))).astype(np.float32)
+    values = np.multiply(logit, 0.5, dtype=np.float32)
+    np.tanh(values, out=values)
+    values += 1
+    values *= 0.5
+    return values
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -163,12 +167,13 @@ def write_products(
 
 def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
     """Count pixels and probabilities over the whole map, block by block."""
+    from tiler.counts import count_shares
+
     names = value_names(store.classes)
     of_class, counts = np.zeros(NO_CLASS + 1, np.int64), np.zeros(PROBABILITY_BINS, np.int64)
     for box in blocks_of(store.extent):
         logits = store.read("logit", box)
-        probability = positive_probability(probability_of(logits))
-        counts += np.histogram(probability[~np.isnan(probability)], PROBABILITY_BINS, (0.0, 1.0))[0]
+        count_shares(positive_probability(probability_of(logits)).ravel(), counts)
         of_class += np.bincount(class_of(logits, threshold).ravel(), minlength=NO_CLASS + 1)
     class_px = dict(zip(names, of_class.tolist(), strict=False))
     crs = store.grid.pixels.pyproj_crs

@@ -33,7 +33,7 @@ from jobs.progress import Progress
 from jobs.record import run_record
 from jobs.runner import markers_of
 from jobs.shell import DONE, Job, run_job
-from jobs.stages import peak_memory_bytes
+from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
 from tiler.grids import CELL_PX
 from tiler.map_store import MapStore
@@ -98,6 +98,7 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
 
 
 def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan) -> dict[str, Any]:
+    prepare_worker()
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
     run.storage.delete("map/published.json")  # from here on the folder is in between two maps

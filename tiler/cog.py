@@ -88,13 +88,11 @@ class BandStatistics:
     maximum: float = float("-inf")
 
     @classmethod
-    def of(cls, values: NDArray) -> "BandStatistics":
-        """Statistics of `values`, any shape, all of them valid."""
-        if values.size == 0:
-            return cls()
-        wide = values.astype(np.float64)
-        mean = float(wide.mean())
-        return cls(values.size, mean, float(((wide - mean) ** 2).sum()), float(wide.min()), float(wide.max()))
+    def of(cls, values: NDArray, nodata: float = math.nan) -> "BandStatistics":
+        """Statistics of `values`, any shape, but for those that are NaN or `nodata`."""
+        from tiler.counts import moments
+
+        return cls(*moments(np.ascontiguousarray(values).ravel(), float(nodata)))
 
     def merge(self, other: "BandStatistics") -> "BandStatistics":
         """Statistics of both sets of pixels together (Chan, Golub and LeVeque 1979: no cancellation)."""
@@ -179,13 +177,13 @@ def _write_plain(path: Path, spec: CogSpec, profile: dict, blocks: Iterable[Bloc
     with rasterio.open(path, "w", driver="GTiff", **profile) as dataset:
         _describe(dataset, spec)
         for y0, x0, block in blocks:
-            valid = _checked(spec, y0, x0, block, height, width)
-            planes, known = (values if spec.bands else values[None] for values in (block, valid))
-            statistics = [s.merge(BandStatistics.of(p[k])) for s, p, k in zip(statistics, planes, known, strict=True)]
+            found = _checked(spec, y0, x0, block, height, width)
+            planes = block if spec.bands else block[None]
+            statistics = [before.merge(here) for before, here in zip(statistics, found, strict=True)]
             window = Window(x0, y0, planes.shape[2], planes.shape[1])
             dataset.write(planes.astype(spec.dtype, copy=False), window=window)
-        for band, found in enumerate(statistics, start=1):
-            dataset.update_tags(band, **found.tags(height * width))
+        for band, whole in enumerate(statistics, start=1):
+            dataset.update_tags(band, **whole.tags(height * width))
     return tuple(statistics)
 
 
@@ -200,8 +198,8 @@ def _describe(dataset: DatasetWriter, spec: CogSpec) -> None:
     dataset.update_tags(AREA_OR_POINT="Area", PRODUCT=spec.name, **about, **spec.tags)
 
 
-def _checked(spec: CogSpec, y0: int, x0: int, block: NDArray, height: int, width: int) -> NDArray[np.bool_]:
-    """Where the block is valid, bool of its shape; ValueError where the block cannot be part of this product."""
+def _checked(spec: CogSpec, y0: int, x0: int, block: NDArray, height: int, width: int) -> list[BandStatistics]:
+    """Statistics of each plane of a block; ValueError where the block cannot be part of this product."""
     where = f"product {spec.name!r}, block at row {y0}, column {x0}"
     lead = (len(spec.bands),) if spec.bands else ()
     if block.ndim != len(lead) + 2 or block.shape[:-2] != lead or not np.can_cast(block.dtype, spec.dtype, "safe"):
@@ -211,13 +209,15 @@ def _checked(spec: CogSpec, y0: int, x0: int, block: NDArray, height: int, width
         raise ValueError(f"{where}: asked for {asked}{count}; found {found}; convert it before writing")
     if y0 < 0 or x0 < 0 or y0 + block.shape[-2] > height or x0 + block.shape[-1] > width:
         raise ValueError(f"{where}: {block.shape[-2:]} px reach outside the raster of {height} x {width} px; crop it")
-    valid = ~np.isnan(block) if np.isnan(spec.nodata) else block != spec.nodata
-    if np.issubdtype(block.dtype, np.floating) and np.isinf(block).any():
+    statistics = [BandStatistics.of(plane, spec.nodata) for plane in (block if spec.bands else block[None])]
+    if any(one.count and not math.isfinite(one.maximum - one.minimum) for one in statistics):
         raise ValueError(f"{where}: found infinite values; mark missing pixels as {spec.nodata}")
-    if spec.colors is not None and not np.isin(block[valid], list(spec.colors)).all():
-        strangers, known = sorted(set(np.unique(block[valid]).tolist()) - set(spec.colors))[:5], sorted(spec.colors)
-        raise ValueError(f"{where}: found {strangers}, but the colour table knows {known}; add colours to the spec")
-    return valid
+    if spec.colors is not None:
+        known, values = sorted(spec.colors), np.flatnonzero(np.bincount(block.ravel(), minlength=256))
+        strangers = np.setdiff1d(values, [*known, spec.nodata])[:5].tolist()
+        if strangers:
+            raise ValueError(f"{where}: found {strangers}, but the colour table knows {known}; add colours to the spec")
+    return statistics
 
 
 def _overview_count(height: int, width: int) -> int:

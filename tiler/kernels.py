@@ -80,47 +80,6 @@ def settle(
 
 
 @njit(cache=True, nogil=True)
-def count_integers(image: np.ndarray, valid: np.ndarray, low: int, counts: np.ndarray) -> None:
-    """Count how often each integer occurs where an image is valid.
-
-    Args:
-        image: integers (band, y, x).
-        valid: bool (y, x).
-        low: integer of bin 0.
-        counts: uint32 (band, bin), changed.
-    """
-    last = counts.shape[1] - 1
-    for y in range(image.shape[1]):
-        row = valid[y]
-        for band in range(len(image)):
-            values, found = image[band, y], counts[band]
-            for x in range(len(row)):  # adding nought is faster than a branch
-                found[min(max(np.int64(values[x]) - low, 0), last)] += np.uint32(row[x])
-
-
-@njit(cache=True, nogil=True)
-def count_floats(image: np.ndarray, valid: np.ndarray, low: float, width: float, counts: np.ndarray) -> None:
-    """Count how many values of an image fall in each bin where it is valid.
-
-    Args:
-        image: floats (band, y, x), finite where valid.
-        valid: bool (y, x).
-        low: value at the centre of bin 0.
-        width: of a bin.
-        counts: uint32 (band, bin), changed.
-    """
-    last = counts.shape[1] - 1
-    for y in range(image.shape[1]):
-        row = valid[y]
-        for band in range(len(image)):
-            values, found = image[band, y], counts[band]
-            for x in range(len(row)):
-                if row[x]:
-                    place = np.int64(np.rint((np.float64(values[x]) - low) / width))
-                    found[min(max(place, 0), last)] += np.uint32(1)
-
-
-@njit(cache=True, nogil=True)
 def divide(sums: np.ndarray, weights: np.ndarray, least: float, fill: float) -> np.ndarray:
     """Divide sums by their weights in place; rows whose weights are all 1 are not touched.
 

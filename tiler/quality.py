@@ -45,7 +45,7 @@ class Bins:
         Returns:
             uint32 (band, bin).
         """
-        from tiler.kernels import count_floats, count_integers
+        from tiler.counts import count_floats, count_integers
 
         counts = np.zeros((len(image), self.count), np.uint32)
         if np.issubdtype(image.dtype, np.integer) and self.width == 1:
