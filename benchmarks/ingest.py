@@ -136,9 +136,8 @@ def sandan(granule: Granule, kind: str, target: Path, engine_kind: str) -> dict[
     from jobs.runner import engine_of, stage_facts
     from tiler import counts, kernels
 
-    assert (
-        counts is not None and kernels is not None
-    )  # imported like everybody's libraries; Ray's workers do so within the time
+    assert counts is not None
+    assert kernels is not None  # imported like everybody's libraries; Ray's workers do so within the time
     files = granule.files(kind)
     names = {band: file.name for band, file in files.items()}
     scene = {"id": "granule", "files": [str(f) for f in files.values()], "bands": names, "acquired": "2024-05-01"}

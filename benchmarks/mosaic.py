@@ -41,7 +41,7 @@ from rasterio.windows import Window
 from cluster.engine import Done, Resources, open_engine
 from jobs.cells import CellTask
 from jobs.products import LAYERS, blocks_of, map_numbers, write_products
-from jobs.stages import Mosaic
+from jobs.stages import Mosaic, prepare_worker
 from tiler.cog import write_cog
 from tiler.grids import MapGrid, PixelGrid, footprint
 from tiler.lattice import Lattice
@@ -233,6 +233,7 @@ def main() -> None:
     folder = arguments.out.resolve()
     if arguments.one:
         scenes = scenes_of(arguments.side, arguments.apart)
+        prepare_worker()  # as the command does
         print(json.dumps(run_one(arguments.one, folder, scenes, arguments.engine)))
         return
     prepare(folder, arguments.side, arguments.apart)

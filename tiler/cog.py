@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -92,7 +93,14 @@ class BandStatistics:
         """Statistics of `values`, any shape, but for those that are NaN or `nodata`."""
         from tiler.counts import moments
 
-        return cls(*moments(np.ascontiguousarray(values).ravel(), float(nodata)))
+        flat = np.ascontiguousarray(values).ravel()
+        count, mean, squares = moments(flat, float(nodata))
+        if not count:
+            return cls()
+        limits = np.iinfo(flat.dtype) if np.issubdtype(flat.dtype, np.integer) else np.finfo(flat.dtype)
+        there: dict[str, Any] = {} if math.isnan(nodata) else {"where": flat != nodata}
+        low = np.fmin.reduce(flat, initial=limits.max, **there)
+        return cls(count, mean, squares, float(low), float(np.fmax.reduce(flat, initial=limits.min, **there)))
 
     def merge(self, other: "BandStatistics") -> "BandStatistics":
         """Statistics of both sets of pixels together (Chan, Golub and LeVeque 1979: no cancellation)."""

@@ -158,6 +158,20 @@ def test_statistics_merge_without_cancellation():
     assert merged.stddev == pytest.approx(values.std(), rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16", "int32"])
+@pytest.mark.parametrize("nodata", [np.nan, 0.0, 200.0])
+def test_statistics_are_of_what_is_there(dtype, nodata):
+    values = np.random.default_rng(2).choice([0, 3, 4, 200, 211], (2, 7, 11)).astype(dtype)
+    if values.dtype.kind == "f":
+        values[0, 3] = np.nan
+    there = values[:, ::2, 1:]
+    found = BandStatistics.of(there, nodata)
+    there = there[(there != nodata) & ~np.isnan(there)].astype(float)
+    assert (found.count, found.minimum, found.maximum) == (there.size, there.min(), there.max())
+    assert (found.mean, found.stddev) == pytest.approx((there.mean(), there.std()))
+    assert BandStatistics.of(np.full((3, 4), 200, dtype), 200.0) == BandStatistics()
+
+
 def test_overviews_of_the_probability_average_known_pixels_only(tmp_path):
     spec = PRODUCTS["probability"]
     array = np.full((1024, 700), 0.25, "float32")
