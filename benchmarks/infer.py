@@ -21,8 +21,8 @@ logit is on disk.
 Peers read and write what Sandan's store holds with Sandan's own functions, so that only the windows differ. They keep
 one blended raster; Sandan keeps every window whole, and the spread of the views beside its mean: more to write.
 
-Workers of Sandan keep the memory that they free (`jobs.stages.keep_memory`), and so does the floor; peers run as they
-are installed.
+Sandan's processes keep the memory that they free (`cluster.heap`), and so does the floor; peers run as they are
+installed.
 
 Each contender is a process of its own; contenders take turns, and the table shows medians of the rounds.
 """
@@ -45,6 +45,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from cluster.heap import one_heap_for_children
 
 CHANNELS = ("red", "green", "blue", "nir", "mask")
 NETWORKS = {
@@ -199,7 +201,7 @@ def run_other(file: Path, contender: str, precision: str, batch: int) -> dict[st
     """Run the floor or a peer; return seconds and windows."""
     import torch
 
-    from jobs.stages import keep_memory
+    from cluster.heap import keep_memory
     from models.bundle import load_bundle
     from models.precision import prepare as prepared
     from tiler.scene_store import SceneStore
@@ -303,7 +305,10 @@ def start(file: Path, contender: str, precision: str, batch: int) -> dict[str, A
     """Run one contender in a process of its own."""
     words = [sys.executable, __file__, "--one", contender, "--file", str(file)]
     words += ["--precision", precision, "--batch", str(batch)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    environment = dict(os.environ)
+    if contender not in PEERS:
+        one_heap_for_children(environment)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{contender} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cluster.engine import SerialEngine
+from cluster.heap import keep_memory
 from jobs import infer, ingest, mosaic, plan, publish
 from jobs.config import RunConfig
 from jobs.decisions import decide
-from jobs.stages import keep_memory
 from models.bundle import bundle_files, save_bundle
 from models.card import Card
 from models.imagery import Imagery

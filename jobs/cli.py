@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         print(f"sandan: unknown command {name!r}{hint} (known: {', '.join(COMMANDS)})", file=sys.stderr)
         return 2
+    from cluster.heap import keep_memory
+
+    keep_memory()  # before numpy and torch start threads
     return int(importlib.import_module(f"jobs.{name}").main(rest))
 
 

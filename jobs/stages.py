@@ -6,7 +6,6 @@ calling it, with no engine. Keys are small; pixels are read from stores and writ
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cluster.heap import keep_memory
 from jobs.cells import CellTask
 from jobs.clock import Clock
 from tiler.blend import blend
@@ -38,8 +38,6 @@ from tiler.warp import Mapping, warp
 
 QUALITY = "_quality"
 """Suffix of the unit that closes a scene: with its marker the scene is ingested."""
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Names of parameters in glibc's malloc.h."""
 OPEN_STORES = 16
 """Scenes whose stores a worker keeps open."""
 
@@ -54,18 +52,6 @@ def peak_memory_bytes() -> int:
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that it frees, where the C library is glibc.
-
-    By itself that gives every large array back to the system, which clears it before the next one may have it: networks
-    ran a quarter slower for it, Mosaic a sixth (benchmarks/README.md). Peaks are higher by what lies between arrays.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
-            mallopt(parameter, value)
 
 
 def prepare_worker() -> None:

@@ -82,7 +82,7 @@ class Tune:
         """
         import torch
 
-        from jobs.stages import keep_memory
+        from cluster.heap import keep_memory
         from models.bundle import load_files
         from models.precision import choose, supports
         from models.tuning import search, timer

@@ -124,23 +124,6 @@ def test_zarr_keeps_to_the_workers_share_of_the_cores(run, monkeypatch):
         zarr.config.set({"threading.max_workers": before[0], "async.concurrency": before[1]})
 
 
-def test_freed_memory_is_kept_for_the_next_array():
-    code = """
-import numpy as np, resource
-from jobs.stages import keep_memory
-keep_memory()
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(100 * 2**20, np.uint8)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(faults(), faults(), faults())
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    first, *others = map(int, done.stdout.split())
-    assert first > 20, "50 huge pages, or 25,600 small ones"
-    assert max(others) < first / 5
-
-
 def test_peak_memory_is_of_this_process_and_stays():
     code = """
 import numpy as np

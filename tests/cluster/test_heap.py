@@ -1,0 +1,53 @@
+"""Freed memory stays with the process, whichever thread had it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cluster.heap import one_heap_for_children
+
+FAULTS = """
+import threading
+{before}
+import numpy as np, resource
+{after}
+def faults(*sizes_mib):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [np.ones(size * 2**20, np.uint8) for size in sizes_mib]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def measure():
+    print(*(faults(*sizes) for sizes in [(100, 40, 40, 40)] * 3))
+{run}
+"""
+KEEP = "from cluster.heap import keep_memory; keep_memory()"
+THREAD = "thread = threading.Thread(target=measure); thread.start(); thread.join()"
+
+
+def faults(before="", after="", run="measure()", **environment):
+    code = FAULTS.format(before=before, after=after, run=run)
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"} | environment
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    return list(map(int, done.stdout.split()))
+
+
+@pytest.mark.parametrize("run", ["measure()", THREAD])
+def test_freed_memory_is_kept_for_the_next_array(run):
+    first, *others = faults(before=KEEP, run=run)
+    assert first > 20, "50 huge pages, or 25,600 small ones"
+    assert max(others) < first / 5
+
+
+def test_a_worker_that_was_started_with_one_heap_may_ask_late():
+    environment: dict[str, str] = {}
+    one_heap_for_children(environment)
+    first, *others = faults(after=KEEP, run=THREAD, **environment)
+    assert max(others) < first / 5
+
+
+def test_what_the_environment_says_stays():
+    environment = {"MALLOC_ARENA_MAX": "3"}
+    one_heap_for_children(environment)
+    assert environment == {"MALLOC_ARENA_MAX": "3"}
