@@ -50,7 +50,8 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
     # Ours is 'local' in so many words: without an address Ray joins what a file in its temp folder says, however stale.
     own = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     options: dict[str, Any] = own if address == "local" else {}
-    one_heap_for_children()
+    if address == "local":  # its workers inherit the environment
+        one_heap_for_children()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's announcements of its own future

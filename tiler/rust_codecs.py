@@ -1,4 +1,7 @@
-"""Chunks of zarr on a disk, encoded and decoded in Rust: half the time of zarr's own pipeline, for the same bytes."""
+"""Chunks of zarr on a disk, encoded and decoded in Rust: half to three quarters of the time of zarr's own pipeline.
+
+Either reads what the other wrote. Files are as large, but chunks need not lie in the same order in a shard.
+"""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def warp(
 
 
 def _reaching(strip: Box, at: Box, nodes: np.ndarray, bad: np.ndarray) -> tuple[Box, np.ndarray, np.ndarray]:
-    """Cut from a strip and its nodes the columns that reach no source pixel: a third of the cells of a usual scene.
+    """Cut from a strip and its nodes the columns that reach no source pixel: cells overhang scenes.
 
     Args:
         strip: target pixels.

@@ -6,14 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tiler.fuse import NO_DATE
-from tiler.kernels import (
-    FLOAT32_OF_FLOAT16,
-    add_between_nodes,
-    add_bilinear,
-    add_scene,
-    add_window,
-    divide,
-)
+from tiler.kernels import FLOAT32_OF_FLOAT16, add_between_nodes, add_bilinear, add_scene, add_window, divide
 
 few = settings(max_examples=25, deadline=None)
 sides = st.integers(1, 23)

@@ -21,10 +21,6 @@ def _rust():
     zarr.config.set(before)
 
 
-def pipeline_of(array):
-    return array.async_array.codec_pipeline if hasattr(array, "async_array") else array._async_array.codec_pipeline
-
-
 def array_in(store):
     return zarr.create_array(
         store, shape=(45, 71), dtype="uint16", chunks=(16, 16), shards=(32, 32), compressors=COMPRESSOR, fill_value=7
@@ -37,17 +33,17 @@ def test_threads_are_those_that_were_given():
 
 def test_arrays_on_a_disk_go_through_rust(tmp_path):
     array = array_in(tmp_path / "a.zarr")
-    assert isinstance(pipeline_of(array), DiskPipeline)
+    assert isinstance(array.async_array.codec_pipeline, DiskPipeline)
     values = np.arange(45 * 71, dtype=np.uint16).reshape(45, 71)
     array[...] = values
     again = pickle.loads(pickle.dumps(zarr.open_array(tmp_path / "a.zarr", mode="r")))
-    assert isinstance(pipeline_of(again), DiskPipeline)
+    assert isinstance(again.async_array.codec_pipeline, DiskPipeline)
     assert_array_equal(again[3:40, 9:70], values[3:40, 9:70])
 
 
 def test_arrays_elsewhere_go_through_zarr():
     array = array_in(zarr.storage.MemoryStore())
-    assert isinstance(pipeline_of(array), BatchedCodecPipeline)
+    assert isinstance(array.async_array.codec_pipeline, BatchedCodecPipeline)
     array[3:5, 9] = 12
     assert array[...].sum() == 7 * 45 * 71 + 2 * (12 - 7)
 
