@@ -217,8 +217,9 @@ def _checked(spec: CogSpec, y0: int, x0: int, block: NDArray, height: int, width
         raise ValueError(f"{where}: asked for {asked}{count}; found {found}; convert it before writing")
     if y0 < 0 or x0 < 0 or y0 + block.shape[-2] > height or x0 + block.shape[-1] > width:
         raise ValueError(f"{where}: {block.shape[-2:]} px reach outside the raster of {height} x {width} px; crop it")
+    block = block.astype(spec.dtype, copy=False)
     statistics = [BandStatistics.of(plane, spec.nodata) for plane in (block if spec.bands else block[None])]
-    if any(one.count and not math.isfinite(one.maximum - one.minimum) for one in statistics):
+    if any(one.count and not np.isfinite([one.minimum, one.maximum]).all() for one in statistics):
         raise ValueError(f"{where}: found infinite values; mark missing pixels as {spec.nodata}")
     if spec.colors is not None:
         known, values = sorted(spec.colors), np.flatnonzero(np.bincount(block.ravel(), minlength=256))

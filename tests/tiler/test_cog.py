@@ -172,6 +172,15 @@ def test_statistics_are_of_what_is_there(dtype, nodata):
     assert BandStatistics.of(np.full((3, 4), 200, dtype), 200.0) == BandStatistics()
 
 
+def test_a_block_may_be_of_any_type_that_casts_safely(tmp_path):
+    spec, inside = PRODUCTS["class"], np.random.default_rng(5).random((31, 47)) > 0.3
+    (found,) = write(tmp_path / "c.tif", spec, inside)
+    assert (found.count, found.minimum, found.maximum) == (inside.size, 0, 1)
+    assert found.mean == pytest.approx(inside.mean())
+    with rasterio.open(tmp_path / "c.tif", driver="GTiff") as file:
+        assert_array_equal(file.read(1), inside)
+
+
 def test_overviews_of_the_probability_average_known_pixels_only(tmp_path):
     spec = PRODUCTS["probability"]
     array = np.full((1024, 700), 0.25, "float32")
