@@ -101,18 +101,20 @@ def empty_array(granule: Granule, target: Path) -> Any:
 
 
 def encode(granule: Granule, kind: str, target: Path) -> dict[str, Any]:
-    """Write every pixel out of memory."""
+    """Write every pixel out of memory, where each shard lies as one piece."""
     import rasterio
     import zarr
+    from rasterio.windows import Window
 
     from tiler.rust_codecs import use_rust_codecs
 
-    image = np.empty((len(BANDS), granule.side_px, granule.side_px), np.uint16)
+    boxes = granule.boxes(SHARD_PX)
+    shards = [((slice(None), *b.slices), np.empty((len(BANDS), b.height, b.width), np.uint16)) for b in boxes]
     for place, file in enumerate(granule.files("cog").values()):
         with rasterio.open(file, driver="GTiff") as data:
-            data.read(1, out=image[place])
+            for box, (_, image) in zip(boxes, shards, strict=True):
+                data.read(1, window=Window(box.x0, box.y0, box.width, box.height), out=image[place])
     found = {}
-    parts = [(slice(None), *box.slices) for box in granule.boxes(SHARD_PX)]
     for pipeline in ("zarr", "zarrs"):
         if pipeline == "zarrs":
             use_rust_codecs(CORES)
@@ -123,7 +125,7 @@ def encode(granule: Granule, kind: str, target: Path) -> dict[str, Any]:
                 zarr.config.set({"threading.max_workers": CORES, "async.concurrency": CORES}),
                 ThreadPoolExecutor(at_once) as pool,
             ):
-                list(pool.map(lambda part, array=array: array.__setitem__(part, image[part]), parts))
+                list(pool.map(lambda shard, array=array: array.__setitem__(*shard), shards))
             found[f"{pipeline}, {at_once} shards at once"] = time.monotonic() - began
     return {"seconds": min(found.values()), **found}
 

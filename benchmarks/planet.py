@@ -8,6 +8,7 @@ The formulas are those of docs/planet.md, and so are the symbols in the comments
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ REGIONS = {"Korea": 1.0e5, "East Asia": 1.156e7, "the planet": 1.4894e8}
 """Land, square kilometres (A)."""
 MULTIPLY_PER_S, BYTES_PER_S = 790e12, 4.3e12
 """C and B: what a GPU of 2024 (H200) reaches in bf16 and from its memory."""
-OVERHEAD = 1.11
+OVERHEAD = 1.07
 """q: time of a whole run of Infer to that of its bare networks, as measured on CPUs with a small network."""
 PRICES = {"gpu_hour": 2.50, "core_hour": 0.05, "terabyte_month": 23.0}
 """Assumed, US dollars."""
@@ -165,6 +166,7 @@ def with_tables(page: str, computed: str) -> str:
 
 def main() -> None:
     """Compute the page anew."""
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     computed = tables(json.loads(FIGURES.read_text()))
     PAGE.write_text(with_tables(PAGE.read_text(), computed))
     print(computed)

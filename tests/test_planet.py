@@ -23,10 +23,10 @@ def test_the_page_is_what_the_figures_give():
 
 def test_the_page_names_what_the_module_assumes():
     page = planet.PAGE.read_text()
-    for text in ("790 TFLOP/s, 4.3 TB/s", "| 1.11 |", "2.50 USD a GPU-hour, 0.05 USD a core-hour, 23 USD a TB-month"):
+    for text in ("790 TFLOP/s, 4.3 TB/s", "| 1.07 |", "2.50 USD a GPU-hour, 0.05 USD a core-hour, 23 USD a TB-month"):
         assert text in page
     found = planet.MULTIPLY_PER_S, planet.BYTES_PER_S, planet.OVERHEAD, *planet.PRICES.values()
-    assert found == (790e12, 4.3e12, 1.11, 2.50, 0.05, 23.0)
+    assert found == (790e12, 4.3e12, 1.07, 2.50, 0.05, 23.0)
 
 
 def test_windows_advance_by_tile_minus_overlap():
@@ -42,8 +42,8 @@ def test_seconds_hours_and_money_of_one_worker():
     assert (cpu.seconds_per_window, cpu.measured) == (20.0, True)
     assert gpu.seconds_per_window == pytest.approx(0.6 / 790 + 16 / 4300)
     assert not gpu.measured
-    assert planet.hours(3600.0, cpu, 4) == pytest.approx(20 * 1.11 / 4)
-    assert planet.fed_workers(500.0, gpu) == pytest.approx(500 * 16 * gpu.seconds_per_window * 1.11)
+    assert planet.hours(3600.0, cpu, 4) == pytest.approx(20 * 1.07 / 4)
+    assert planet.fed_workers(500.0, gpu) == pytest.approx(500 * 16 * gpu.seconds_per_window * 1.07)
     assert planet.core_hours(1e9, FIGURES["core_nanoseconds_per_px"]) == pytest.approx(0.2)
 
 
@@ -54,7 +54,7 @@ def test_a_measured_gpu_takes_the_place_of_the_estimate():
     assert "estimate" not in text
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in text.splitlines()}
     assert float(rows["hours of Infer, 1 x H100 (measured)"][0]) == pytest.approx(
-        1e9 / 448**2 * 0.008 * 1.11 / 3600, rel=0.01
+        1e9 / 448**2 * 0.008 * 1.07 / 3600, rel=0.01
     )
     assert rows["window logits, TB"][0] == "0.004"
 

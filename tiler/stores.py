@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
+from zarr.core.chunk_key_encodings import V2ChunkKeyEncoding
 from zarr.storage import LocalStore, StorePath
 
 from tiler.grids import PixelGrid
@@ -88,10 +90,12 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
         array[tuple(place)] = values
         return
     folder, key = store.root / array.path, array.metadata.encode_chunk_key(tuple(index))
+    # Named without folders ("0.1", not "c/0/1"), each of which would be made and removed again.
+    flat = replace(array.metadata, chunk_key_encoding=V2ChunkKeyEncoding(separator="."))
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as beside:
-        twin = zarr.Array.from_dict(StorePath(LocalStore(beside)), array.metadata.to_dict())
+        twin = zarr.Array.from_dict(StorePath(LocalStore(beside)), flat.to_dict())
         twin[tuple(place)] = values
-        written, target = Path(beside, key), folder / key
+        written, target = Path(beside, flat.encode_chunk_key(tuple(index))), folder / key
         if written.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             written.replace(target)
