@@ -192,7 +192,7 @@ class SerialEngine:
         try:
             for key in keys:
                 begun.append(pool.submit(self._one, work, key))
-                if len(begun) == self._concurrency:
+                if len(begun) == 2 * self._concurrency:  # some wait, so that no thread does while the first is slow
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()

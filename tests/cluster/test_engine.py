@@ -281,9 +281,9 @@ def test_a_serial_engine_takes_keys_as_it_needs_them():
 
     results = SerialEngine(1, concurrency=2).run(lambda: abs, keys())
     assert next(results).record == 0
-    assert len(taken) <= 3
+    assert len(taken) <= 4  # those at work, and as many that wait
     results.close()
-    assert len(taken) <= 3
+    assert len(taken) <= 4  # those at work, and as many that wait
 
 
 def test_a_failure_on_a_thread_is_told_like_any_other():
