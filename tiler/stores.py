@@ -5,18 +5,19 @@ A group carries `complete: true` once all of its arrays exist: creation that was
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
-from zarr.core.chunk_key_encodings import V2ChunkKeyEncoding
-from zarr.storage import LocalStore, StorePath
+from zarr.core.array import AsyncArray
+from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding
+from zarr.core.common import JSON
+from zarr.storage import LocalStore
 
 from tiler.grids import PixelGrid
 
@@ -89,18 +90,37 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
     if not isinstance(store, LocalStore):
         array[tuple(place)] = values
         return
-    folder, key = store.root / array.path, array.metadata.encode_chunk_key(tuple(index))
-    # Named without folders ("0.1", not "c/0/1"), each of which would be made and removed again.
-    flat = replace(array.metadata, chunk_key_encoding=V2ChunkKeyEncoding(separator="."))
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as beside:
-        twin = zarr.Array.from_dict(StorePath(LocalStore(beside)), flat.to_dict())
-        twin[tuple(place)] = values
-        written, target = Path(beside, flat.encode_chunk_key(tuple(index))), folder / key
+    beside = _Beside(tail=f".partial-{uuid4().hex}")
+    metadata: Any = replace(cast(Any, array.metadata), chunk_key_encoding=beside)
+    target = store.root / array.path / array.metadata.encode_chunk_key(tuple(index))
+    written = target.with_name(target.name + beside.tail)
+    try:
+        zarr.Array(AsyncArray(metadata, array.store_path))[tuple(place)] = values
         if written.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
             written.replace(target)
         else:  # nothing but fill values
             target.unlink(missing_ok=True)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class _Beside(DefaultChunkKeyEncoding):
+    """Where chunks lie, with a tail after their names.
+
+    Known to zarr alone, which tells zarrs where to write: no folder has to be made for a name of one's own.
+    """
+
+    tail: str = ""
+
+    def encode_chunk_key(self, chunk_coords: tuple[int, ...]) -> str:
+        """Return the key of a chunk."""
+        return super().encode_chunk_key(chunk_coords) + self.tail
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Return what zarrs may know."""
+        return DefaultChunkKeyEncoding(self.separator).to_dict()
 
 
 def attributes_of(group: zarr.Group) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, codecs, monkeyp
     with pytest.raises(OSError, match="no space"):
         write_shard(array, place, values[place] + 1)
     assert_array_equal(array[...], values)
-    assert not list(tmp_path.rglob(".partial-*"))
+    assert not list(tmp_path.rglob("*.partial-*"))
 
 
 @pytest.mark.parametrize(
