@@ -48,6 +48,7 @@ from tiler.lattice import Lattice
 from tiler.logit_store import LogitStore, create_logit_store, window_shards
 from tiler.map_store import MapStore, create_map_store
 from tiler.product_specs import specs_of
+from tiler.rasters import limit_block_cache
 from tiler.scene_store import create_scene_store
 from tiler.scenes import Scene
 from tiler.sensors import SENSORS
@@ -167,7 +168,7 @@ def sandan_cog(folder: Path) -> dict[str, Any]:
 def sandan_publish(folder: Path) -> dict[str, Any]:
     """Write all products and count."""
     store, started = MapStore(str(folder / "map.zarr")), time.monotonic()
-    write_products(store, folder / "products", 0.5, {})
+    write_products(store, folder / "products", 0.5, {}, os.cpu_count() or 1)
     numbers = asdict(map_numbers(store, 0.5))
     return {"seconds": time.monotonic() - started, "seen_px": numbers["seen_px"]}
 
@@ -233,7 +234,8 @@ def main() -> None:
     folder = arguments.out.resolve()
     if arguments.one:
         scenes = scenes_of(arguments.side, arguments.apart)
-        prepare_worker()  # as the command does
+        prepare_worker()  # both as the command does
+        limit_block_cache()
         print(json.dumps(run_one(arguments.one, folder, scenes, arguments.engine)))
         return
     prepare(folder, arguments.side, arguments.apart)

@@ -65,7 +65,11 @@ def main() -> None:
     arguments = parser.parse_args()
     files = {name: prepare(arguments.out.resolve(), name) for name in arguments.networks}
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # nothing is remembered yet
-    found = {f"first window ever, {name}, serial": [first_unit_s(file, "serial")] for name, file in files.items()}
+    found = {  # by worker, of which each engine has others
+        f"first window ever, {name}, {engine}": [first_unit_s(file, engine)]
+        for name, file in files.items()
+        for engine in ENGINES
+    }
     for _ in range(arguments.rounds):
         found.setdefault("sandan --help", []).append(command_s(["jobs.cli", "--help"]))
         for name, file in files.items():
