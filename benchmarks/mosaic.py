@@ -48,7 +48,6 @@ from tiler.lattice import Lattice
 from tiler.logit_store import LogitStore, create_logit_store, window_shards
 from tiler.map_store import MapStore, create_map_store
 from tiler.product_specs import specs_of
-from tiler.rasters import limit_block_cache
 from tiler.scene_store import create_scene_store
 from tiler.scenes import Scene
 from tiler.sensors import SENSORS
@@ -234,8 +233,7 @@ def main() -> None:
     folder = arguments.out.resolve()
     if arguments.one:
         scenes = scenes_of(arguments.side, arguments.apart)
-        prepare_worker()  # both as the command does
-        limit_block_cache()
+        prepare_worker()  # as the command does
         print(json.dumps(run_one(arguments.one, folder, scenes, arguments.engine)))
         return
     prepare(folder, arguments.side, arguments.apart)

@@ -37,7 +37,6 @@ from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
 from tiler.grids import CELL_PX
 from tiler.map_store import MapStore
-from tiler.rasters import limit_block_cache
 
 
 @contextmanager
@@ -100,7 +99,6 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
 
 def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan) -> dict[str, Any]:
     prepare_worker()
-    limit_block_cache()  # for all products: the first that is done would lift a limit of its own for the others
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
     run.storage.delete("map/published.json")  # from here on the folder is in between two maps

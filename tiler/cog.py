@@ -4,7 +4,7 @@ A COG cannot be written as a stream: its overviews lie before the full-size pixe
 tiled GeoTIFF in a scratch folder beside the product, GDAL's COG driver turns that into the product, and a
 rename makes it visible. A reader sees the whole product or none of it.
 
-Memory stays at one block plus GDAL's cache (`CACHE_BYTES`); the disk holds the raster uncompressed for a while.
+Memory stays at one block plus GDAL's cache, which is limited; the disk holds the raster uncompressed for a while.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from tiler.classes import Color
+from tiler.rasters import limit_block_cache
 
 BLOCK_PX = 512
-CACHE_BYTES = 64 * 2**20  # GDAL takes 5 % of the machine by itself: too much where sixty workers share one
 RESAMPLINGS = ("average", "nearest", "mode")
 
 Block = tuple[int, int, NDArray]
@@ -158,7 +158,8 @@ def write_cog(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     profile = {"height": height, "width": width, "crs": CRS.from_user_input(crs), "transform": transform}
-    with _scratch_folder(path) as scratch, rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+    limit_block_cache()  # not within an Env of our own: leaving it would lift the limit for products on other threads
+    with _scratch_folder(path) as scratch:
         plain, cog = scratch / "plain.tif", scratch / "cog.tif"
         statistics = _write_plain(plain, spec, profile, blocks)
         _convert(plain, cog, spec, _overview_count(height, width), threads)

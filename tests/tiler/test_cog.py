@@ -2,6 +2,9 @@
 
 import dataclasses
 import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from tiler.cog import BLOCK_PX, BandStatistics, CogSpec, write_cog
 from tiler.product_specs import PRODUCTS
+from tiler.rasters import CACHE_BYTES
 
 KOREA = CRS.from_epsg(5179).to_wkt()
 # Pixels not square, origin not zero: a swapped axis or sign shows.
@@ -320,3 +324,33 @@ def test_more_classes_need_more_colours_only(tmp_path):
 def test_impossible_specifications_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(PRODUCTS["class"], **change)
+
+
+def test_a_product_that_is_done_leaves_the_cache_limited_for_the_others(tmp_path):
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np, rasterio
+from affine import Affine
+from rasterio.env import get_gdal_config
+from tiler.cog import CogSpec, write_cog
+
+def write():
+    spec = CogSpec(name="a", dtype="uint8", nodata=255, resampling="nearest")
+    place = {"height": 70, "width": 90, "crs": "EPSG:5179", "transform": Affine(10, 0, 0, 0, -10, 0)}
+    write_cog(Path(sys.argv[1]), spec, **place, blocks=[(0, 0, np.zeros((70, 90), np.uint8))])
+
+def limit():
+    with rasterio.Env():
+        return get_gdal_config("GDAL_CACHEMAX")
+
+for job in write, limit:
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(job).result()
+print(found)
+"""
+    rest = {key: value for key, value in os.environ.items() if key != "GDAL_CACHEMAX"}
+    words = [sys.executable, "-c", code, str(tmp_path / "a.tif")]
+    done = subprocess.run(words, env=rest, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == CACHE_BYTES
