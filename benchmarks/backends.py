@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cluster.heap import keep_memory
 from models.networks import NetworkSpec, SegmentationNetwork, build
 from models.precision import prepare, supports
 
@@ -112,6 +113,7 @@ def with_openvino(network: SegmentationNetwork, shown: torch.Tensor, precision: 
 def work(name: str, contender: str, side_px: int, threads: int) -> None:
     """Be a contender: say what preparing took, then do as many passes as each line asks for, and say their seconds."""
     began = time.monotonic()
+    keep_memory()  # as workers of Infer do, whoever runs their networks
     torch.set_num_threads(threads)
     kind, precision = contender.split()
     network, shown = network_of(name), views(side_px)

@@ -59,9 +59,17 @@ class Storage:
         return Storage(f"{self.url}/{_checked(prefix)}")
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a whole object, making parents as needed; readers see the old one or the new one, never a half."""
+        """Write a whole object, making parents as needed; readers see the old one or the new one, never a half.
+
+        On a disk it is there after a power cut, too: written beside, flushed, renamed.
+        """
         with self._errors("write", key):
-            obstore.put(self._store(), _checked(key), data)
+            if self.is_local:
+                with _beside(self.path(key)) as half:
+                    _write(half, data)
+                    os.replace(half, self.path(key))
+            else:
+                obstore.put(self._store(), _checked(key), data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object if there is none; ``False``, and nothing written, where one existed (first one wins).
@@ -70,8 +78,13 @@ class Storage:
         """
         with self._errors("create", key):
             try:
-                obstore.put(self._store(), _checked(key), data, mode="create")
-            except (AlreadyExistsError, PreconditionError):
+                if self.is_local:
+                    with _beside(self.path(key)) as half:
+                        _write(half, data)
+                        os.link(half, self.path(key))  # refuses a name that is taken, which a rename does not
+                else:
+                    obstore.put(self._store(), _checked(key), data, mode="create")
+            except (AlreadyExistsError, PreconditionError, FileExistsError):
                 return False
         return True
 
@@ -148,16 +161,14 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             if move:
                 with contextlib.suppress(OSError):  # another file system: copy instead
+                    _flush(source)
                     os.replace(source, target)
+                    _flush(target.parent)
                     return
-            # The tail '#<digits>' is what the local store hides from listings, so litter of a kill is not an object.
-            half = target.with_name(f"{target.name}#{uuid.uuid4().int}")
-            try:
+            with _beside(target) as half:
                 shutil.copyfile(source, half)
+                _flush(half)
                 os.replace(half, target)
-            except BaseException:
-                half.unlink(missing_ok=True)
-                raise
             if move:
                 source.unlink()
 
@@ -177,6 +188,35 @@ class Storage:
                 f"asked to {verb} {place}; found {_first_line(error)}; "
                 "check that the place exists, has room, and that this user may write there"
             ) from error
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Give a name to write to, beside a file that must be whole or absent; what is left there at the end is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The tail '#<digits>' is what the local store hides from listings, so litter of a kill is not an object.
+    half = target.with_name(f"{target.name}#{uuid.uuid4().int}")
+    try:
+        yield half
+        _flush(target.parent)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ import rasterio
 from jobs import figures
 from jobs.plan import Run
 from jobs.products import positive_probability
+from jobs.published import current
 from jobs.report import Figure
 from jobs.training_figures import learning_curves
 from tiler.classes import class_colors, value_names
@@ -41,7 +42,8 @@ def _local(run: Run, key: str) -> Iterator[Path]:
 
 def _read_small(run: Run, name: str) -> tuple[np.ndarray, PixelGrid]:
     """Read a product at picture size, from its overviews: (band, y, x) and the grid of what was read."""
-    with _local(run, f"map/{name}.tif") as path, rasterio.open(path, driver="GTiff") as data:
+    folder = current(run.storage)["folder"]
+    with _local(run, f"{folder}/{name}.tif") as path, rasterio.open(path, driver="GTiff") as data:
         step = max(1.0, max(data.height, data.width) / PICTURE_PX)
         height, width = math.ceil(data.height / step), math.ceil(data.width / step)
         values = data.read(out_shape=(data.count, height, width))

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from pathlib import Path
@@ -30,6 +28,7 @@ from jobs.page import write_page
 from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
 from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress import Progress
+from jobs.published import current, new_folder, show, switch
 from jobs.record import run_record
 from jobs.runner import markers_of
 from jobs.shell import DONE, Job, run_job
@@ -39,20 +38,6 @@ from tiler.grids import CELL_PX
 from tiler.map_store import MapStore
 
 
-@contextmanager
-def _output_folder(run: Run, name: str) -> Iterator[Path]:
-    """Give a local folder to write to; what lies there at the end is at `OUT/name`, wherever OUT is."""
-    if run.storage.is_local:
-        folder = Path(run.config.out) / name
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        yield Path(scratch)
-        for file in sorted(p for p in Path(scratch).rglob("*") if p.is_file()):
-            run.storage.put_file(f"{name}/{file.relative_to(scratch).as_posix()}", file)
-
-
 def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> str:
     """Return what identifies the published files; a map with holes where units failed is another one."""
     settings = run.config.fuse.model_dump(), sorted(run.config.outputs)
@@ -60,49 +45,44 @@ def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> 
 
 
 def is_published(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> bool:
-    """Whether the files at `OUT/map` are those of this plan."""
-    name = "map/published.json"
-    key = publish_key(run, plan, quarantined)
-    return run.storage.exists(name) and json.loads(run.storage.get(name))["key"] == key
+    """Whether the current map is that of this plan."""
+    return current(run.storage).get("key") == publish_key(run, plan, quarantined)
 
 
-def _is_recorded(run: Run, plan: MosaicPlan, quarantined: Mapping[str, str]) -> bool:
-    """Whether `run.json` says already what it would say now."""
-    if not run.storage.exists("run.json"):
+def _is_recorded(run: Run, products: Mapping[str, Any], quarantined: Mapping[str, str]) -> bool:
+    """Whether `run.json` says already what it would say now, and what is written after it is there, too."""
+    last = "report.html" if "report" in run.config.outputs else "run.json"
+    if not run.storage.exists("run.json") or not run.storage.exists(last):
         return False
     record = json.loads(run.storage.get("run.json"))
-    now = plan.name, run.config.model_dump(mode="json"), dict(quarantined)
-    return (record["map"]["key"], record["config"], record["quarantined"]) == now
+    now = products, run.config.model_dump(mode="json"), dict(quarantined)
+    return (record["products"], record["config"], record["quarantined"]) == now
 
 
 def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined: Mapping[str, str]) -> None:
     """Write the products of a map, unless they lie there already, and then its record and its report."""
-    if is_published(run, plan, quarantined):
-        if _is_recorded(run, plan, quarantined):
-            return
-    else:
-        started = time.monotonic()
-        products = _write_files(run, plans, plan)
+    if not is_published(run, plan, quarantined):
+        started, key = time.monotonic(), publish_key(run, plan, quarantined)
+        products = _write_files(run, plans, plan, key)
         cost = {"seconds": round(time.monotonic() - started, 3), "peak_memory_bytes": peak_memory_bytes()}
         cost["bytes_written"] = sum(p["size_bytes"] for p in products["files"].values())
         run.storage.put("stages/publish.json", json.dumps(cost).encode())
-        # Last, because its presence says that the files beside it are whole and belong together.
-        run.storage.put(
-            "map/published.json", json.dumps({"key": publish_key(run, plan, quarantined), **products}).encode()
-        )
-    products = json.loads(run.storage.get("map/published.json"))
+        switch(run.storage, key, products)
+    show(run.storage)
+    products = current(run.storage)
+    if _is_recorded(run, products, quarantined):
+        return
     record = run_record(run, list(plans), plan, quarantined, products)
     run.storage.put("run.json", json.dumps(record, indent=1, default=str).encode())
     if "report" in run.config.outputs:
         write_page(run, record)
 
 
-def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan) -> dict[str, Any]:
+def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: str) -> dict[str, Any]:
     prepare_worker()
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
-    run.storage.delete("map/published.json")  # from here on the folder is in between two maps
-    with _output_folder(run, "map") as folder, Progress(3, "publish", unit="steps") as progress:
+    with new_folder(run.storage, key) as folder, Progress(3, "publish", unit="steps") as progress:
         files: dict[str, Path] = {}
         if "cog" in run.config.outputs:
             files = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
@@ -161,10 +141,13 @@ class PlannedPublish:
 
 def print_paths(run: Run) -> None:
     """Say where the results lie."""
-    out = run.config.out.rstrip("/")
-    for label, name in (("map", "map/class.tif"), ("catalogue", "map/catalog.json"), ("report", "report.html")):
-        if run.storage.exists(name):
-            print(f"{label:10} {out}/{name}")
+    folder, out = show(run.storage), run.config.out.rstrip("/")
+    inside = current(run.storage)["folder"]
+    for label, name in (("map", "class.tif"), ("catalogue", "catalog.json")):
+        if run.storage.exists(f"{inside}/{name}"):
+            print(f"{label:10} {folder.replace(run.storage.url, out, 1)}/{name}")
+    if run.storage.exists("report.html"):
+        print(f"{'report':10} {out}/report.html")
 
 
 def plan_publish(config: RunConfig) -> PlannedPublish:

@@ -5,8 +5,10 @@ A group carries `complete: true` once all of its arrays exist: creation that was
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -68,7 +70,7 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
     """Write one whole shard (or chunk, where there are no shards): who reads sees all of it or nothing.
 
     An object store replaces an object at once. zarrs writes over a file in its place, so on a disk the shard is written
-    beside and then renamed: a kill, or a second worker at the same unit, leaves no half shard.
+    beside, flushed and then renamed: a kill, a power cut, or a second worker at the same unit, leaves no half shard.
 
     Args:
         array: of a group that `open_group` opened.
@@ -97,12 +99,29 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
     try:
         zarr.Array(AsyncArray(metadata, array.store_path))[tuple(place)] = values
         if written.exists():
+            _flush(written)
             written.replace(target)
-        else:  # nothing but fill values
+            _flush(target.parent)
+        elif _is_nothing_but(array.fill_value, values):
             target.unlink(missing_ok=True)
+        else:
+            raise FileNotFoundError(f"{written} disappeared while it was written; write the shard again")
     except BaseException:
         written.unlink(missing_ok=True)
         raise
+
+
+def _is_nothing_but(fill: Any, values: np.ndarray) -> bool:
+    return bool((values == fill).all() or (fill != fill and (values != values).all()))  # NaN is not equal to itself
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk: a marker that says so must not get there first."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @dataclass(frozen=True)

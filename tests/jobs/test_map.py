@@ -15,6 +15,7 @@ import pytest
 import rasterio
 
 from cluster.engine import SerialEngine
+from cluster.storage import Storage
 from jobs import map as job
 from jobs import runner
 from jobs.map import main
@@ -232,11 +233,11 @@ def test_a_change_redoes_what_it_touches(tmp_path, work, change, stages):
     with answering(), small_cells():
         assert main(here.command()) == 0
         work.clear()
-        published = (here.out / "map" / "published.json").read_bytes()
+        published = (here.out / "map.json").read_bytes()
         kept = files_below(here.out / "ingest") | files_below(here.out / "infer") | files_below(here.out / "mosaic")
         assert main(here.command(change.replace("{folder}", str(tmp_path)))) == 0
         assert [stage for stage, _ in work] == stages
-        assert (here.out / "map" / "published.json").read_bytes() != published
+        assert (here.out / "map.json").read_bytes() != published
         found = files_below(here.out / "ingest") | files_below(here.out / "infer") | files_below(here.out / "mosaic")
         assert {name: found[name] for name in kept} == kept
         work.clear()
@@ -567,22 +568,21 @@ def test_an_object_store_is_a_place_like_any_other(tmp_path, bucket, work):
         assert [stage for stage, _ in work] == ["ingest", "ingest", "infer", "mosaic"]
         work.clear()
         before = keys_of(bucket)
-        wanted = {f"map/{name}.tif" for name in PRODUCTS}
-        assert wanted | {"run.json", "report.html", "map/catalog.json", "map/published.json"} <= set(before)
+        folder = json.loads(Storage(bucket).get("map.json"))["folder"]
+        wanted = {f"{folder}/{name}.tif" for name in PRODUCTS}
+        assert wanted | {"run.json", "report.html", f"{folder}/catalog.json", "map.json"} <= set(before)
         assert main(here.command(f"out={bucket}")) == 0
         assert work == []
         assert keys_of(bucket) == before
         assert main(here.command()) == 0  # the same map in a folder
-    from cluster.storage import Storage
-
     storage = Storage(bucket)
     record = json.loads(storage.get("run.json"))
     assert record["config"]["out"] == bucket
     assert record["map"] == json.loads((here.out / "run.json").read_text())["map"]
     for name in PRODUCTS:
-        assert storage.get(f"map/{name}.tif") == (here.out / "map" / f"{name}.tif").read_bytes()
+        assert storage.get(f"{folder}/{name}.tif") == (here.out / "map" / f"{name}.tif").read_bytes()
     assert not (Path.cwd() / "s3:").exists()
-    model = json.loads(storage.get("map/models/net0/net0.json"))
+    model = json.loads(storage.get(f"{folder}/models/net0/net0.json"))
     assert model["assets"]["weights"]["href"] == str((tmp_path / "net0" / "weights.safetensors").resolve())
 
 

@@ -1,5 +1,10 @@
 """Stores: groups that exist wholly or not at all, and arrays that other people's tools can place on the Earth."""
 
+import multiprocessing
+import random
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401  (adds `.rio`)
@@ -213,3 +218,50 @@ def test_what_is_not_one_shard_is_refused(place, tmp_path):
     array, _ = shards_filled(f"{tmp_path}/store", (3, 71, 101), "uint16", 7)
     with pytest.raises(ValueError, match="not one shard"):
         write_shard(array, place, np.zeros((3, 32, 48), "uint16"))
+
+
+def test_a_shard_that_disappears_while_it_is_written_is_an_error(tmp_path, monkeypatch, codecs):
+    """Whoever tidies up must not turn a shard into one of fill values."""
+    codecs(PIPELINES[1])
+    array, values = shards_filled(f"{tmp_path}/store", (3, 71, 101), "uint16", 7)
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: ".partial-" not in path.name and exists(path))
+    place = (slice(0, 3), slice(0, 32), slice(0, 48))
+    with pytest.raises(FileNotFoundError, match="write the shard again"):
+        write_shard(array, place, values[place] + 1)
+    monkeypatch.undo()
+    assert_array_equal(array[...], values)
+
+
+SIDE = 32
+
+
+def shards_of_a_lopsided_array(shape):
+    for y, x in product(range(0, shape[0], SIDE), range(0, shape[1], SIDE)):
+        yield slice(y, min(y + SIDE, shape[0])), slice(x, min(x + SIDE, shape[1]))
+
+
+def write_in_random_order(url, values, seed):
+    use_rust_codecs(1)
+    array, places = array_of(open_group(url), "image"), list(shards_of_a_lopsided_array(values.shape))
+    random.Random(seed).shuffle(places)
+    for place in places:
+        write_shard(array, place, values[place])
+
+
+def test_many_writers_at_once_lose_nothing(tmp_path):
+    """Six processes write every shard of one array in orders of their own, as workers do that are doubled or thought
+    lost; parallel writes to parts of a shard would lose data without a word (zarr-python 3682)."""
+    url = f"{tmp_path}/store"
+    make(url, grid(295, 417))
+    values = np.random.default_rng(5).integers(0, 60_000, (295, 417), dtype=np.uint16)
+    values[64:96, 32:64] = 7  # a shard of fill values has no file, whoever writes it last
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=write_in_random_order, args=(url, values, seed)) for seed in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 6
+    assert_array_equal(array_of(open_group(url), "image")[...], values)
+    assert not [p for p in Path(url).rglob("*") if "partial" in p.name]
