@@ -36,10 +36,6 @@ STILL_S = 60.0
 logger = logging.getLogger(__name__)
 
 
-class Locked(RuntimeError):
-    """Somebody else holds the lock."""
-
-
 @dataclass(frozen=True)
 class Holder:
     """Who holds a lock, as it stands in the file."""
@@ -71,6 +67,14 @@ class Holder:
         """Return who it is, and how long it has been at work, by a clock that may not be its own."""
         minutes = max(0.0, now_s - self.began) / 60
         return f"{self.command!r} on {self.host} (process {self.pid}, run {self.run}, for {minutes:.0f} minutes)"
+
+
+class Locked(RuntimeError):
+    """Somebody else holds the lock."""
+
+    def __init__(self, message: str, holder: Holder) -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 @dataclass
@@ -116,7 +120,8 @@ class RunLock:
             elif not wait:
                 raise Locked(
                     f"{holder.told(self.clock())} is at work in {self.storage.url}; wait for it, stop it, "
-                    f"or help it from here with --join"
+                    f"or help it from here with --join",
+                    holder,
                 )
             else:
                 self.sleep(BEAT_S)

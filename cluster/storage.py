@@ -140,6 +140,14 @@ class Storage:
             found = obstore.list_with_delimiter(self._store(), _checked(prefix.rstrip("/")) if prefix else None)
             yield from (str(item["path"]) for item in found["objects"])
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Names of the folders in the folder ``prefix``, in no order, from one listing."""
+        if not self._present():
+            return
+        with self._errors("list", prefix):
+            found = obstore.list_with_delimiter(self._store(), _checked(prefix.rstrip("/")) if prefix else None)
+            yield from (str(path).rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
+
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         if not self._present():

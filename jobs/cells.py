@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import overload
@@ -82,3 +82,5 @@ class MosaicPlan:
     grid: MapGrid
     extent: Box
     tasks: CellTasks
+    made_of: Mapping[str, str] = field(default_factory=dict)
+    """What the key stands for, by name: digests."""

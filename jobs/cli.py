@@ -19,6 +19,8 @@ JOBS = {
 }
 """Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""
 TOOLS = {
+    "status": "say what of a run is done, pending, failed or stale, and why",
+    "logs": "show what a run did and what went wrong",
     "synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them",
     "reproduce": "train and judge what a source document describes; print its table",
 }

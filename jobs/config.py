@@ -112,6 +112,18 @@ class EngineConfig(_Frozen):
         return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker)
 
 
+class LimitsConfig(_Frozen):
+    """What a run may take; a run that exceeds it ends in good order, and the same command continues."""
+
+    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of all its processes on the driver's machine together."""
+    unit_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of one unit of work; a worker that takes longer is replaced."""
+    grace_s: float = Field(default=25.0, ge=0, allow_inf_nan=False)
+    """How long units that were begun may go on when the run is asked to end: Kubernetes kills after 30 s."""
+
+
 class RegionsConfig(_Frozen):
     """Polygons by which an evaluation is broken down: districts, provinces."""
 
@@ -199,6 +211,7 @@ class RunConfig(_Frozen):
     evaluate: EvaluateConfig = EvaluateConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")
     def _supported(self) -> RunConfig:
@@ -271,3 +284,4 @@ class RecipeConfig(_Frozen):
     train: dict[str, Any] = {}
     """Settings of `models.train.TrainSpec`."""
     engine: EngineConfig = EngineConfig()
+    limits: LimitsConfig = LimitsConfig()

@@ -24,8 +24,9 @@ from jobs.ingest import ingested
 from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
+from jobs.stale import Wanted, explained, stale_stores
 from tiler.logit_store import create_logit_store
-from tiler.stores import is_complete
+from tiler.stores import is_complete, keep_facts
 
 
 def make_logit_store(run: Run, plan: LogitPlan) -> None:
@@ -33,6 +34,7 @@ def make_logit_store(run: Run, plan: LogitPlan) -> None:
     url = run.url("infer", plan.name)
     if not is_complete(url):
         create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted)
+        keep_facts(url, {"made_of": dict(plan.made_of)})
 
 
 def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Infer:
@@ -106,8 +108,13 @@ def estimate(run: Run) -> Estimate:
         write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
         peak_memory_bytes=memory(run, plans, assumed),
         folder=run.config.out if run.storage.is_local else "",
-        notes=notes,
+        notes=(*notes, *explained("infer", stale_stores(run.storage, "infer", wanted(plans)))),
     )
+
+
+def wanted(plans: Sequence[LogitPlan]) -> list[Wanted]:
+    """Return the stores that Infer fills."""
+    return [Wanted(plan.source.scene.id, plan.name, plan.made_of) for plan in plans]
 
 
 def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:

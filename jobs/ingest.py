@@ -21,10 +21,11 @@ from jobs.plan import Run, ScenePlan, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
 from jobs.stages import QUALITY, Ingest, Summarise
+from jobs.stale import Wanted, explained, stale_stores
 from tiler.scene_store import create_scene_store
 from tiler.scenes import Scene
 from tiler.shards import shard_shape
-from tiler.stores import is_complete
+from tiler.stores import is_complete, keep_facts
 
 
 def ingest(run: Run, engine: Engine) -> list[Outcome]:
@@ -42,6 +43,7 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
         url = run.url("ingest", name)
         if not is_complete(url):
             create_scene_store(url, by_name[name].scene, by_name[name].labels is not None)
+            keep_facts(url, {"made_of": dict(by_name[name].made_of)})
 
     shards = [plan.shards() for plan in by_name.values()]
     filled = run_stage(
@@ -83,8 +85,16 @@ def estimate(run: Run) -> Estimate:
         write_bytes=sum(_store_bytes(plan) // shards * todo for plan, todo, shards in share) + coarse,
         peak_memory_bytes=memory(run),
         folder=run.config.out if run.storage.is_local else "",
-        notes=run.modalities.notes(len(run.scenes)),
+        notes=(
+            *run.modalities.notes(len(run.scenes)),
+            *explained("ingest", stale_stores(run.storage, "ingest", wanted(run))),
+        ),
     )
+
+
+def wanted(run: Run) -> list[Wanted]:
+    """Return the stores that Ingest fills."""
+    return [Wanted(plan.scene.id, plan.name, plan.made_of) for plan in run.scenes]
 
 
 def memory(run: Run) -> int:

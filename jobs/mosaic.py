@@ -21,9 +21,10 @@ from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Mosaic
+from jobs.stale import Wanted, explained, stale_stores
 from tiler.grids import CELL_PX
 from tiler.map_store import create_map_store
-from tiler.stores import is_complete
+from tiler.stores import is_complete, keep_facts
 
 
 def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPlan) -> Outcome:
@@ -31,6 +32,7 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
     url = run.url("mosaic", plan.name)
     if not is_complete(url):
         create_map_store(url, plan.grid, (t.cell for t in plan.tasks), plan.extent, run.classes)
+        keep_facts(url, {"made_of": dict(plan.made_of)})
     stage = Mosaic(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         map_url=url,
@@ -57,7 +59,13 @@ def estimate(run: Run) -> Estimate:
         write_bytes=int(plan.extent.height * plan.extent.width * (layers * 4 + 2 + 4) * share),
         peak_memory_bytes=mosaic_memory(CELL_PX, len(run.classes)),
         folder=run.config.out if run.storage.is_local else "",
+        notes=tuple(explained("mosaic", stale_stores(run.storage, "mosaic", [wanted(plan)]))),
     )
+
+
+def wanted(plan: MosaicPlan) -> Wanted:
+    """Return the store that Mosaic fills."""
+    return Wanted("", plan.name, plan.made_of)
 
 
 def planned_map(run: Run) -> tuple[list[LogitPlan], MosaicPlan]:

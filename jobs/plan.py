@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -52,6 +52,8 @@ class ScenePlan:
     labels: Labels | None
     name: str
     """`<id>-<key>`: the store is `ingest/<name>.zarr`, and units of work begin with it."""
+    made_of: Mapping[str, str]
+    """What the key stands for, by name: digests."""
 
     def shards(self) -> Units[Shard]:
         """Return the units of work of Ingest."""
@@ -79,6 +81,8 @@ class LogitPlan:
     lattice: Lattice
     wanted: np.ndarray | None
     """bool (rows, cols) or None: `tiler.logit_store.wanted_windows`."""
+    made_of: Mapping[str, str]
+    """What the key stands for, by name: digests."""
 
     def shards(self) -> Units[WindowShard]:
         """Return the units of work of Infer."""
@@ -179,15 +183,24 @@ class Run:
         """Return the plan of Infer."""
         settings = self.config.infer
         area = None if self.config.area is None else area_digest(self.config.area)
-        rule = () if self.rule is None else (self.rule.digest(),)
-        how = settings.tta, settings.average, asdict(precision), [card.digest() for card in self.cards], area, *rule
-        return tuple(self._logit_plan(scene, how) for scene in self.scenes)
+        how = {
+            "contract": CONTRACTS["infer"],
+            "views": settings.tta,
+            "average": settings.average,
+            "precision and batch": asdict(precision),
+            "bundles": [card.digest() for card in self.cards],
+            "area": area,
+            "adaptive rule": None if self.rule is None else self.rule.digest(),
+        }
+        digests = {name: key_of(value) for name, value in how.items()}
+        return tuple(self._logit_plan(scene, digests) for scene in self.scenes)
 
-    def _logit_plan(self, plan: ScenePlan, how: tuple[object, ...]) -> LogitPlan:
+    def _logit_plan(self, plan: ScenePlan, how: Mapping[str, str]) -> LogitPlan:
         lattice = self._lattice(plan)
         touched = None if self.area is None else touched_blocks(plan.scene.grid, *self.area)
-        key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how)
-        return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched))
+        made_of = {"ingested scene": plan.name, "windows": key_of(asdict(lattice)), **how}
+        name = f"{plan.scene.id}-{key_of(made_of)}"
+        return LogitPlan(plan, name, lattice, wanted_windows(lattice, touched), made_of)
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:
         """Return the plan of Mosaic: every cell that a scene may touch, with those scenes."""
@@ -200,8 +213,10 @@ class Run:
             min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
         )
         names = [p.name for p in logits]
-        name = key_of(CONTRACTS["mosaic"], asdict(self.grid), names)
-        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)))
+        what = {"contract": CONTRACTS["mosaic"], "grid": asdict(self.grid), "logits": names}
+        made_of = {word: key_of(value) for word, value in what.items()}
+        name = key_of(made_of)
+        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)), made_of)
 
     def _footprint(self, plan: ScenePlan) -> tuple[Box, np.ndarray]:
         """Return the map pixels around a scene, and the cells that it may touch as int32 (n, 2)."""
@@ -240,18 +255,18 @@ def plan_run(config: RunConfig) -> Run:
 
 def _scene_plan(scene: Scene, labels: Labels | None) -> ScenePlan:
     near = None if labels is None else labels.near(scene.grid)
-    pieces = [(p.bands, asdict(p.box), p.nodata) for p in scene.pieces]
-    key = key_of(
-        CONTRACTS["ingest"],
-        scene.fingerprint,
-        scene.sensor.model_dump(mode="json"),
-        scene.grid.to_json(),
-        pieces,
-        str(scene.acquired),
-        near.fingerprint if near else None,
-        *(_coarse_facts(coarse) for coarse in scene.coarse),
-    )
-    return ScenePlan(scene, near, f"{scene.id}-{key}")
+    what = {
+        "contract": CONTRACTS["ingest"],
+        "files": scene.fingerprint,
+        "sensor": scene.sensor.model_dump(mode="json"),
+        "grid": scene.grid.to_json(),
+        "arrangement of files": [(p.bands, asdict(p.box), p.nodata) for p in scene.pieces],
+        "date": str(scene.acquired),
+        "labels": near.fingerprint if near else None,
+        "modalities": [_coarse_facts(coarse) for coarse in scene.coarse],
+    }
+    made_of = {word: key_of(value) for word, value in what.items()}
+    return ScenePlan(scene, near, f"{scene.id}-{key_of(made_of)}", made_of)
 
 
 def _coarse_facts(coarse: Coarse) -> tuple[object, ...]:

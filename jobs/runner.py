@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,11 @@ from cluster.storage import Storage
 from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
 from jobs.estimate import BASE_MEMORY_BYTES, format_bytes
+from jobs.failures import Failures
 from jobs.progress import Progress
+from jobs.supervise import supervision
+
+logger = logging.getLogger(__name__)
 
 
 def engine_of(config: EngineConfig) -> Engine:
@@ -71,6 +76,7 @@ def run_stage(
         prepare: called with a group's folder before any worker gets one of its units, if any is left: makes the store
             that they write to. It runs on several threads, a few groups ahead of the workers.
     """
+    here = supervision()
     markers = markers_of(storage, name)
     masks = unfinished(markers, groups)
     total, left = sum(map(len, groups)), sum(map(sum, masks))
@@ -81,15 +87,20 @@ def run_stage(
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
     marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
-    with Progress(left, facts_as or name, unit=word) as progress:
-        for result in engine.run(marked, _keys(groups, masks, prepare)):
+    logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
+    failures = Failures(storage, name)
+    with here.stage(facts_as or name) as stop, failures, Progress(left, facts_as or name, unit=word) as progress:
+        for result in engine.run(marked, _keys(groups, masks, prepare, here.joins), stop):
+            unit = unit_of(result.key)
             if isinstance(result, Done):
                 peak = max(peak, _add_up(sums, result.record))
                 busy_s += result.seconds
+                failures.mend(unit)
+                logger.info("done", extra={"event": "done", "unit": unit, "seconds": result.seconds})
                 progress.advance()
             else:
-                unit = unit_of(result.key)
                 outcome.failed[unit] = result.reason
+                failures.add(unit, result)
                 progress.advance(note=f"{unit} failed: {result.reason}")
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),
@@ -110,16 +121,21 @@ def run_stage(
 
 
 def _keys(
-    groups: Sequence[Units[Any]], masks: Sequence[bytes], prepare: Callable[[str], object] | None
+    groups: Sequence[Units[Any]], masks: Sequence[bytes], prepare: Callable[[str], object] | None, backwards: bool
 ) -> Iterator[Any]:
-    """Yield the keys that are left, as workers ask for them."""
+    """Yield the keys that are left, as workers ask for them.
+
+    Backwards for a run that helps another one: they meet in the middle.
+    """
+    pairs = list(zip(groups, masks, strict=True))
     some: Iterator[tuple[Units[Any], bytes]] = (
-        (group, mask) for group, mask in zip(groups, masks, strict=True) if any(mask)
+        (group, mask) for group, mask in (reversed(pairs) if backwards else pairs) if any(mask)
     )
     if prepare is not None:
         some = prepared(lambda one: prepare(one[0].folder), some)
     for group, mask in some:
-        yield from compress(group, mask)
+        left = compress(group, mask)
+        yield from reversed(list(left)) if backwards else left
 
 
 def _held_already(engine: Engine) -> int:

@@ -1,24 +1,30 @@
 """What every job's command line shares: arguments, dry run, exit codes.
 
-Exit codes: 0 everything is done; 1 a fault while running; 2 bad input, nothing was started; 3 the run finished but some
-units are quarantined; 130 interrupted. After 1, 3 and 130, the same command does what is left.
+Exit codes: 0 everything is done; 1 a fault while running, or a budget of `limits` used up; 2 bad input, nothing was
+started; 3 the run finished but some units are quarantined; 4 another run is at work in the folder, nothing was started;
+130 interrupted; 143 ended by SIGTERM. After all but 0 and 2 the same command does what is left.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cluster.lock import Locked
 from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import Estimate, format_bytes
 from jobs.parsing import load
 from jobs.room import check_disk, check_memory
+from jobs.supervise import Stopped, Terminated, supervised
 
-DONE, FAULT, BAD_INPUT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+logger = logging.getLogger(__name__)
+
+DONE, FAULT, BAD_INPUT, INCOMPLETE, BUSY, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 
 class Planned(Protocol):
@@ -62,14 +68,35 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"sandan {job.name}: {' '.join(str(error).split())}", file=sys.stderr)  # one sentence, one line
         return BAD_INPUT
+    command = " ".join(["sandan", job.name, *(sys.argv[1:] if argv is None else argv)])
+    try:
+        with supervised(job.name, config, command, arguments.join) as supervision:
+            code = _run(job.name, planned)
+            logger.info("ended with %d", code, extra={"event": "end", "facts": {"exit": code}})
+    except Locked as error:
+        print(f"sandan {job.name}: {error}", file=sys.stderr)
+        return BUSY
+    if code not in (DONE, BAD_INPUT):
+        print(f"sandan {job.name}: log {supervision.run}; see `sandan logs {config.out} --failed`", file=sys.stderr)
+    return code
+
+
+def _run(name: str, planned: Planned) -> int:
     try:
         return planned.run()
     except KeyboardInterrupt:
-        print(f"sandan {job.name}: interrupted; repeat the command to continue", file=sys.stderr)
+        print(f"sandan {name}: interrupted; repeat the command to continue", file=sys.stderr)
         return INTERRUPTED
+    except Terminated:
+        print(f"sandan {name}: terminated; repeat the command to continue", file=sys.stderr)
+        return TERMINATED
+    except Stopped as error:
+        print(f"sandan {name}: stopped: {error}; repeat the command to continue", file=sys.stderr)
+        return TERMINATED if str(error) == "SIGTERM" else FAULT
     except Exception as error:
+        logger.exception("%s failed", name, extra={"event": "fault"})
         traceback.print_exc()
-        print(f"sandan {job.name}: {error}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
+        print(f"sandan {name}: {error}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
         return FAULT
 
 
@@ -78,7 +105,8 @@ def _parser(job: Job) -> argparse.ArgumentParser:
         prog=f"sandan {job.name}",
         description=job.summary,
         epilog=f"examples:\n{job.example}\n\nexit codes: 0 done, 1 fault, 2 bad input (nothing started), "
-        "3 finished with quarantined units, 130 interrupted; repeat the command to continue",
+        "3 finished with quarantined units, 4 another run is at work there, 130 interrupted, 143 terminated; "
+        "repeat the command to continue",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kind = "run" if job.kind is RunConfig else "recipe"
@@ -91,6 +119,9 @@ def _parser(job: Job) -> argparse.ArgumentParser:
         help="override one key of the configuration (YAML value); may be repeated",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
+    parser.add_argument(
+        "--join", action="store_true", help="help the run that is at work in the folder, if there is one"
+    )
     return parser
 
 

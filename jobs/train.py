@@ -49,7 +49,8 @@ class PlannedTrain:
     @property
     def key(self) -> str:
         """What identifies recipe and data."""
-        recipe = self.recipe.model_dump(mode="json", exclude={"out", "engine", "train"})  # `spec` is `train`, resolved
+        left_out = {"out", "engine", "limits", "train"}  # `spec` is `train`, resolved
+        recipe = self.recipe.model_dump(mode="json", exclude=left_out)
         recipe["data"].pop("run")
         recipe["data"]["sampling"]["weights"] = dict(self.weights)
         begin = source_digest(self.recipe.network.weights)

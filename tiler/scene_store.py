@@ -55,7 +55,7 @@ def create_scene_store(url: str, scene: Scene, labelled: bool) -> None:
         add_array(group, "label", ("y", "x"), shape, chunk, shard, "uint8", IGNORE, label_attributes)
     modalities = add_coarse(group, scene.coarse)
     counts = (-(-shape[0] // shard[0]), -(-shape[1] // shard[1]), bands, bins_of(scene).count)
-    quality = group.create_group("quality")  # a group of its own, so that xarray shows the scene only
+    quality = group.require_group("quality")  # a group of its own, so that xarray shows the scene only
     add_quicklook(quality, grid, bands, shard, scene.dtype, scene.fill)
     dims = ("shard_row", "shard_col", "band", "bin")
     add_array(quality, "histogram", dims, counts, (1, 1, *counts[2:]), None, "uint32", 0)

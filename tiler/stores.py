@@ -157,13 +157,27 @@ def is_complete(url: str) -> bool:
 
 
 def new_group(url: str) -> zarr.Group:
-    """Start a group, replacing one whose creation was cut short."""
-    return zarr.create_group(zarr_store(url), overwrite=True, zarr_format=3)
+    """Start a group, or go on with one whose creation was cut short.
+
+    Nothing is removed: another driver may be making the same group, and its workers may be filling it already. Names
+    of groups say what they are made of, so that both write the same.
+    """
+    try:
+        return zarr.open_group(zarr_store(url), mode="a", zarr_format=3)
+    except ValueError:  # metadata that a power cut left half written
+        return zarr.create_group(zarr_store(url), overwrite=True, zarr_format=3)
 
 
 def finish_group(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
     """Write the attributes, and with them the sign that every array is there."""
     group.update_attributes({**attributes, "complete": True})
+
+
+def keep_facts(url: str, facts: Mapping[str, Any]) -> None:
+    """Add attributes to a finished group, unless they are there already."""
+    group = open_group(url)
+    if any(group.attrs.get(name) != value for name, value in facts.items()):
+        group.update_attributes(dict(facts))
 
 
 def add_array(
@@ -177,18 +191,23 @@ def add_array(
     fill: float | int | bool,
     attributes: Mapping[str, Any] | None = None,
 ) -> zarr.Array:
-    """Create one array; without `shards`, or where a shard is one chunk, a chunk is an object of its own."""
-    chunked = shards is None or tuple(shards) == tuple(chunks)
+    """Create one array, unless it is there; without `shards`, or where a shard is one chunk, a chunk is an object."""
+    whole = shards is None or tuple(shards) == tuple(chunks)
+    asked = tuple(shape), np.dtype(dtype), tuple(chunks), None if whole or shards is None else tuple(shards)
+    there = group.get(name)
+    if isinstance(there, zarr.Array) and (there.shape, there.dtype, there.chunks, there.shards) == asked:
+        return there
     return group.create_array(
         name,
-        shape=tuple(shape),
+        shape=asked[0],
         dtype=dtype,
-        chunks=tuple(chunks),
-        shards=None if chunked or shards is None else tuple(shards),
+        chunks=asked[2],
+        shards=asked[3],
         fill_value=fill,
         dimension_names=tuple(dims),
         compressors=COMPRESSOR,
         attributes=dict(attributes or {}),
+        overwrite=there is not None,
     )
 
 

@@ -1,0 +1,190 @@
+"""Status: what of a run is done, pending, failed or stale, why it would be done again, and who is at work.
+
+python -m jobs.status examples/aberystwyth/map.yaml
+sandan status runs/korea --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cluster.lock import latest
+from cluster.logs import entries, runs
+from cluster.storage import Storage
+from jobs.config import RunConfig
+from jobs.decisions import decide
+from jobs.failures import failures_of
+from jobs.infer import estimate as estimate_infer
+from jobs.infer import wanted as wanted_logits
+from jobs.ingest import estimate as estimate_ingest
+from jobs.ingest import wanted as wanted_scenes
+from jobs.mosaic import estimate as estimate_mosaic
+from jobs.mosaic import wanted as wanted_map
+from jobs.parsing import load, parse
+from jobs.plan import Run, plan_run
+from jobs.publish import estimate as estimate_publish
+from jobs.publish import publish_key
+from jobs.published import current
+from jobs.shell import BAD_INPUT, DONE, INCOMPLETE
+from jobs.stale import stale_stores
+
+EPILOG = """examples:
+  sandan status examples/aberystwyth/map.yaml
+  sandan status runs/korea --json
+
+exit codes: 0 all is done, 2 bad input, 3 something is left to do or quarantined"""
+
+
+@dataclass
+class Stage:
+    """What a run has of a stage."""
+
+    stage: str
+    unit: str
+    units: int
+    done: int
+    pending: int
+    failed: int
+    stale_stores: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Status:
+    """What there is of a run."""
+
+    out: str
+    at_work: str
+    """Who holds the lock; empty where nobody does."""
+    last_run: str
+    last_exit: int | None
+    """None where it has not ended, or was killed."""
+    stages: list[Stage]
+    quarantined: dict[str, str]
+    """`stage/unit` to the reason."""
+    published: str
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left, and nothing failed."""
+        return not self.quarantined and all(stage.done == stage.units for stage in self.stages)
+
+
+def status_of(run: Run) -> Status:
+    """Look at the folder of a run; nothing is written, and no worker is asked."""
+    storage = run.storage
+    plans = [] if (precision := decide(run, None)) is None or not run.config.models else run.logits(precision)
+    plan = run.mosaic(plans) if plans else None
+    estimates = [estimate_ingest(run)]
+    if run.config.models:
+        estimates += [estimate_infer(run), estimate_mosaic(run), estimate_publish(run)]
+    stores = {
+        "ingest": wanted_scenes(run),
+        "infer": wanted_logits(plans),
+        "mosaic": [] if plan is None else [wanted_map(plan)],
+    }
+    stages: list[Stage] = []
+    quarantined: dict[str, str] = {}
+    for one in estimates:
+        failed = {f"{one.stage}/{unit}": facts["reason"] for unit, facts in failures_of(storage, one.stage).items()}
+        quarantined |= failed
+        stale = len(stale_stores(storage, one.stage, stores[one.stage]).stores) if one.stage in stores else 0
+        left = one.units - one.done
+        pending = max(0, left - len(failed))
+        stages.append(Stage(one.stage, one.unit, one.units, one.done, pending, len(failed), stale, list(one.notes)))
+    holder = latest(storage.child("lock"))[1]
+    last, code = _last_run(storage)
+    return Status(
+        out=run.config.out,
+        at_work="" if holder is None or holder.is_gone else holder.told(time.time()),
+        last_run=last,
+        last_exit=code,
+        stages=stages,
+        quarantined=quarantined,
+        published=_published(run, None if plan is None else publish_key(run, plan)),
+    )
+
+
+def _last_run(storage: Storage) -> tuple[str, int | None]:
+    names = runs(storage)
+    if not names:
+        return "", None
+    ends = [entry["facts"]["exit"] for entry in entries(storage, names[-1]) if entry.get("event") == "end"]
+    return names[-1], ends[-1] if ends else None
+
+
+def _published(run: Run, key: str | None) -> str:
+    pointer = current(run.storage)
+    if not pointer:
+        return "nothing"
+    if pointer["key"] == key:
+        return f"{pointer['key']}, of this configuration"
+    return f"{pointer['key']}, of another configuration, or with quarantined units"
+
+
+def table(status: Status) -> str:
+    """Return a status as plain text."""
+    header = ("stage", "units", "done", "pending", "failed", "stale stores")
+    rows = [
+        (s.stage, f"{s.units} {s.unit}", str(s.done), str(s.pending), str(s.failed), str(s.stale_stores))
+        for s in status.stages
+    ]
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    ended = "did not end" if status.last_exit is None else f"ended with {status.last_exit}"
+    lines = [
+        f"run        {status.out}",
+        f"at work    {status.at_work or 'nobody'}",
+        f"last run   {f'{status.last_run}: {ended}' if status.last_run else 'none'}",
+        f"published  {status.published}",
+        "",
+        *("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in (header, *rows)),
+    ]
+    lines += [note for stage in status.stages for note in stage.notes]
+    lines += [f"quarantined: {unit}: {reason}" for unit, reason in status.quarantined.items()]
+    return "\n".join(lines)
+
+
+def config_of(target: str) -> RunConfig:
+    """Return the configuration of a run named by its YAML file or by its folder, whose last log has it.
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    if Path(target).is_file():
+        return load(RunConfig, target)
+    storage = Storage(target)
+    for name in reversed(runs(storage)):
+        for entry in entries(storage, name):
+            if entry.get("event") == "start" and "scenes" in entry["facts"]["config"]:
+                return parse(RunConfig, entry["facts"]["config"], f"{target}/logs/{name}")
+    raise ValueError(f"{target} is neither a configuration nor the folder of a run (it has no logs); check the path")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="sandan status",
+        description="Say what of a run is done, pending, failed or stale, and why.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    arguments = parser.parse_args(argv)
+    try:
+        status = status_of(plan_run(config_of(arguments.run)))
+    except (ValueError, OSError) as error:
+        print(f"sandan status: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    print(json.dumps(asdict(status), indent=1) if arguments.json else table(status))
+    return DONE if status.is_done else INCOMPLETE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

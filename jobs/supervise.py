@@ -1,0 +1,155 @@
+"""What stands around a job while it runs: the lock of its folder, its log, signals, and the budgets it must keep.
+
+    with supervised("map", config, command, join=False) as supervision:
+        ...                                 # run_stage asks supervision() for what it needs
+
+SIGTERM ends a stage in good order: units that are being worked on are finished and marked, as long as the grace lasts;
+where no stage is running, or at the second SIGTERM, `Terminated` is raised at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import FrameType
+
+from cluster.lock import Locked, RunLock
+from cluster.logs import RunLog, new_run
+from cluster.redact import redact
+from cluster.stopping import Stop
+from cluster.storage import Storage
+from jobs.config import RecipeConfig, RunConfig
+from jobs.sweep import sweep_partial
+from jobs.watch import watching
+
+logger = logging.getLogger(__name__)
+
+
+class Stopped(RuntimeError):
+    """The run was asked to end early, and did so in good order: repeating the command does what is left."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, where there was nothing to end in good order. Like KeyboardInterrupt no error that code may handle."""
+
+
+@dataclass
+class Supervision:
+    """What a running job knows of its surroundings."""
+
+    run: str = ""
+    """Name of the run; none outside of `supervised`."""
+    joins: bool = False
+    """Whether it helps another run that holds the lock: it does units from the last to the first, and publishes
+    nothing."""
+    stop: Stop = field(default_factory=Stop)
+    log: RunLog | None = None
+    stages: int = 0
+    """That are running: one or none."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Stop]:
+        """Enter a stage, which gives up its work when asked to.
+
+        Raises:
+            Stopped: at its end, where it was.
+        """
+        self.stages += 1
+        if self.log is not None:
+            self.log.stage = name
+        try:
+            yield self.stop
+        finally:
+            self.stages -= 1
+        if self.stop.requested:
+            raise Stopped(self.stop.reason)
+
+
+_current: ContextVar[Supervision | None] = ContextVar("supervision", default=None)
+
+
+def supervision() -> Supervision:
+    """Return that of the job that runs; one that asks for nothing where there is none, as in tests and notebooks."""
+    return _current.get() or Supervision()
+
+
+@contextmanager
+def supervised(job: str, config: RunConfig | RecipeConfig, command: str, join: bool) -> Iterator[Supervision]:
+    """Hold the lock of a job's folder, keep its log, listen to SIGTERM and watch its budgets.
+
+    Args:
+        job: its name.
+        config: what it runs on.
+        command: as typed.
+        join: help the run that holds the lock, if there is one, instead of being refused.
+
+    Raises:
+        Locked: another run is at work in the folder.
+    """
+    storage, command = Storage(config.out), redact(command)
+    here = Supervision(new_run(job))
+    lock = RunLock(storage.child("lock"), here.run, command, on_lost=lambda why: here.stop.request(why, 0.0))
+    try:
+        lock.acquire()
+    except Locked as held:
+        if not join:
+            raise
+        here.joins = True
+        print(f"sandan {job}: joining {held.holder.told(lock.clock())}", file=sys.stderr)
+    with ExitStack() as stack:
+        stack.callback(lock.release)
+        here.log = stack.enter_context(RunLog(storage, here.run))
+        stack.enter_context(_echo())
+        if lock.succeeded is not None:
+            print(f"sandan {job}: succeeding a run that ended without a word ({lock.succeeded.run})", file=sys.stderr)
+            sweep_partial(storage)
+        stack.enter_context(_listening(here, config.limits.grace_s))
+        stack.enter_context(watching(storage, config.limits, here.stop))
+        token = _current.set(here)
+        stack.callback(_current.reset, token)
+        facts = {"command": command, "host": socket.gethostname(), "pid": os.getpid(), "joins": here.joins}
+        facts["config"] = config.model_dump(mode="json")
+        logger.info("%s begins", job, extra={"event": "start", "facts": facts})
+        yield here
+
+
+@contextmanager
+def _listening(here: Supervision, grace_s: float) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread, whose handlers are not ours to set
+        return
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if here.stages and not here.stop.requested:
+            here.stop.request("SIGTERM", grace_s)
+        else:
+            raise Terminated
+
+    before = signal.signal(signal.SIGTERM, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _echo() -> Iterator[None]:
+    """Show warnings on stderr; units that are given up are told by the job itself."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: getattr(record, "event", "") != "quarantine")
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
