@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.engine import WorkerError, limit_torch_threads
+from cluster.contract import WorkerError, limit_torch_threads
 from cluster.session import (
     KEPT_CHECKPOINTS,
     InlineSession,

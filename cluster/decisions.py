@@ -1,12 +1,13 @@
-"""The words of the actor pool: states, budgets, actions, and the arithmetic of its decisions."""
+"""The words of the actor pool: states, budgets, what it is told to do, and what it knows of workers and units."""
 
 from __future__ import annotations
 
 import enum
-import statistics
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from cluster.faults import Fault, Kind
 
 
 class State(enum.Enum):
@@ -15,33 +16,51 @@ class State(enum.Enum):
     STARTING = "starting"
     READY = "ready"
     SUSPECT = "suspect"
-    """It did not answer; it may be dead, or only out of reach and still working."""
+    """It is silent; it may be dead, hung, or only out of reach and still working."""
     DEAD = "dead"
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Budgets and times of a pool."""
+    """Budgets and times of a pool; ``cluster.retry`` has the table that they belong to."""
 
     workers: int
     in_flight: int = 2
     """Units given to one slot at once: one computed, one read."""
     attempts: int = 2
-    """Exceptions of a unit before it is given up."""
+    """Tries of a unit that raises, that is refused its files, or that takes too long."""
+    transients: int = 8
+    """Tries of a unit that storage or network fail: two minutes at most, one on average, with the waits below."""
+    memories: int = 3
+    """Tries of a unit that finds too little memory."""
     losses: int = 4
     """Workers that a unit may lose before it is given up as the one that kills them."""
+    silences: int = 6
+    """Workers that may fall silent over a unit before it is given up as the one that hangs them."""
+    back_off_s: float = 1.0
+    """Longest wait after a first fault; it doubles with each ..."""
+    back_off_limit_s: float = 60.0
+    """... up to this."""
     copies: int = 2
     """Workers that may work on the same unit at the tail."""
     hedge_factor: float = 4.0
     """A unit is late when it is older than this many medians ..."""
     hedge_floor_s: float = 1.0
     """... plus this."""
-    probe_s: float = 20.0
-    """How long a suspect slot may take to answer."""
+    quiet_floor_s: float = 30.0
+    """A slot at work is asked whether it is there when nothing came from it until its units are late, and this long at
+    least ..."""
+    quiet_limit_s: float = 300.0
+    """... and this long at most: to ask costs nothing."""
+    probe_s: float = 60.0
+    """How long a suspect slot may take to answer. Ray needs as long to find a broken network, and a native call that
+    holds Python's lock (a conversion, a compiler) may keep a healthy worker from answering for tens of seconds."""
+    unit_limit_s: float | None = None
+    """How long a unit may take before its worker is killed; None: as long as it answers."""
 
     @property
     def respawns(self) -> int:
-        """Workers that may die in a row, with no unit settled in between, before the pool gives up."""
+        """Workers that may die, and units that may be given up for another reason than their data, in a row."""
         return 3 * self.workers + 4
 
 
@@ -58,6 +77,8 @@ class Dispatch:
 
     slot: int
     unit: int
+    hedge: bool = False
+    """Another slot is at work on it, and late."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +93,39 @@ class Kill:
     """Make sure that this slot's worker is gone."""
 
     slot: int
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Again:
+    """Nothing to do but to tell: an attempt at this unit failed, and another one follows."""
+
+    unit: int
+    slot: int
+    fault: Fault
+    attempts: int
+    """Made so far."""
+    after_s: float
 
 
 @dataclass(frozen=True)
 class Settle:
-    """Report this unit: its result, or, where there is an error text, that it was given up."""
+    """Report this unit: its result, or, where there is a fault, that it was given up."""
 
     unit: int
     result: Any = None
-    error: str | None = None
+    fault: Fault | None = None
     attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Abort:
+    """Stop: this unit met what every other one will meet."""
+
+    unit: int
+    fault: Fault
+    given_up: int = 0
+    """Units given up in a row, with none finished in between, if that is why."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +135,7 @@ class GiveUp:
     reason: str
 
 
-Action: TypeAlias = Spawn | Dispatch | Probe | Kill | Settle | GiveUp
+Action: TypeAlias = Spawn | Dispatch | Probe | Kill | Again | Settle | Abort | GiveUp
 
 
 @dataclass
@@ -103,6 +147,10 @@ class Slot:
     """Units in flight, with the time of their dispatch."""
     since_s: float = 0.0
     """When it became suspect."""
+    heard_s: float = 0.0
+    """When something last came from it, or when it was given work after it had none."""
+    node: str = ""
+    """Where its worker lives, once that is known."""
     draining: bool = False
     """Its node goes away soon: it finishes what it has and gets no more."""
 
@@ -111,34 +159,13 @@ class Slot:
 class Unit:
     """One unit that is not settled."""
 
-    attempts: int = 0
-    losses: int = 0
+    faults: Counter[Kind] = field(default_factory=Counter)
+    """Attempts that failed, by kind."""
+    blamed: bool = False
+    """It may be what ends workers: it runs alone."""
+    not_before_s: float = 0.0
+    """When it may be tried again."""
     avoid: set[int] = field(default_factory=set)
-    """Slots where it raised."""
-    error: str = ""
-
-
-def late_after_s(durations_s: Iterable[float], policy: Policy) -> float:
-    """The age at which a unit is late; infinite while nothing has finished yet."""
-    seen = list(durations_s)
-    return policy.hedge_factor * statistics.median(seen) + policy.hedge_floor_s if seen else float("inf")
-
-
-def can_take(slot: Slot, unit: Unit, units: dict[int, Unit], policy: Policy) -> bool:
-    """Whether a slot may get one more unit; one that lost a worker runs alone, so that no other shares the blame."""
-    if slot.state is not State.READY or slot.draining or len(slot.units) >= policy.in_flight:
-        return False
-    alone = unit.losses or any(units[u].losses for u in slot.units if u in units)
-    return not (alone and slot.units)
-
-
-def given_up(unit: Unit, policy: Policy) -> str | None:
-    """The error of a unit whose budget is spent, else nothing."""
-    if unit.attempts >= policy.attempts:
-        return unit.error
-    if unit.losses >= policy.losses:
-        return (
-            f"{unit.losses} workers were lost while they worked on this unit; it probably kills them "
-            f"(memory, a native crash); run it alone with the serial engine\n{unit.error}"
-        )
-    return None
+    """Slots where it failed ..."""
+    avoid_nodes: set[str] = field(default_factory=set)
+    """... and their nodes."""

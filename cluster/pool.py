@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import pickle
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cluster import decisions as d
-from cluster.engine import Done, Failed, ResolvedResources, WorkerError, check_record, limit_torch_threads
+from cluster import events
+from cluster.contract import Done, Failed, FatalFault, WorkerError
+from cluster.faults import Fault, Kind, describe, fault_of
+from cluster.resources import ResolvedResources
 from cluster.slots import Slots
+from cluster.stopping import Stop
+from cluster.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -21,93 +23,58 @@ _DRAIN_POLL_S = 5.0
 _START_WARN_S = 60.0
 
 
-class Worker:
-    """What runs in an actor: one factory, called once; then one unit per call, several at once."""
-
-    def __init__(self, threads: int, gpus: float) -> None:
-        limit_worker(threads, gpus)
-        self._threads = threads
-        self._work: Callable[[Any], Any] | None = None
-
-    def start(self, factory: bytes) -> tuple[str, str]:
-        """Call the factory: ``("ready", node id)``, or ``("error", traceback)``; an exception is data, not a death."""
-        import ray
-
-        try:
-            # Unpickled here and not by Ray, so that torch is imported after the thread count is set.
-            self._work = pickle.loads(factory)()
-            limit_torch_threads(self._threads)
-        except Exception:
-            return "error", traceback.format_exc()
-        return "ready", str(ray.get_runtime_context().get_node_id())
-
-    def do(self, key: bytes) -> tuple[str, Any]:
-        """Work on a key: ``("ok", (record, seconds))`` or ``("error", traceback)``."""
-        assert self._work is not None
-        start_s = time.monotonic()
-        try:
-            record = self._work(pickle.loads(key))
-            check_record(record)
-        except Exception:
-            return "error", traceback.format_exc()
-        return "ok", (record, time.monotonic() - start_s)
-
-    def probe(self) -> tuple[str, None]:
-        """Answer."""
-        return "answer", None
-
-
-def limit_worker(threads: int, gpus: float) -> None:
-    """Give a worker process its threads, and hide the GPUs from one that reserved none.
-
-    Set in the process instead of in a runtime_env: that costs no start-up time, and is early enough because both
-    are read when torch is imported or first touches CUDA.
-    """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    if not gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray 2.60 leaves all GPUs visible to an actor with num_gpus=0
-    limit_torch_threads(threads)
-
-
 class Pool:
     """Actors of one factory, for one run; ``run`` starts them and, however it ends, kills them."""
 
-    def __init__(self, factory: Callable[[], Callable[[Any], Any]], resources: ResolvedResources) -> None:
+    def __init__(
+        self,
+        factory: Callable[[], Callable[[Any], Any]],
+        resources: ResolvedResources,
+        policy: d.Policy | None = None,
+    ) -> None:
         import ray
         import ray.cloudpickle
 
         self._ray: Any = ray
         self._resources = resources
         self._factory = self._ray.cloudpickle.dumps(factory)
-        self._slots = Slots(d.Policy(resources.workers, in_flight=max(2, resources.concurrency)))
+        self._slots = Slots(policy or policy_of(resources))
         self._actors: dict[int, Any] = {}
-        self._nodes: dict[int, str] = {}
         self._calls: dict[Any, tuple[str, int, int | None]] = {}
         """What each open reference is: its kind, its slot and its unit."""
         self._keys: dict[int, Any] = {}
         self._next_unit = 0
         self._last_drain_s = 0.0
 
-    def run(self, keys: Iterable[Any]) -> Iterator[Done[Any, Any] | Failed[Any]]:
+    def run(self, keys: Iterable[Any], stop: Stop | None = None) -> Iterator[Done[Any, Any] | Failed[Any]]:
         """See ``Engine.run``."""
-        started_s, warned = time.monotonic(), False
+        started_s, warned, stop = time.monotonic(), False, stop or Stop()
         source = iter(keys)
         try:
             while True:
+                self._heed(stop)
                 self._fill(source)
+                self._listen(0)  # to take a key, or to report a unit, may have taken long: news before decisions
                 yield from self._act(self._slots.decide(time.monotonic()))
-                if self._slots.finished:
-                    return
-                self._listen()
-                if not warned and not self._nodes and time.monotonic() - started_s > _START_WARN_S:
+                if self._slots.finished or stop.overdue(time.monotonic()):
+                    break
+                self._listen(_WAIT_S)
+                started = any(slot.node for slot in self._slots.slots.values())
+                if not warned and not started and time.monotonic() - started_s > _START_WARN_S:
                     warned = True
                     logger.warning("no worker after %g s: asked for %s; waiting", _START_WARN_S, self._resources)
+            if stop.requested:
+                events.stopped(stop.reason, len(self._slots.units))
         finally:
             self._kill_all()
 
+    def _heed(self, stop: Stop) -> None:
+        if stop.requested and not self._slots.stopping:
+            self._slots.stop()
+            events.stopping(stop.reason, len(self._slots.units))
+
     def _fill(self, source: Iterator[Any]) -> None:
-        for _ in range(self._slots.wanted()):
+        for _ in range(self._slots.wanted(time.monotonic())):
             try:
                 self._keys[self._next_unit] = next(source)
             except StopIteration:
@@ -117,42 +84,65 @@ class Pool:
             self._next_unit += 1
 
     def _act(self, actions: list[d.Action]) -> Iterator[Done[Any, Any] | Failed[Any]]:
+        """Do everything, then report: whoever takes a report may take his time, and workers must not wait for him."""
+        end: Exception | None = None
         for action in actions:
             match action:
                 case d.Spawn(slot):
+                    events.worker_asked(slot, again=slot >= self._resources.workers)
                     self._spawn(slot)
-                case d.Dispatch(slot, unit):
+                case d.Dispatch(slot, unit, hedge):
+                    if hedge:
+                        events.hedged(self._keys[unit], slot)
                     call = self._actors[slot].do.remote(self._ray.cloudpickle.dumps(self._keys[unit]))
                     self._calls[call] = ("do", slot, unit)
                 case d.Probe(slot):
-                    self._calls[self._actors[slot].probe.remote()] = ("probe", slot, None)
-                case d.Kill(slot):
+                    events.probed(slot)
+                    probe = self._actors[slot].probe.options(concurrency_group="probe")
+                    self._calls[probe.remote()] = ("probe", slot, None)
+                case d.Kill(slot, fault):
+                    events.worker_lost(slot, fault)
                     self._kill(slot)
-                case d.Settle(unit, result, error, attempts):
-                    key = self._keys.pop(unit)
-                    yield Done(key, *result) if error is None else Failed(key, error, attempts)
+                case d.Again(unit, slot, fault, attempts, after_s):
+                    events.retried(self._keys[unit], fault, attempts, after_s, slot)
+                case d.Abort(unit, fault, given_up):
+                    end = FatalFault(events.unit_name(self._keys[unit]), fault, given_up)
                 case d.GiveUp(reason):
-                    raise WorkerError(
+                    end = WorkerError(
                         f"asked for {self._resources.workers} workers; {reason}\nlook for memory (dmesg, the logs in "
                         "Ray's session folder), lower threads or units per worker, or try the serial engine"
                     )
+        for action in actions:
+            match action:
+                case d.Settle(unit, result, None):
+                    yield Done(self._keys.pop(unit), *result)
+                case d.Settle(unit, _, Fault() as fault, attempts):
+                    key = self._keys.pop(unit)
+                    events.quarantined(key, fault, attempts)
+                    yield Failed(key, fault.error, attempts, fault.kind)
+        if end is not None:
+            raise end
 
     def _spawn(self, slot: int) -> None:
         r = self._resources
-        actor = self._ray.remote(Worker).options(
+        # A thread of its own for probes, so that a busy worker still answers.
+        actor = self._ray.remote(concurrency_groups={"probe": 1})(Worker).options(
             num_cpus=r.cpus_per_worker,
             num_gpus=r.gpus_per_worker,
             max_restarts=0,
             max_task_retries=0,
-            max_concurrency=max(2, r.concurrency) + 1,  # one more, so that a busy worker still answers a probe
+            max_concurrency=r.concurrency,
             scheduling_strategy="SPREAD",
         )
         self._actors[slot] = actor.remote(r.threads_per_worker, r.gpus_per_worker)
         self._calls[self._actors[slot].start.remote(self._factory)] = ("start", slot, None)
 
-    def _listen(self) -> None:
-        """Wait until something happens, a quarter of a second at most, and tell the slots."""
-        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=_WAIT_S)
+    def _listen(self, wait_s: float) -> None:
+        """Wait until something happens, this long at most, and tell the slots."""
+        if not self._calls:
+            time.sleep(wait_s)  # every unit that is left waits for its next try
+            return
+        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
         if ready:
             ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         for call in ready:
@@ -166,40 +156,40 @@ class Pool:
         try:
             what, value = self._ray.get(call)
         except errors.ActorUnavailableError as error:
+            fault = Fault(Kind.SILENT, str(error))
             if kind == "do":
-                self._slots.unavailable(slot, unit, str(error), now_s)
+                self._slots.unavailable(slot, unit, fault, now_s)
             elif kind == "start":
-                self._slots.died(slot, str(error))
+                self._slots.died(slot, fault, now_s)
             return  # an unanswered probe is left to its deadline
         except errors.RayActorError as error:
-            self._slots.died(slot, str(error), blame=not _node_lost(error))
+            fault = Fault(Kind.TAKEN if _node_lost(error) else Kind.NODE, str(error))
+            self._slots.died(slot, fault, now_s)
             return
         except errors.RayError as error:
-            what, value = "error", str(error)
-        self._tell(kind, what, value, slot, unit)
+            what, value = "error", str(error) if kind == "start" else describe(error)
+        self._tell(kind, what, value, slot, unit, now_s)
 
-    def _tell(self, kind: str, what: str, value: Any, slot: int, unit: int | None) -> None:
+    def _tell(self, kind: str, what: str, value: Any, slot: int, unit: int | None, now_s: float) -> None:
         if kind == "start":
             if what == "error":
                 raise WorkerError(f"a worker could not start: its factory raised\n{value}")
-            self._nodes[slot] = value
-            self._slots.ready(slot)
+            self._slots.ready(slot, now_s, node=value)
         elif kind == "probe":
-            self._slots.answered(slot)
+            self._slots.answered(slot, now_s)
         elif unit is not None and what == "ok":
-            self._slots.succeeded(slot, unit, value, time.monotonic())
+            self._slots.succeeded(slot, unit, value, now_s)
         elif unit is not None:
-            self._slots.raised(slot, unit, value)
+            self._slots.raised(slot, unit, fault_of(value), now_s)
 
     def _watch_drains(self) -> None:
         if time.monotonic() - self._last_drain_s < _DRAIN_POLL_S:
             return
         self._last_drain_s = time.monotonic()
         draining = draining_nodes()
-        self._slots.drain([slot for slot, node in self._nodes.items() if node in draining])
+        self._slots.drain([number for number, slot in self._slots.slots.items() if slot.node in draining])
 
     def _kill(self, slot: int) -> None:
-        self._nodes.pop(slot, None)
         actor = self._actors.pop(slot, None)
         if actor is not None:
             self._ray.kill(actor, no_restart=True)
@@ -208,6 +198,11 @@ class Pool:
         for slot in list(self._actors):
             self._kill(slot)
         self._calls.clear()
+
+
+def policy_of(resources: ResolvedResources) -> d.Policy:
+    """The policy of a pool: a worker is given as many units as it may work on at once."""
+    return d.Policy(resources.workers, in_flight=resources.concurrency, unit_limit_s=resources.unit_limit_s)
 
 
 def _node_lost(error: Any) -> bool:

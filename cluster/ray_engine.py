@@ -5,15 +5,14 @@ from __future__ import annotations
 import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from cluster.connect import cluster_facts, connect, disconnect
-from cluster.engine import Done, Failed, ResolvedResources, Resources, WorkerError, resolve
-from cluster.pool import Pool, limit_worker
-
-K = TypeVar("K")
-R = TypeVar("R")
-T = TypeVar("T")
+from cluster.contract import Done, Failed, K, R, T, WorkerError
+from cluster.pool import Pool
+from cluster.resources import ResolvedResources, Resources, resolve
+from cluster.stopping import Stop
+from cluster.worker import limit_worker
 
 
 class RayEngine:
@@ -38,14 +37,16 @@ class RayEngine:
             self._resolved = resolve(self._asked, facts["cpus"], facts["gpus"], threads_limit(facts["nodes"]))
         return self._resolved
 
-    def run(self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K]) -> Iterator[Done[K, R] | Failed[K]]:
+    def run(
+        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None
+    ) -> Iterator[Done[K, R] | Failed[K]]:
         """See ``Engine.run``; a factory that raises is a ``WorkerError`` with its traceback."""
         if self._running:
             raise RuntimeError("asked to run a stage while another runs; exhaust or close its iterator first")
         pool = Pool(factory, self.resources)
         self._running = True
         try:
-            yield from pool.run(keys)
+            yield from pool.run(keys, stop)
         finally:
             self._running = False
 

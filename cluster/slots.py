@@ -6,26 +6,16 @@ revived. A unit is settled at its first success; results of other copies are ign
 
 from __future__ import annotations
 
+import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from cluster.decisions import (
-    Action,
-    Dispatch,
-    GiveUp,
-    Kill,
-    Policy,
-    Probe,
-    Settle,
-    Slot,
-    Spawn,
-    State,
-    Unit,
-    can_take,
-    given_up,
-    late_after_s,
-)
+from cluster import decisions as d
+from cluster.decisions import Slot, State, Unit
+from cluster.faults import Fault, Kind
+from cluster.placement import first_sent_s, holders, late_after_s, overdue_units, quiet_after_s, slot_for
+from cluster.retry import Halt, Quarantine, Retry, last_words, verdict
 
 _REMEMBERED = 256
 
@@ -33,86 +23,95 @@ _REMEMBERED = 256
 class Slots:
     """The state of a pool: tell it events, and ``decide`` says what to do; times are seconds of the caller's clock."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: d.Policy, jitter: Callable[[], float] = random.random) -> None:
         self.policy = policy
         self.slots: dict[int, Slot] = {}
         self.units: dict[int, Unit] = {}
         self.exhausted = False
         """No more units will be added."""
+        self.stopping = False
+        """Nothing new is begun."""
+        self._jitter = jitter
         self._queue: deque[int] = deque()
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
-        self._actions: list[Action] = []
+        self._actions: list[d.Action] = []
         self._next_slot = 0
         self._deaths_in_row = 0
         self._last_death = ""
+        self._given_up_in_row = 0
 
     @property
     def finished(self) -> bool:
-        """Every unit is settled and none will come."""
+        """Every unit is settled, or, after ``stop``, none is worked on; and none will come."""
         return self.exhausted and not self.units
 
-    def wanted(self) -> int:
-        """How many more units to add now: as many as there is room for, so that keys are taken lazily."""
-        if self.exhausted:
+    def wanted(self, now_s: float) -> int:
+        """How many more units to add now: as many as there is room for, so that keys are taken lazily.
+
+        None while as many units wait for their next try as the workers hold: else a broken network would draw all keys.
+        """
+        waiting = sum(self.units[unit].not_before_s > now_s for unit in self._queue)
+        if self.exhausted or waiting >= self.policy.workers * self.policy.in_flight:
             return 0
         ready = [s for s in self.slots.values() if s.state is State.READY and not s.draining]
-        return max(0, sum(self.policy.in_flight - len(s.units) for s in ready) - len(self._queue))
+        return max(0, sum(self.policy.in_flight - len(s.units) for s in ready) - len(self._queue) + waiting)
 
     def add(self, unit: int) -> None:
         """A new unit, to be worked on after those that wait."""
         self.units[unit] = Unit()
         self._queue.append(unit)
 
-    def ready(self, slot: int) -> None:
-        """The worker has started."""
-        if self.slots[slot].state is State.STARTING:
-            self.slots[slot].state = State.READY
+    def stop(self) -> None:
+        """Begin nothing more: what waits is dropped without a report, what is worked on goes on."""
+        self.stopping = self.exhausted = True
+        for unit in self._queue:
+            del self.units[unit]
+        self._queue.clear()
+
+    def ready(self, slot: int, now_s: float, node: str = "") -> None:
+        """The worker has started, on this node."""
+        there = self.slots[slot]
+        there.node, there.heard_s = node, now_s
+        if there.state is State.STARTING:
+            there.state = State.READY
+
+    def answered(self, slot: int, now_s: float) -> None:
+        """Something came from a slot: it is there."""
+        there = self.slots[slot]
+        there.heard_s = now_s
+        if there.state is State.SUSPECT:
+            there.state = State.READY
 
     def succeeded(self, slot: int, unit: int, result: Any, now_s: float) -> None:
         """A copy of a unit has returned; only the first is reported."""
+        self.answered(slot, now_s)
         sent_s = self.slots[slot].units.pop(unit, None)
         if sent_s is not None:
             self._durations_s.append(now_s - sent_s)
         if unit in self.units:
-            self._settle(Settle(unit, result, attempts=self.units[unit].attempts + 1))
+            self._given_up_in_row = 0
+            self._settle(d.Settle(unit, result, attempts=self.units[unit].faults.total() + 1))
 
-    def raised(self, slot: int, unit: int, error: str) -> None:
-        """A copy of a unit has raised: try elsewhere, or give it up."""
-        self.slots[slot].units.pop(unit, None)
-        if unit not in self.units:
+    def raised(self, slot: int, unit: int, fault: Fault, now_s: float) -> None:
+        """A copy of a unit has raised: try again, or give it up; a worker that can compute no more goes with it."""
+        if fault.kind is Kind.NODE:
+            self.died(slot, fault, now_s)
             return
-        self.units[unit].attempts += 1
-        self.units[unit].avoid.add(slot)
-        self.units[unit].error = error
-        self._requeue(unit, front=False)
+        self.answered(slot, now_s)
+        if self.slots[slot].units.pop(unit, None) is not None:
+            self._fail(unit, slot, fault, now_s)
 
-    def unavailable(self, slot: int, unit: int | None, error: str, now_s: float) -> None:
-        """A slot did not answer: its unit goes to another, and it gets no more until it answers a probe."""
-        place = self.slots[slot]
-        if unit is not None and place.units.pop(unit, None) is not None:
-            self._lose(unit, error)
-        if place.state is State.READY:
-            place.state, place.since_s = State.SUSPECT, now_s
-            self._actions.append(Probe(slot))
+    def unavailable(self, slot: int, unit: int | None, fault: Fault, now_s: float) -> None:
+        """A slot could not be reached: its unit goes to another, and it gets no more until it answers a probe."""
+        there = self.slots[slot]
+        if there.state is State.READY:
+            self._suspect(slot, now_s)
+        if unit is not None and there.units.pop(unit, None) is not None:
+            self._fail(unit, slot, fault, now_s)
 
-    def answered(self, slot: int) -> None:
-        """A suspect slot has answered its probe."""
-        if self.slots[slot].state is State.SUSPECT:
-            self.slots[slot].state = State.READY
-
-    def died(self, slot: int, error: str, blame: bool = True) -> None:
-        """A worker is gone; with ``blame`` its units are suspected of it, without (its node went away) they are not."""
-        place = self.slots[slot]
-        if place.state is State.DEAD:
-            return
-        place.state = State.DEAD
-        if blame:
-            self._deaths_in_row += 1
-            self._last_death = error
-        for unit in reversed(list(place.units)):
-            self._lose(unit, error, blame)
-        place.units.clear()
-        self._actions.append(Kill(slot))
+    def died(self, slot: int, fault: Fault, now_s: float) -> None:
+        """A worker is gone, and what it worked on is lost."""
+        self._end(slot, fault, dict.fromkeys(self.slots[slot].units, fault), now_s)
 
     def drain(self, slots: Iterable[int]) -> None:
         """The nodes of these slots go away soon."""
@@ -120,95 +119,130 @@ class Slots:
             if slot in self.slots:
                 self.slots[slot].draining = True
 
-    def decide(self, now_s: float) -> list[Action]:
+    def decide(self, now_s: float) -> list[d.Action]:
         """What to do now, in order."""
+        self._watch(now_s)
         self._bury(now_s)
-        if not self.finished:
+        if not self.finished and not self.stopping:
             self._spawn()
             self._dispatch(now_s)
             self._hedge(now_s)
         actions, self._actions = self._actions, []
         return actions
 
+    def _watch(self, now_s: float) -> None:
+        quiet_s = quiet_after_s(self._durations_s, self.policy)
+        for number, slot in self.slots.items():
+            if slot.state is State.DEAD:
+                continue
+            overdue = overdue_units(slot, now_s, self.policy)
+            if overdue:
+                fault = Fault(Kind.OVERDUE, f"still at work after unit_limit_s = {self.policy.unit_limit_s:g} s")
+                beside = Fault(Kind.TAKEN, "its worker was killed because of another unit")
+                self._end(number, fault, {u: fault if u in overdue else beside for u in slot.units}, now_s)
+            elif slot.state is State.READY and slot.units and now_s - slot.heard_s > quiet_s:
+                self._suspect(number, now_s)
+
     def _bury(self, now_s: float) -> None:
         for number, slot in list(self.slots.items()):
             if slot.state is State.SUSPECT and now_s - slot.since_s > self.policy.probe_s:
-                self.died(number, f"no answer for {self.policy.probe_s:g} s")
+                self.died(number, Fault(Kind.SILENT, f"no answer for {self.policy.probe_s:g} s"), now_s)
             elif slot.draining and not slot.units and slot.state is State.READY:
-                self.died(number, "its node was drained", blame=False)
+                self.died(number, Fault(Kind.TAKEN, "its node was drained"), now_s)
             if slot.state is State.DEAD:
                 del self.slots[number]
 
     def _spawn(self) -> None:
         if self._deaths_in_row > self.policy.respawns:
             reason = f"{self._deaths_in_row} workers died and no unit finished in between; the last: {self._last_death}"
-            self._actions.append(GiveUp(reason))
+            self._actions.append(d.GiveUp(reason))
             return
         while len(self.slots) < self.policy.workers:
             self.slots[self._next_slot] = Slot()
-            self._actions.append(Spawn(self._next_slot))
+            self._actions.append(d.Spawn(self._next_slot))
             self._next_slot += 1
 
     def _dispatch(self, now_s: float) -> None:
         for _ in range(len(self._queue)):
             unit = self._queue.popleft()
-            slot = self._place(unit, self.units[unit].avoid)
+            state = self.units[unit]
+            due = state.not_before_s <= now_s
+            slot = slot_for(self.slots, state, state.avoid, self.units, self.policy) if due else None
             if slot is None:
                 self._queue.append(unit)  # a full turn keeps the order
             else:
-                self._send(slot, unit, now_s)
+                self._send(d.Dispatch(slot, unit), now_s)
 
     def _hedge(self, now_s: float) -> None:
-        if self._queue or not self.exhausted:
+        if not self.exhausted or any(self.units[unit].not_before_s <= now_s for unit in self._queue):
             return
         limit_s = late_after_s(self._durations_s, self.policy)
-        for unit, sent_s in sorted(self._first_sent().items(), key=lambda item: item[1]):
-            holders = self._holders(unit)
-            if now_s - sent_s > limit_s and len(holders) < self.policy.copies:
-                slot = self._place(unit, holders)
-                if slot is not None and slot not in holders:
-                    self._send(slot, unit, now_s)
+        for unit, sent_s in first_sent_s(self.slots, self.units).items():
+            held = holders(self.slots, unit)
+            if now_s - sent_s > limit_s and len(held) < self.policy.copies:
+                slot = slot_for(self.slots, self.units[unit], held, self.units, self.policy)
+                if slot is not None and slot not in held:
+                    self._send(d.Dispatch(slot, unit, hedge=True), now_s)
 
-    def _place(self, unit: int, avoid: set[int]) -> int | None:
-        """The emptiest slot that may take a unit, one outside ``avoid`` as long as any such slot is alive and READY."""
-        ready = {n for n, s in self.slots.items() if s.state is State.READY and not s.draining}
-        choice = (ready - avoid) or ready
-        fit = [n for n in choice if can_take(self.slots[n], self.units[unit], self.units, self.policy)]
-        return min(fit, key=lambda n: (len(self.slots[n].units), n), default=None)
+    def _send(self, dispatch: d.Dispatch, now_s: float) -> None:
+        slot = self.slots[dispatch.slot]
+        if not slot.units:
+            slot.heard_s = now_s
+        slot.units[dispatch.unit] = now_s
+        self._actions.append(dispatch)
 
-    def _send(self, slot: int, unit: int, now_s: float) -> None:
-        self.slots[slot].units[unit] = now_s
-        self._actions.append(Dispatch(slot, unit))
+    def _suspect(self, slot: int, now_s: float) -> None:
+        self.slots[slot].state, self.slots[slot].since_s = State.SUSPECT, now_s
+        self._actions.append(d.Probe(slot))
 
-    def _lose(self, unit: int, error: str, blame: bool = True) -> None:
-        if unit in self.units:
-            self.units[unit].losses += blame
-            self.units[unit].error = error
-            self._requeue(unit, front=True)
+    def _end(self, slot: int, why: Fault, lost: dict[int, Fault], now_s: float) -> None:
+        there = self.slots[slot]
+        if there.state is State.DEAD:
+            return
+        there.state = State.DEAD
+        if why.kind is not Kind.TAKEN:
+            self._deaths_in_row += 1
+            self._last_death = why.error
+        self._actions.append(d.Kill(slot, why))
+        for unit in reversed(list(lost)):
+            self._fail(unit, slot, lost[unit], now_s, front=True)
+        there.units.clear()
 
-    def _requeue(self, unit: int, front: bool) -> None:
-        if self._holders(unit, alive=True):
-            return  # another copy is at work, and decides
-        error = given_up(self.units[unit], self.policy)
-        if error is not None:
-            tries = self.units[unit].attempts + self.units[unit].losses
-            self._settle(Settle(unit, error=error, attempts=tries))
-        elif unit not in self._queue:
+    def _fail(self, unit: int, slot: int, fault: Fault, now_s: float, front: bool = False) -> None:
+        if unit not in self.units:
+            return
+        state = self.units[unit]
+        state.faults[fault.kind] += 1
+        attempts, faults = state.faults.total(), state.faults[fault.kind]
+        decided = verdict(fault.kind, faults, self._jitter(), self.policy)
+        if isinstance(decided, Halt):
+            self._actions.append(d.Abort(unit, fault))
+        elif holders(self.slots, unit, alive=True):
+            pass  # another copy is at work, and decides
+        elif isinstance(decided, Quarantine):
+            self._given_up_in_row += fault.kind is not Kind.INPUT
+            self._settle(d.Settle(unit, fault=last_words(fault, faults), attempts=attempts))
+            if self._given_up_in_row > self.policy.respawns:
+                self._actions.append(d.Abort(unit, fault, self._given_up_in_row))
+        elif self.stopping:
+            del self.units[unit]
+        else:
+            self._again(unit, slot, decided, now_s, front)
+            self._actions.append(d.Again(unit, slot, fault, attempts, decided.after_s))
+
+    def _again(self, unit: int, slot: int, retry: Retry, now_s: float, front: bool) -> None:
+        state = self.units[unit]
+        state.blamed |= retry.blame
+        state.not_before_s = now_s + retry.after_s
+        if retry.elsewhere:
+            state.avoid.add(slot)
+            state.avoid_nodes.add(self.slots[slot].node)
+        if unit not in self._queue:
             (self._queue.appendleft if front else self._queue.append)(unit)
 
-    def _settle(self, settled: Settle) -> None:
+    def _settle(self, settled: d.Settle) -> None:
         del self.units[settled.unit]
         if settled.unit in self._queue:
             self._queue.remove(settled.unit)
         self._deaths_in_row = 0
         self._actions.append(settled)
-
-    def _holders(self, unit: int, alive: bool = False) -> set[int]:
-        return {n for n, s in self.slots.items() if unit in s.units and not (alive and s.state is State.DEAD)}
-
-    def _first_sent(self) -> dict[int, float]:
-        held = ((u, sent) for s in self.slots.values() for u, sent in s.units.items() if u in self.units)
-        first: dict[int, float] = {}
-        for unit, sent_s in held:
-            first[unit] = min(sent_s, first.get(unit, sent_s))
-        return first

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,12 @@ from typing import Any
 import pytest
 
 CPUS = 4
+ERRORS: dict[str, Exception] = {
+    "full": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/map.zarr/c/0"),
+    "away": ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)),
+    "memory": MemoryError("no room for 7 GiB"),
+    "cuda": RuntimeError("CUDA error: an illegal memory access was encountered"),
+}
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,8 +39,9 @@ def ray_here() -> Iterator[dict[str, Any]]:
 class Faulty:
     """Squares its key; ``faults[key]`` says what its first, second, ... attempt does instead.
 
-    ``raise`` raises, ``exit`` kills the process, ``sleep:S`` takes S seconds and then works. Attempts are counted in
-    files, because a killed process remembers nothing.
+    ``raise`` raises, ``exit`` ends the process, ``kill`` and ``stop`` send it those signals, ``sleep:S`` takes S
+    seconds and then works, and the names of ``ERRORS`` raise those. Attempts are counted in files, because a killed
+    process remembers nothing.
     """
 
     folder: str
@@ -47,6 +56,10 @@ class Faulty:
                 raise RuntimeError(f"injected into {key}, attempt {attempt}")
             if fault == "exit":
                 os._exit(17)
+            if fault in ("kill", "stop"):
+                os.kill(os.getpid(), signal.SIGKILL if fault == "kill" else signal.SIGSTOP)
+            if fault in ERRORS:
+                raise ERRORS[fault]
             if fault.startswith("sleep:"):
                 import time
 

@@ -19,9 +19,11 @@ from cluster.engine import (
     Done,
     Engine,
     Failed,
+    FatalFault,
     ResolvedResources,
     Resources,
     SerialEngine,
+    Stop,
     WorkerError,
     open_engine,
     resolve,
@@ -105,9 +107,36 @@ def test_a_unit_that_always_raises_fails_and_the_others_go_on(engine: Engine, tm
     results = list(engine.run(Faulty(str(tmp_path), {2: ("raise",) * 9}), range(6)))
     (failed,) = [r for r in results if isinstance(r, Failed)]
     assert squares(results) == {n: n * n for n in (0, 1, 3, 4, 5)}
-    assert (failed.key, failed.attempts) == (2, 2)
+    assert (failed.key, failed.attempts, failed.kind) == (2, 2, "input")
     assert failed.reason == "RuntimeError: injected into 2, attempt 1"
     assert "Traceback" in failed.error
+
+
+def test_a_full_disk_stops_the_run_and_gives_nothing_up(engine: Engine, tmp_path: Path) -> None:
+    results = []
+    with pytest.raises(FatalFault, match="No space left on device"):
+        results.extend(engine.run(Faulty(str(tmp_path), {4: ("full",)}), range(50)))
+    assert not any(isinstance(r, Failed) for r in results)
+    assert squares(list(engine.run(Faulty(str(tmp_path)), range(4, 50)))) == {n: n * n for n in range(4, 50)}
+
+
+def test_a_unit_that_finds_too_little_memory_is_done_alone(engine: Engine, tmp_path: Path) -> None:
+    results = list(engine.run(Faulty(str(tmp_path), {2: ("memory",)}), range(6)))
+    assert squares(results) == {n: n * n for n in range(6)}
+
+
+def test_a_stop_ends_the_run_and_the_next_one_does_the_rest(engine: Engine, tmp_path: Path) -> None:
+    stage = Marked(Rows(), str(tmp_path / "units"), {"stage": "rows"})
+    stop, reported = Stop(), set()
+    for result in engine.run(stage, (Key(row) for row in itertools.count()), stop):
+        reported.add(result.key.unit)
+        if len(reported) == 3:
+            stop.request("test", 60.0)
+    markers = Markers(Storage(str(tmp_path / "units")))
+    assert markers.done() == reported, "what was begun is finished and reported"
+    rest = [Key(row) for row in range(30) if f"row{row}" not in reported]
+    list(engine.run(stage, rest, Stop()))
+    assert len(markers.done()) == 30
 
 
 def test_the_factory_is_called_once_per_worker(engine: Engine, tmp_path: Path) -> None:
@@ -217,6 +246,12 @@ def test_auto_is_resolved(asked: Resources, cpus: int, gpus: int, limit: int | N
     assert resolve(asked, cpus, gpus, limit) == expected
 
 
+def test_the_limit_of_a_unit_reaches_the_workers() -> None:
+    assert resolve(Resources(unit_limit_s=600.0), 4, 0).unit_limit_s == 600.0
+    with pytest.raises(ValueError, match="unit_limit_s is 0; give seconds above 0"):
+        Resources(unit_limit_s=0)
+
+
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads_per_worker": 0}, {"concurrency": 0}, {"workers": "all"}])
 def test_impossible_resources_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must be at least 1"):
@@ -233,19 +268,7 @@ def test_gpus_that_are_not_there_are_refused() -> None:
 
 
 def test_nothing_needs_ray_to_be_imported() -> None:
-    modules = [
-        "engine",
-        "markers",
-        "units",
-        "storage",
-        "connect",
-        "decisions",
-        "slots",
-        "pool",
-        "ray_engine",
-        "session",
-        "ddp",
-    ]
+    modules = [path.stem for path in (ROOT / "cluster").glob("[a-z]*.py")]
     code = "import sys; sys.modules['ray'] = sys.modules['torch'] = None; import cluster"
     code += "".join(f"; import cluster.{module}" for module in modules)
     code += "; from cluster.engine import *; assert list(SerialEngine().run(lambda: abs, [-1]))[0].record == 1"

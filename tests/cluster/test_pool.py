@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from cluster.engine import Done, Failed, ResolvedResources, WorkerError
-from cluster.pool import Pool, draining_nodes
+from cluster.decisions import Policy
+from cluster.engine import Done, Failed, FatalFault, ResolvedResources, Stop, WorkerError
+from cluster.faults import Kind
+from cluster.pool import Pool, draining_nodes, policy_of
 from tests.cluster.conftest import Faulty, count
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -47,7 +49,7 @@ def gone(pid: int, within_s: float = 10.0) -> bool:
     "faults",
     [
         {0: ("exit",), 1: ("exit",), 7: ("exit", "exit")},
-        {2: ("exit", "raise"), 5: ("raise",)},
+        {2: ("kill", "raise"), 5: ("raise",), 9: ("cuda",)},
     ],
 )
 def test_killed_workers_are_replaced(tmp_path: Path, faults: dict) -> None:
@@ -59,7 +61,8 @@ def test_a_unit_that_kills_is_given_up_and_takes_nobody_along(tmp_path: Path) ->
     results = run(Faulty(str(tmp_path), {4: ("exit",) * 99}), range(12))
     (failed,) = [r for r in results if isinstance(r, Failed)]
     assert failed.key == 4
-    assert failed.error.startswith("4 workers were lost")
+    assert (failed.kind, failed.attempts) == (Kind.NODE, 4)
+    assert failed.reason.startswith("4 workers were lost")
     assert sorted(r.key for r in results if isinstance(r, Done)) == [n for n in range(12) if n != 4]
 
 
@@ -68,6 +71,83 @@ def test_a_hung_unit_is_doubled_at_the_tail(tmp_path: Path) -> None:
     results = run(Faulty(str(tmp_path), {3: ("sleep:60",)}), range(8))
     assert sorted(r.key for r in results) == list(range(8))
     assert time.monotonic() - start_s < 30
+
+
+def test_a_stopped_worker_is_found_out_and_replaced_even_if_it_is_the_only_one(tmp_path: Path) -> None:
+    policy = Policy(1, in_flight=1, quiet_floor_s=0.5, quiet_limit_s=0.5, probe_s=1.0)
+    pool = Pool(Faulty(str(tmp_path), {1: ("stop",)}), resources(workers=1, concurrency=1), policy)
+    results = list(pool.run(range(4)))
+    assert sorted(r.key for r in results if isinstance(r, Done)) == list(range(4))
+    assert len({r.record["pid"] for r in results}) == 2
+
+
+def test_a_busy_worker_that_answers_is_left_alone(tmp_path: Path) -> None:
+    policy = Policy(1, in_flight=2, quiet_floor_s=0.2, quiet_limit_s=0.2, probe_s=5.0)
+    slow = {n: ("sleep:1.5",) for n in (0, 1)}  # as many as it may work on at once
+    results = list(Pool(Faulty(str(tmp_path), slow), resources(workers=1), policy).run(range(2)))
+    assert len({r.record["pid"] for r in results}) == 1
+    assert len(list(tmp_path.glob("unit-*"))) == 2
+
+
+def test_a_unit_that_never_ends_is_ended(tmp_path: Path) -> None:
+    policy = Policy(1, in_flight=1, unit_limit_s=1.0)
+    pool = Pool(Faulty(str(tmp_path), {1: ("sleep:60",) * 9}), resources(workers=1, concurrency=1), policy)
+    results = list(pool.run(range(4)))
+    (failed,) = [r for r in results if isinstance(r, Failed)]
+    assert (failed.key, failed.kind, failed.attempts) == (1, Kind.OVERDUE, 2)
+    assert len(results) == 4
+
+
+def test_a_network_that_comes_back_costs_no_unit(tmp_path: Path) -> None:
+    policy = Policy(2, back_off_s=0.2)
+    faults = {n: ("away",) * 3 for n in range(6)}
+    results = list(Pool(Faulty(str(tmp_path), faults), resources(), policy).run(range(8)))
+    assert sorted(r.key for r in results if isinstance(r, Done)) == list(range(8))
+
+
+def test_a_stop_reports_what_was_begun_and_begins_nothing(tmp_path: Path) -> None:
+    stop = Stop()
+    results = []
+    for result in Pool(Faulty(str(tmp_path), {n: ("sleep:0.3",) for n in range(2, 99)}), resources()).run(
+        range(99), stop
+    ):
+        results.append(result)
+        stop.request("test", 60.0)
+    begun = {int(path.name.split("-")[1].split(".")[0]) for path in tmp_path.glob("unit-*")}
+    assert {r.key for r in results} == begun
+    assert len(begun) < 10
+
+
+def test_units_are_left_when_the_grace_is_over(tmp_path: Path) -> None:
+    stop = Stop()
+    pids = []
+    for result in Pool(Faulty(str(tmp_path), {n: ("sleep:60",) for n in range(1, 9)}), resources()).run(range(9), stop):
+        pids.append(result.record["pid"])
+        stop.request("test", 0.5)
+    assert len(pids) == 1
+    assert gone(pids[0])
+
+
+def test_a_full_disk_gives_nothing_up(tmp_path: Path) -> None:
+    results = []
+    with pytest.raises(FatalFault, match="No space left on device") as fatal:
+        results.extend(Pool(Faulty(str(tmp_path), {3: ("full",)}), resources()).run(range(99)))
+    assert fatal.value.unit == "3"
+    assert not any(isinstance(r, Failed) for r in results)
+
+
+def test_what_happens_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "cluster.events"):
+        run(Faulty(str(tmp_path), {1: ("kill",), 2: ("raise",) * 2}), range(4), workers=1)
+    told = {r.event: r for r in caplog.records}  # type: ignore[attr-defined]
+    assert set(told) == {"worker_lost", "worker_respawn", "retry", "quarantine"}
+    assert (told["quarantine"].unit, told["quarantine"].levelname) == ("2", "ERROR")  # type: ignore[attr-defined]
+    assert told["worker_lost"].worker == 0  # type: ignore[attr-defined]
+
+
+def test_a_worker_holds_as_many_units_as_it_may_work_on_at_once() -> None:
+    assert policy_of(ResolvedResources(3, 0.0, 1, 4, 1.0, 9.0)) == Policy(3, in_flight=4, unit_limit_s=9.0)
+    assert [r.record["most"] for r in run(Overlap(), range(3), workers=1, concurrency=1)] == [1, 1, 1]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""What a user asks for and what a run uses: workers, GPUs, threads; ``auto`` decided once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Auto = Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a user asks for; ``auto`` is resolved against the machine or cluster, once, when the run is planned."""
+
+    workers: int | Auto = "auto"
+    """Worker processes over the whole cluster."""
+    gpus_per_worker: float | Auto = "auto"
+    """GPUs of one worker: 0, a fraction (several workers share one), or whole ones."""
+    threads_per_worker: int | Auto = "auto"
+    """CPU threads that one worker computes with, and the CPUs it reserves."""
+    concurrency: int = 2
+    """Calls running at once in one worker, so that one reads while another computes."""
+    unit_limit_s: float | None = None
+    """How long a unit may take before its worker is killed and the unit blamed; None: without limit. Not for the serial
+    engine, which has no worker to kill."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 1), ("gpus_per_worker", 0), ("threads_per_worker", 1), ("concurrency", 1)):
+            value = getattr(self, name)
+            if value != "auto" and not (isinstance(value, int | float) and value >= least):
+                raise ValueError(f"{name} is {value!r}; it must be at least {least}, or 'auto' where that is allowed")
+        if self.unit_limit_s is not None and not self.unit_limit_s > 0:
+            raise ValueError(f"unit_limit_s is {self.unit_limit_s!r}; give seconds above 0, or None for no limit")
+        gpus = self.gpus_per_worker
+        if gpus != "auto" and gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"gpus_per_worker is {gpus}; above 1 it must be a whole number")
+
+
+@dataclass(frozen=True)
+class ResolvedResources:
+    """What a run uses: every number decided."""
+
+    workers: int
+    gpus_per_worker: float
+    threads_per_worker: int
+    concurrency: int
+    cpus_per_worker: float
+    """CPUs that one worker reserves: its threads, or less where more workers were asked for than there are CPUs."""
+    unit_limit_s: float | None = None
+    """How long a unit may take before its worker is killed; None: without limit."""
+
+
+def resolve(resources: Resources, cpus: int, gpus: int, threads_limit: int | None = None) -> ResolvedResources:
+    """Decide every ``auto``: one worker per GPU, else a few workers that share the CPUs evenly.
+
+    Args:
+        resources: What was asked for; explicit numbers win.
+        cpus: CPUs of the whole cluster.
+        gpus: GPUs of the whole cluster.
+        threads_limit: CPUs that one worker can have at most, because a worker lives on one node.
+
+    Raises:
+        ValueError: More GPUs are asked for than exist.
+    """
+    cpus = max(1, cpus)
+    per_worker = (1.0 if gpus else 0.0) if resources.gpus_per_worker == "auto" else float(resources.gpus_per_worker)
+    if resources.workers != "auto":
+        workers = resources.workers
+    elif per_worker:
+        workers = max(1, int(gpus / per_worker))
+    else:
+        workers = min(cpus, max(2, cpus // 4))
+    if per_worker * workers > gpus:
+        raise ValueError(
+            f"asked for {workers} workers with {per_worker:g} GPU each; found {gpus} GPU; "
+            "lower workers or gpus_per_worker, or set gpus_per_worker to 0 to run on CPUs"
+        )
+    if resources.threads_per_worker != "auto":
+        threads = resources.threads_per_worker
+    else:
+        threads = max(1, min(cpus // workers, threads_limit or cpus))
+    cpus_each = _cpus_each(workers, threads, cpus)
+    return ResolvedResources(workers, per_worker, threads, resources.concurrency, cpus_each, resources.unit_limit_s)
+
+
+def _cpus_each(workers: int, threads: int, cpus: int) -> float:
+    # Workers above what fits would wait for ever for a place. Sharing CPUs is slow, but it is what was asked for.
+    if workers * threads <= cpus:
+        return float(threads)
+    share = cpus / workers
+    return float(int(share)) if share >= 1 else int(share * 1000) / 1000
