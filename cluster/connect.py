@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
     options: dict[str, Any] = own if address == "local" else {}
     if address == "local":  # its workers inherit the environment
         one_heap_for_children()
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's announcements of its own future
@@ -61,6 +64,8 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
             f"asked for the Ray cluster at {address!r}; found none ({error}); "
             "start one, correct the address or RAY_ADDRESS, or leave both out to use this machine"
         ) from error
+    if terminate != signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place of what ends a run in good order
 
 
 def _private_token() -> None:

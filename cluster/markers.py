@@ -108,6 +108,8 @@ class Marked:
 
         def marked(key: Keyed | str) -> Record:
             unit = unit_of(key)  # before the work: a bad name must not cost an hour
+            if (standing := _found(markers, unit)) is not None:
+                return standing  # of a run that joined, or of another copy of a late unit
             start_s = time.monotonic()
             record = dict(work(key) or {})
             marker = {
@@ -121,6 +123,13 @@ class Marked:
             return record if markers.create(unit, marker) else _standing(markers, unit, record)
 
         return marked
+
+
+def _found(markers: Markers, unit: str) -> Record | None:
+    try:
+        return dict(markers.read(unit).get("record", {}))
+    except FileNotFoundError:
+        return None
 
 
 def _standing(markers: Markers, unit: str, mine: dict[str, Any]) -> Record:

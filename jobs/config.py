@@ -92,6 +92,8 @@ class EngineConfig(_Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
+    unit_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """How long one unit of work may take before its worker is replaced; none: as long as the worker answers."""
     price_per_worker_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """What one worker costs an hour, in any currency: then the ledger of a run tells its cost."""
 
@@ -109,7 +111,8 @@ class EngineConfig(_Frozen):
         Raises:
             ValueError: a number that no engine can give.
         """
-        return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker)
+        limit_s = None if self.unit_minutes is None else self.unit_minutes * 60
+        return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker, unit_limit_s=limit_s)
 
 
 class LimitsConfig(_Frozen):
@@ -118,8 +121,6 @@ class LimitsConfig(_Frozen):
     hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of all its processes on the driver's machine together."""
-    unit_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Of one unit of work; a worker that takes longer is replaced."""
     grace_s: float = Field(default=25.0, ge=0, allow_inf_nan=False)
     """How long units that were begun may go on when the run is asked to end: Kubernetes kills after 30 s."""
 

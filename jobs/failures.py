@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -58,16 +57,6 @@ def failures_of(storage: Storage, stage: str) -> dict[str, dict[str, Any]]:
         return dict(json.loads(storage.get(_name(stage))))
     except FileNotFoundError:
         return {}
-
-
-def failed_among(storage: Storage, stages: Iterable[str], units: set[str]) -> dict[str, dict[str, Any]]:
-    """Return the failures of some stages, as `stage/unit`, of units that the present plan still has."""
-    return {
-        f"{stage}/{unit}": facts
-        for stage in stages
-        for unit, facts in failures_of(storage, stage).items()
-        if unit in units
-    }
 
 
 def _name(stage: str) -> str:

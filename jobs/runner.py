@@ -113,7 +113,8 @@ def run_stage(
         "engine": engine.facts(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    storage.put(f"stages/{facts_as or name}.json", json.dumps(outcome.facts, indent=1).encode())
+    if not here.joins:  # whose part of the work would stand for the whole
+        storage.put(f"stages/{facts_as or name}.json", json.dumps(outcome.facts, indent=1).encode())
     if memory_bytes is not None and peak:
         said = f"{format_bytes(peak)} at its peak, about {format_bytes(memory_bytes + held)} expected"
         print(f"{facts_as or name}: the largest worker took {said}", file=sys.stderr)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cluster.engine import FatalFault
 from cluster.lock import Locked
 from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import Estimate, format_bytes
@@ -70,14 +71,14 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     command = " ".join(["sandan", job.name, *(sys.argv[1:] if argv is None else argv)])
     try:
-        with supervised(job.name, config, command, arguments.join) as supervision:
+        with supervised(job.name, config, command, arguments.join):
             code = _run(job.name, planned)
             logger.info("ended with %d", code, extra={"event": "end", "facts": {"exit": code}})
     except Locked as error:
         print(f"sandan {job.name}: {error}", file=sys.stderr)
         return BUSY
-    if code not in (DONE, BAD_INPUT):
-        print(f"sandan {job.name}: log {supervision.run}; see `sandan logs {config.out} --failed`", file=sys.stderr)
+    if code in (FAULT, INCOMPLETE):
+        print(f"more of it: sandan logs {config.out} --failed", file=sys.stderr)
     return code
 
 
@@ -93,6 +94,10 @@ def _run(name: str, planned: Planned) -> int:
     except Stopped as error:
         print(f"sandan {name}: stopped: {error}; repeat the command to continue", file=sys.stderr)
         return TERMINATED if str(error) == "SIGTERM" else FAULT
+    except FatalFault as error:
+        logger.error("%s", error, extra={"event": "fault"})
+        print(f"sandan {name}: {error}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
+        return FAULT
     except Exception as error:
         logger.exception("%s failed", name, extra={"event": "fault"})
         traceback.print_exc()

@@ -142,11 +142,11 @@ def _listening(here: Supervision, grace_s: float) -> Iterator[None]:
 
 @contextmanager
 def _echo() -> Iterator[None]:
-    """Show warnings on stderr; units that are given up are told by the job itself."""
+    """Show warnings on stderr, but for those that the job itself tells."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    handler.addFilter(lambda record: getattr(record, "event", "") != "quarantine")
+    handler.addFilter(lambda record: getattr(record, "event", "") not in ("quarantine", "fault", "limit"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:

@@ -129,11 +129,28 @@ def test_work_that_raises_leaves_none(tmp_path: Path) -> None:
 
 
 def test_a_second_copy_gets_the_first_record_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    work = Marked(Digests(), str(tmp_path))()
-    work(Cell(0, 1))
+    """Both began before either was done."""
+
+    class Overtaken(Digests):
+        def __call__(self) -> Callable[[Cell], dict[str, str]]:
+            work = super().__call__()
+
+            def slow(key: Cell) -> dict[str, str]:
+                Markers(Storage(str(tmp_path))).create(key.unit, {"record": {"digest": "d0"}})
+                return work(key)
+
+            return slow
+
     with caplog.at_level(logging.WARNING):
-        assert work(Cell(0, 1)) == {"digest": "d1"}
-    assert "finished twice with different digests: d1, then d2" in caplog.text
+        assert Marked(Overtaken(), str(tmp_path))()(Cell(0, 1)) == {"digest": "d0"}
+    assert "finished twice with different digests: d0, then d1" in caplog.text
+
+
+def test_what_is_done_already_is_not_done_again(tmp_path: Path) -> None:
+    """As a run finds it that joined another one, or a late unit's second copy."""
+    work = Marked(Digests(), str(tmp_path))()
+    assert [work(Cell(0, 1)) for _ in range(3)] == [{"digest": "d1"}] * 3
+    assert work(Cell(0, 2)) == {"digest": "d2"}, "the work was called twice in all"
 
 
 def test_nothing_to_record_is_fine(tmp_path: Path) -> None:

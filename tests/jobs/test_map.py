@@ -73,10 +73,10 @@ def work(monkeypatch) -> list[tuple[str, int]]:
     asked: list[tuple[str, int]] = []
     run = SerialEngine.run
 
-    def watched(self, factory, keys):
+    def watched(self, factory, keys, stop=None):
         keys = list(keys)
         asked.append((factory.fields["stage"], len(keys)))
-        return run(self, factory, keys)
+        return run(self, factory, keys, stop)
 
     monkeypatch.setattr(SerialEngine, "run", watched)
     return asked
@@ -173,8 +173,8 @@ class Interrupted(SerialEngine):
 
     left = 0
 
-    def run(self, factory, keys):
-        for done in super().run(factory, keys):
+    def run(self, factory, keys, stop=None):
+        for done in super().run(factory, keys, stop):
             Interrupted.left -= 1
             if Interrupted.left < 0:
                 raise KeyboardInterrupt

@@ -1,13 +1,18 @@
 """The shell of every job: exit codes, one sentence for bad input, a dry run that touches nothing."""
 
+import re
 import shutil
+import threading
 
 import pytest
 import yaml
 
+from cluster.engine import FatalFault
+from cluster.faults import Fault, Kind
 from jobs.config import RecipeConfig, RunConfig
 from jobs.estimate import Estimate
-from jobs.shell import BAD_INPUT, DONE, FAULT, INCOMPLETE, INTERRUPTED, Job, dry_run_table, run_job
+from jobs.shell import BAD_INPUT, BUSY, DONE, FAULT, INCOMPLETE, INTERRUPTED, TERMINATED, Job, dry_run_table, run_job
+from jobs.supervise import Stopped, Terminated, supervision
 
 
 def estimate(folder: str = "", **changes: object) -> Estimate:
@@ -44,12 +49,12 @@ def job(planned, seen=None) -> Job:
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "map.yaml"
-    path.write_text(yaml.safe_dump({"out": "o", "scenes": "s"}))
+    path.write_text(yaml.safe_dump({"out": str(tmp_path / "o"), "scenes": "s"}))
     return str(path)
 
 
 def test_the_exit_codes_are_those_of_the_readme():
-    assert (DONE, FAULT, BAD_INPUT, INCOMPLETE, INTERRUPTED) == (0, 1, 2, 3, 130)
+    assert (DONE, FAULT, BAD_INPUT, INCOMPLETE, BUSY, INTERRUPTED, TERMINATED) == (0, 1, 2, 3, 4, 130, 143)
 
 
 @pytest.mark.parametrize("code", [DONE, FAULT, INCOMPLETE])
@@ -61,8 +66,9 @@ def test_a_jobs_own_code_is_the_commands(config, code):
 
 def test_overrides_reach_the_configuration_in_order(config):
     seen = []
-    run_job(job(Planned(), seen), [config, "--set", "out=a", "--set", "out=b", "--set", "fuse.threshold=0.3"])
-    assert (seen[0].out, seen[0].fuse.threshold) == ("b", 0.3)
+    last = f"{config}.b"
+    run_job(job(Planned(), seen), [config, "--set", "out=a", "--set", f"out={last}", "--set", "fuse.threshold=0.3"])
+    assert (seen[0].out, seen[0].fuse.threshold) == (last, 0.3)
 
 
 @pytest.mark.parametrize("error", [ValueError("grid: no such CRS"), FileNotFoundError("grid:\n  no such CRS")])
@@ -82,7 +88,10 @@ def test_interruption_and_fault_say_how_to_go_on(config, capsys):
     assert run_job(job(Planned(RuntimeError("disk on fire"))), [config]) == FAULT
     told = capsys.readouterr().err
     assert "Traceback" in told
-    assert told.endswith("sandan map: disk on fire\nwhat was finished is kept; repeat the command to continue\n")
+    ended = "sandan map: disk on fire\nwhat was finished is kept; repeat the command to continue\n"
+    assert told.count("Traceback") == 1
+    assert ended in told
+    assert told.endswith("--failed\n")
 
 
 def test_a_dry_run_prints_the_plan_and_does_nothing(config, capsys, monkeypatch):
@@ -134,3 +143,56 @@ def test_a_missing_configuration_is_bad_input(capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:
         run_job(job(Planned()), [])
     assert stop.value.code == BAD_INPUT
+
+
+ENDINGS = [(Stopped("SIGTERM"), TERMINATED), (Stopped("limits.hours"), FAULT), (Terminated(), TERMINATED)]
+
+
+@pytest.mark.parametrize(("ended", "code"), ENDINGS)
+def test_a_run_that_was_asked_to_end_says_how_to_go_on(config, capsys, ended, code):
+    assert run_job(job(Planned(ended)), [config]) == code
+    told = capsys.readouterr().err
+    assert "repeat the command to continue" in told
+    assert "Traceback" not in told
+
+
+def test_a_disk_that_is_full_is_no_traceback(config, capsys):
+    fault = Fault(Kind.FATAL, "Traceback ...\nOSError: [Errno 28] No space left on device")
+    assert run_job(job(Planned(FatalFault("a/r0", fault))), [config]) == FAULT
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert "Traceback" not in told
+
+
+def test_the_second_run_is_refused_or_joins(config, capsys):
+    """In one process, as threads: signals are left to the main one."""
+    inside, leave, codes = threading.Event(), threading.Event(), []
+
+    class Waiting(Planned):
+        def run(self):
+            inside.set()
+            assert leave.wait(30)
+            return super().run()
+
+    first = threading.Thread(target=lambda: codes.append(run_job(job(Waiting()), [config])))
+    first.start()
+    assert inside.wait(30)
+    second = Planned()
+    assert run_job(job(second), [config]) == BUSY
+    told = capsys.readouterr().err
+    assert re.search(r"sandan map: 'sandan map \S+' on \S+ \(process \d+, .*\) is at work in \S+/lock; wait", told)
+    assert second.ran == 0
+
+    joined = []
+
+    class Joining(Planned):
+        def run(self):
+            joined.append(supervision().joins)
+            return super().run()
+
+    assert run_job(job(Joining()), [config, "--join"]) == DONE
+    leave.set()
+    first.join()
+    assert run_job(job(Joining()), [config, "--join"]) == DONE
+    assert joined == [True, False], "where nobody is at work, nobody is joined"
+    assert codes == [DONE]
