@@ -27,7 +27,8 @@ class Kind(enum.StrEnum):
     TRANSIENT = "transient"
     """Storage or network: later it may work."""
     DENIED = "denied"
-    """No right to read or write: elsewhere it may work, otherwise every other unit meets the same."""
+    """No right to read or write, or a write that failed without a word why: another worker may fare better, otherwise
+    every other unit meets the same."""
     TAKEN = "taken"
     """The node was taken away (preempted, drained, died): no unit did that."""
     SILENT = "silent"
@@ -97,6 +98,8 @@ _BY_TEXT = {
     ),
     **dict.fromkeys(("nccl error", "hip error", "uncorrectable ecc"), Kind.NODE),
     **dict.fromkeys(("accessdenied", "access denied", "expiredtoken", "response code: 403"), Kind.DENIED),
+    # What GDAL says in an exception when a disk is full; the reason goes to its log alone.
+    **dict.fromkeys(("write failed", "write error", "error writing"), Kind.DENIED),
     **dict.fromkeys(
         (
             *("timed out", "timeout", "connection reset", "connection refused", "connection closed", "curl error"),
@@ -115,7 +118,7 @@ class Link:
     names: tuple[str, ...]
     """Names of its class and of all bases."""
     errno: int | None
-    """The system's number of the error, where the exception has one."""
+    """The system's number of the error, where it is an ``OSError`` that has one."""
     text: str
     """What it says, shortened."""
 
@@ -184,7 +187,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _link(error: BaseException) -> Link:
-    number = getattr(error, "errno", None)
+    number = error.errno if isinstance(error, OSError) else None  # GDAL's errors have numbers of their own by this name
     try:
         text = str(error)
     except Exception:  # whoever wrote such a __str__ must not decide the fate of the unit

@@ -19,6 +19,9 @@ from cluster.worker import Worker
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.25
+_AWAY_S = 5.0
+"""The longest time that a turn of the driver counts for: in a longer one it was stopped itself, or reports were taken
+slowly, and the silence of the workers proves nothing."""
 _DRAIN_POLL_S = 5.0
 _START_WARN_S = 60.0
 
@@ -45,6 +48,7 @@ class Pool:
         self._keys: dict[int, Any] = {}
         self._next_unit = 0
         self._last_drain_s = 0.0
+        self._last_turn_s = time.monotonic()
 
     def run(self, keys: Iterable[Any], stop: Stop | None = None) -> Iterator[Done[Any, Any] | Failed[Any]]:
         """See ``Engine.run``."""
@@ -54,6 +58,7 @@ class Pool:
             while True:
                 self._heed(stop)
                 self._fill(source)
+                self._look_up()
                 self._listen(0)  # to take a key, or to report a unit, may have taken long: news before decisions
                 yield from self._act(self._slots.decide(time.monotonic()))
                 if self._slots.finished or stop.overdue(time.monotonic()):
@@ -72,6 +77,10 @@ class Pool:
         if stop.requested and not self._slots.stopping:
             self._slots.stop()
             events.stopping(stop.reason, len(self._slots.units))
+
+    def _look_up(self) -> None:
+        last_s, self._last_turn_s = self._last_turn_s, time.monotonic()
+        self._slots.away(max(0.0, self._last_turn_s - last_s - _AWAY_S))
 
     def _fill(self, source: Iterator[Any]) -> None:
         for _ in range(self._slots.wanted(time.monotonic())):

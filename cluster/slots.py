@@ -119,6 +119,13 @@ class Slots:
             if slot in self.slots:
                 self.slots[slot].draining = True
 
+    def away(self, seconds: float) -> None:
+        """The caller was stopped for so long that it cannot tell silence from its own absence: no wait counts it."""
+        for slot in self.slots.values() if seconds else ():
+            slot.since_s += seconds
+            slot.heard_s += seconds
+            slot.units = {unit: sent_s + seconds for unit, sent_s in slot.units.items()}
+
     def decide(self, now_s: float) -> list[d.Action]:
         """What to do now, in order."""
         self._watch(now_s)

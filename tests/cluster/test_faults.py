@@ -26,6 +26,12 @@ BaseError = named("BaseError")
 GenericError, DeniedError = named("GenericError", BaseError), named("PermissionDeniedError", BaseError)
 
 
+class CPLE_AppDefinedError(Exception):
+    """As rasterio has it: with a number of GDAL's, which as one of the system would say that rights are missing."""
+
+    errno = 1
+
+
 def system(number: int) -> OSError:
     return OSError(number, os.strerror(number), "/out/x")
 
@@ -53,6 +59,7 @@ TABLE: list[tuple[BaseException, str]] = [
         caused(ValueError("a.tif is damaged; replace it"), RasterioIOError("Read failed. See previous exception")),
         "input",
     ),
+    (caused(RasterioIOError("Read failed."), CPLE_AppDefinedError("a.tif, band 1: IReadBlock failed")), "input"),
     # storage and network
     (system(errno.EIO), "transient"),
     (system(errno.ESTALE), "transient"),
@@ -90,11 +97,21 @@ TABLE: list[tuple[BaseException, str]] = [
     (caused(StorageError("asked to create /out/x.json; found Permission denied"), system(errno.EACCES)), "denied"),
     (caused(StorageError("asked to write s3://b/x; found an error"), DeniedError("403")), "denied"),
     (RasterioIOError("/vsis3/b/x.tif: Access Denied"), "denied"),
+    # GDAL on a full disk: TIFFAppendToStrip, and the directory at the end of a COG
+    (
+        caused(RasterioIOError("Write failed."), CPLE_AppDefinedError("TIFFAppendToStrip:Write error at scanline 160")),
+        "denied",
+    ),
+    (CPLE_AppDefinedError("TIFFWriteDirectoryTagData:IO error writing tag data"), "denied"),
     # nothing more goes in
     (system(errno.ENOSPC), "fatal"),
     (system(errno.EDQUOT), "fatal"),
     (system(errno.EROFS), "fatal"),
     (RasterioIOError("Write failed: No space left on device"), "fatal"),
+    (
+        RasterioIOError("Attempt to create new tiff file '/out/a.tif' failed: /out/a.tif: Read-only file system"),
+        "fatal",
+    ),
     (GenericError("Generic LocalFileSystem error: Unable to copy data: No space left (os error 28)"), "fatal"),
     (RuntimeError("Read-only file system (os error 30)"), "fatal"),
     (RasterioIOError("Free disk space available is 3 bytes, whereas 9 are at least necessary."), "fatal"),

@@ -369,6 +369,17 @@ def test_an_answer_or_a_result_sets_the_wait_anew() -> None:
     assert not killed(slots.decide(90.0))
 
 
+def test_who_looked_away_cannot_tell_silence() -> None:
+    slots = started(workers=2, units=2, in_flight=1, unit_limit_s=100.0)
+    slots.decide(0.0)
+    slots.unavailable(1, None, MUTE, 9.0)
+    slots.decide(9.0)
+    slots.away(1000.0)
+    assert slots.decide(1010.0) == []
+    assert slots.decide(1030.1) == [Probe(0)]
+    assert killed(slots.decide(1070.0)) == [1]
+
+
 def test_an_idle_worker_is_left_in_peace() -> None:
     slots = started(workers=1, units=0, exhausted=False)
     assert slots.decide(1000.0) == []
