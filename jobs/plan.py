@@ -23,6 +23,7 @@ from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
 from jobs.preflight import check_writable, map_grid, scene_specs
+from jobs.window_faults import read_faults
 from models.adaptive_rule import Rule
 from models.card import Card, read_card
 from tiler.area import area_digest, read_area, touched_blocks
@@ -35,7 +36,7 @@ from tiler.scenes import Scene, open_scene
 from tiler.sensors import Sensor, load_sensor
 from tiler.shards import Shard, shard_count, shards_of
 
-CONTRACTS = {"ingest": 1, "infer": 1, "mosaic": 1, "publish": 2}
+CONTRACTS = {"ingest": 1, "infer": 2, "mosaic": 1, "publish": 2}
 
 
 def key_of(*facts: object) -> str:
@@ -79,6 +80,8 @@ class LogitPlan:
     lattice: Lattice
     wanted: np.ndarray | None
     """bool (rows, cols) or None: `tiler.logit_store.wanted_windows`."""
+    precision: str
+    """Number format of the networks."""
 
     def shards(self) -> Units[WindowShard]:
         """Return the units of work of Infer."""
@@ -181,16 +184,20 @@ class Run:
         area = None if self.config.area is None else area_digest(self.config.area)
         rule = () if self.rule is None else (self.rule.digest(),)
         how = settings.tta, settings.average, asdict(precision), [card.digest() for card in self.cards], area, *rule
-        return tuple(self._logit_plan(scene, how) for scene in self.scenes)
+        return tuple(self._logit_plan(scene, how, precision.precision) for scene in self.scenes)
 
-    def _logit_plan(self, plan: ScenePlan, how: tuple[object, ...]) -> LogitPlan:
+    def _logit_plan(self, plan: ScenePlan, how: tuple[object, ...], precision: str) -> LogitPlan:
         lattice = self._lattice(plan)
         touched = None if self.area is None else touched_blocks(plan.scene.grid, *self.area)
         key = key_of(CONTRACTS["infer"], plan.name, asdict(lattice), *how)
-        return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched))
+        return LogitPlan(plan, f"{plan.scene.id}-{key}", lattice, wanted_windows(lattice, touched), precision)
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:
-        """Return the plan of Mosaic: every cell that a scene may touch, with those scenes."""
+        """Return the plan of Mosaic: every cell that a scene may touch, with those scenes.
+
+        A map that lacks windows, because their logits are not finite, has a name of its own: once they were inferred
+        after all, it is another map.
+        """
         boxes, touched = [], []
         for place, plan in enumerate(logits):
             box, cells = self._footprint(plan.source)
@@ -200,8 +207,9 @@ class Run:
             min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
         )
         names = [p.name for p in logits]
-        name = key_of(CONTRACTS["mosaic"], asdict(self.grid), names)
-        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)))
+        faults = read_faults(self.storage, logits)
+        name = key_of(CONTRACTS["mosaic"], asdict(self.grid), names, *faults.facts)
+        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)), faults)
 
     def _footprint(self, plan: ScenePlan) -> tuple[Box, np.ndarray]:
         """Return the map pixels around a scene, and the cells that it may touch as int32 (n, 2)."""
