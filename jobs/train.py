@@ -116,6 +116,7 @@ class PlannedTrain:
         from cluster import ddp
 
         print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
+        run_name, storage_path = f"{task.name}-{task.key}", f"{task.out}/training"
         with ExitStack() as stack:
             opened: list[Progress] = []
 
@@ -135,7 +136,9 @@ class PlannedTrain:
                 opened[0].advance(max(0, reached - opened[0].done))
 
             if self.recipe.engine.kind == "serial":
-                ddp.launch_inline(train_worker, asdict(task), progress=show)
+                ddp.launch_inline(
+                    train_worker, asdict(task), run_name=run_name, storage_path=storage_path, progress=show
+                )
                 return
             ddp.launch(
                 train_worker,
@@ -143,8 +146,8 @@ class PlannedTrain:
                 workers=int(facts["workers"]),
                 gpus_per_worker=float(facts.get("gpus_per_worker", 0)),
                 cpus_per_worker=int(facts.get("threads", 1)),
-                run_name=f"{task.name}-{task.key}",
-                storage_path=f"{task.out}/training",
+                run_name=run_name,
+                storage_path=storage_path,
                 max_failures=2,
                 address=self.recipe.engine.address,
                 progress=show,
