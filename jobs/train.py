@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.checkpoints import CheckpointFolder
 from cluster.storage import Storage
 from jobs.config import RecipeConfig
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
@@ -107,6 +108,7 @@ class PlannedTrain:
             threads=int(facts.get("threads", 1)),
         )
         self._launch(task, facts)
+        CheckpointFolder(Storage(f"{task.out}/training").child(run_name_of(task))).clear()  # the bundle is there
         card = read_card(Storage(out).get("card.json"))
         note = "" if card.temperature == 1 else f"  temperature {card.temperature:.2f}"
         print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}{note}")
@@ -116,7 +118,7 @@ class PlannedTrain:
         from cluster import ddp
 
         print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
-        run_name, storage_path = f"{task.name}-{task.key}", f"{task.out}/training"
+        run_name, storage_path = run_name_of(task), f"{task.out}/training"
         with ExitStack() as stack:
             opened: list[Progress] = []
 
@@ -152,6 +154,11 @@ class PlannedTrain:
                 address=self.recipe.engine.address,
                 progress=show,
             )
+
+
+def run_name_of(task: TrainingTask) -> str:
+    """Return what the run is called: its checkpoints are of this recipe on these data alone."""
+    return f"{task.name}-{task.key}"
 
 
 def source_digest(weights: str) -> str:

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from cluster.engine import SerialEngine
+from cluster.storage import Storage
 from jobs import infer, mosaic, publish, window_faults
 from jobs.map import main
 from jobs.window_faults import WindowFaults, remarks
+from models.adaptive import Adaptive
+from models.card import read_card
 from tests.jobs.worlds import (
     INFER,
     Pointwise,
@@ -20,10 +23,12 @@ from tests.jobs.worlds import (
     files_below,
     image,
     layers,
+    make,
     moved,
     small_cells,
     world,
 )
+from tests.models.test_adaptive_rule import rule
 from tiler.grids import Box
 from tiler.map_store import MapStore
 
@@ -33,6 +38,8 @@ MARK = 7777
 
 class Poisoned(Pointwise):
     """Answers NaN somewhere in each window that holds a marked pixel, or what else is bad."""
+
+    classes = ("industrial",)
 
     def __init__(self, bad: float = np.nan, times: int = 1_000_000) -> None:
         self.bad, self.times = bad, times
@@ -80,7 +87,7 @@ def mapped(here: World) -> dict[str, np.ndarray]:
 def maps(tmp_path_factory) -> tuple[World, World]:
     """The map of the two scenes, and the one without what the network cannot answer."""
     folder = tmp_path_factory.mktemp("poison")
-    whole, poisoned = two(folder / "whole"), two(folder / "poisoned")
+    whole, poisoned = two(folder / "whole", outputs=[]), two(folder / "poisoned", outputs=["report"])
     with small_cells():
         with answering():
             assert main(whole.command()) == 0
@@ -172,9 +179,9 @@ def test_the_marker_of_the_unit_names_its_windows(maps):
     assert other["record"]["quarantined"] == {}
 
 
-def test_a_unit_whose_marker_is_deleted_is_done_again_and_the_map_is_another(tmp_path):
+def test_a_unit_whose_marker_is_deleted_is_done_again_and_the_map_is_another(maps, tmp_path):
     """What to do once the reason is gone; the map is then the one that never lacked anything."""
-    here, whole = two(tmp_path), two(tmp_path / "whole")
+    here = two(tmp_path, outputs=[])
     with small_cells():
         with answering(Poisoned()):
             assert main(here.command()) == 3
@@ -184,26 +191,47 @@ def test_a_unit_whose_marker_is_deleted_is_done_again_and_the_map_is_another(tmp
             (here.out / "markers" / stage / scene / f"{window.removeprefix('window_')}.json").unlink()
         with answering():
             assert main(here.command()) == 0
-            assert main(whole.command()) == 0
-        assert record(here)["map"]["key"] != first["map"]["key"]
-        assert record(here)["stages"]["infer"]["units"] == 4
-        assert (record(here)["quarantined"], record(here)["affected_cells"]) == ({}, [])
-        assert_same_map(mapped(here), mapped(whole))
+    assert record(here)["map"]["key"] != first["map"]["key"]
+    assert record(here)["stages"]["infer"]["units"] == 4
+    assert (record(here)["quarantined"], record(here)["affected_cells"]) == ({}, [])
+    assert_same_map(mapped(here), mapped(maps[0]))
 
 
-def test_any_order_and_larger_shards_leave_the_same_map(tmp_path, monkeypatch):
-    """Shards of 4 x 4 windows, the last ones padded: the unit is finished, whoever does it and when."""
+def test_the_rest_of_a_shard_of_many_windows_is_finished_in_any_order(tmp_path):
+    """Shards of 4 x 4 windows, the last ones padded; without overlap the window is a hole, and nothing else is."""
+    array = image(310, 200, 5, high=7000)
+    array[0, 170, 140] = MARK
     found = []
-    for number, engine in enumerate((SerialEngine(1), ShuffledEngine(3))):
-        monkeypatch.setattr("jobs.map.engine_of", lambda _, engine=engine: engine)
-        here = two(tmp_path / str(number), infer=INFER | {"tile_px": 32, "overlap_px": 0})
-        here.scene("c", image(310, 200, 5, high=7000), transform=moved(300, 10))
-        with small_cells(), answering(Poisoned()):
-            assert main(here.command()) == 3
-            assert [key.rpartition("/")[2] for key in record(here)["quarantined"]] == ["window_r2_c3"]
-            found.append(mapped(here))
-    for name, values in found[0].items():
-        np.testing.assert_array_equal(found[1][name], values)
+    for number, (engine, network) in enumerate(
+        ((SerialEngine(1), Pointwise()), (SerialEngine(1), Poisoned()), (ShuffledEngine(3), Poisoned()))
+    ):
+        here = world(tmp_path / str(number), infer=INFER | {"tile_px": 32, "overlap_px": 0, "batch": 3})
+        here.scene("only", array)
+        with small_cells(), answering(network):
+            found.append(layers(make(here, engine)))
+    hole = np.zeros(array.shape[1:], bool)
+    hole[160:192, 128:160] = True
+    whole, *poisoned = found
+    for one in poisoned:
+        np.testing.assert_array_equal(one["count"], whole["count"] * ~hole)
+        for name in ("logit", "spread"):
+            np.testing.assert_array_equal(one[name], np.where(hole, np.nan, whole[name]))
+
+
+@pytest.mark.parametrize("full_too", [True, False])
+def test_adaptive_inference_asks_everybody_before_it_gives_a_window_up(tmp_path, full_too):
+    """Where the first pass alone is at a loss the ensemble answers; where that is too, the window is quarantined."""
+    here = two(tmp_path, outputs=[])
+    card = read_card(Storage(str(tmp_path / "net0")).get("card.json"))
+    learnt = rule(first="net0", networks=(card.digest(),), tta="none", refine_above=1e9)
+    (tmp_path / "rule.json").write_bytes(learnt.to_json())
+    adaptive = Adaptive(Poisoned(), Poisoned() if full_too else Pointwise(), learnt)
+    with small_cells(), answering(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.adaptive.load_adaptive", lambda *_: adaptive)
+        assert main(here.command(f"infer.adaptive={tmp_path}/rule.json")) == (3 if full_too else 0)
+    assert [name.rpartition("/")[2] for name in record(here)["quarantined"]] == (WINDOWS if full_too else [])
+    assert record(here)["stages"]["infer"]["refined"] == 4
+    assert np.isfinite(mapped(here)["logit"][72, 98]) == (not full_too)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf])
