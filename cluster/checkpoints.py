@@ -12,10 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,10 +47,10 @@ class CheckpointFolder:
         numbers = patiently(self.numbers)
         number = (numbers or [0])[-1] + 1
         for name, data in files.items():
-            patiently(partial(put_durably, self.storage, f"{number:06d}/{name}", data))
+            patiently(partial(self.storage.put, f"{number:06d}/{name}", data))
         facts = {name: {"size": len(data), "sha256": _digest(data)} for name, data in files.items()}
         pointer = _sealed({"files": facts, "metrics": dict(metrics)})
-        patiently(partial(put_durably, self.storage, _pointer(number), pointer))
+        patiently(partial(self.storage.put, _pointer(number), pointer))
         whole = [one for one in [*numbers, number] if one not in self._damaged]
         for old in [one for one in numbers if one not in whole[-KEPT_CHECKPOINTS:]]:
             patiently(partial(self._delete, old))
@@ -124,30 +122,6 @@ class CheckpointFolder:
             self.storage.delete(key)
 
 
-def put_durably(storage: Storage, key: str, data: bytes) -> None:
-    """Write a whole object so that it survives a power cut: on a disk beside, flushed to it, then renamed."""
-    if not storage.is_local:
-        storage.put(key, data)
-        return
-    target = storage.path(key)
-    # The tail '#<digits>' is what the local store hides from listings, so litter of a kill is not an object.
-    half = target.with_name(f"{target.name}#{uuid.uuid4().int}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with half.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(target)
-        _flush_folder(str(target.parent))
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise StorageError(
-            f"asked to write {target}; found {error}; check that the place exists, has room, and that this user may "
-            "write there"
-        ) from error
-
-
 def patiently(action: Callable[[], T]) -> T:
     """Call something that asks a store, again and again with growing waits while the store fails.
 
@@ -161,15 +135,6 @@ def patiently(action: Callable[[], T]) -> T:
             logger.warning("%s; trying again in %g s", error, wait_s)
             time.sleep(wait_s)
     return action()
-
-
-def _flush_folder(path: str) -> None:
-    """Make a rename survive a power cut."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _pointer(number: int) -> str:

@@ -133,10 +133,9 @@ def store_as_float16(values: Tensor, out: Tensor, counts: Tensor) -> None:
     that are NaN or infinite, and finite ones that are beyond float16.
     """
     largest = torch.finfo(torch.float16).max
-    size = values[0].numel()
-    finite = values.isfinite().flatten(1).sum(1)
-    fitting = (values.abs() <= largest).flatten(1).sum(1)
-    counts[:, 0] += size - finite
+    size = values.abs()
+    finite, fitting = ((size <= most).flatten(1).sum(1) for most in (torch.finfo(torch.float32).max, largest))
+    counts[:, 0] += values[0].numel() - finite
     counts[:, 1] += finite - fitting
     out.copy_(values.clamp_(-largest, largest))
 

@@ -329,6 +329,22 @@ def test_a_pass_that_failed_holds_no_memory_when_the_next_one_begins(members):
     assert alive == [[], [False], [False, False]]
 
 
+@pytest.mark.gpu
+def test_a_gpu_that_is_full_is_given_smaller_batches(members):
+    whole = torch.cuda.get_device_properties(0).total_memory
+    ensemble = Ensemble(members[:1], CHANNELS[:5], "flips4", "fp32", "cuda", batch=4096)
+    imagery = imagery_of_zeros(4)
+    imagery = Imagery.of(imagery.bands.numpy(), imagery.valid.numpy(), np.zeros(4), imagery.more.numpy(), "cuda")
+    torch.cuda.set_per_process_memory_fraction(2 * 2**30 / whole)
+    try:
+        answer = ensemble.launch(imagery, [(0, 0)] * 5000, 64).result()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert ensemble.batch < 4096
+    assert answer.asked.batch_halved
+    assert len(answer.whole()) == 5000
+
+
 @pytest.mark.parametrize("classes", [1, 3])
 def test_probabilities_are_averaged_where_they_are_asked_for(classes):
     """The mean of sigmoid or softmax over networks and views, tile by tile, in float64; not that of the mean logit."""
