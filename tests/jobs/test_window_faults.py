@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cluster.engine import SerialEngine
 from cluster.storage import Storage
@@ -13,6 +14,7 @@ from jobs.map import main
 from jobs.window_faults import WindowFaults, remarks
 from models.adaptive import Adaptive
 from models.card import read_card
+from models.networks import SegmentationNetwork
 from tests.jobs.worlds import (
     INFER,
     Pointwise,
@@ -276,6 +278,33 @@ def test_smaller_batches_than_planned_are_told(tmp_path, capsys):
     assert record(here)["windows"]["smaller_batch"] == record(here)["stages"]["infer"]["windows"]
     assert "memory was short" in capsys.readouterr().err
     assert "memory was short" in (here.out / "report.html").read_text()
+
+
+def test_a_worker_that_runs_out_of_memory_makes_the_map_of_a_run_that_was_planned_so(tmp_path, monkeypatch):
+    """With real networks: nothing fails, nothing is left out, and the run says what happened."""
+    answer, passes = SegmentationNetwork.answer, []
+
+    def tight(self, tiles):
+        passes.append(len(tiles))
+        if len(tiles) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return answer(self, tiles)
+
+    monkeypatch.setattr(SegmentationNetwork, "answer", tight)
+    found = []
+    for batch in (2, 9):
+        settings = {"tile_px": 32, "overlap_px": 0, "batch": batch}
+        here = world(tmp_path / str(batch), infer=INFER | settings, outputs=[])
+        here.scene("only", image(310, 200, 5))
+        passes.clear()
+        with small_cells():
+            assert main(here.command()) == 0
+        found.append(mapped(here))
+        assert [n for n in passes if n != 2] == ([9, 4] if batch == 9 else [])
+        assert record(here)["windows"]["smaller_batch"] == (70 if batch == 9 else 0)
+        assert record(here)["stages"]["infer"]["batch_halved"] == (6 if batch == 9 else 0)
+    for name, values in found[0].items():
+        np.testing.assert_array_equal(found[1][name], values)
 
 
 def test_networks_that_answer_nothing_at_all_are_a_fault_not_an_empty_map(tmp_path, capsys):
