@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.checkpoints import CheckpointFolder
 from cluster.contract import WorkerError, limit_torch_threads
 from cluster.session import (
-    KEPT_CHECKPOINTS,
     InlineSession,
     TrainSession,
     latest_checkpoint_files,
@@ -113,7 +113,8 @@ def launch(
     import ray
 
     mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1).remote()
-    entry = Entry(train_function, mailbox, cpus_per_worker, gpus_per_worker)
+    folder = Storage(storage_path).child(run_name)
+    entry = Entry(train_function, mailbox, cpus_per_worker, gpus_per_worker, folder)
     asked = (workers, gpus_per_worker, cpus_per_worker, run_name, storage_path, max_failures)
     try:
         with warnings.catch_warnings():
@@ -142,7 +143,7 @@ def _trainer(
     storage_path: str,
     max_failures: int,
 ) -> Any:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     each = {"CPU": float(cpus)} | ({"GPU": float(gpus)} if gpus else {})
@@ -155,7 +156,6 @@ def _trainer(
             name=run_name,
             storage_path=Storage(storage_path).url,
             failure_config=FailureConfig(max_failures=max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
         ),
     )
 
@@ -228,13 +228,15 @@ class Entry:
     mailbox: Any
     threads: int
     gpus: float
+    folder: Storage
+    """Of the run's checkpoints."""
 
     def __call__(self, config: dict[str, Any]) -> Any:
         """Run in a worker."""
         if not self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         limit_torch_threads(self.threads)
-        with use_session(TrainSession(self._send)):
+        with use_session(TrainSession(self._send, CheckpointFolder(self.folder))):
             result = self.train_function(config)
             self._flush()
             return result

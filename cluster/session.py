@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from cluster.checkpoints import CheckpointFolder
 from cluster.storage import Storage
-
-KEPT_CHECKPOINTS = 2
-"""Older ones are deleted; the last but one is kept in case the last cannot be read."""
 
 
 class Session(Protocol):
@@ -78,7 +74,10 @@ def report_epoch(metrics: dict[str, Any], checkpoint_files: Mapping[str, bytes] 
 
 
 def latest_checkpoint_files() -> dict[str, bytes] | None:
-    """The files of the latest checkpoint of this run, on every rank; ``None`` in a fresh run."""
+    """The files of the latest checkpoint of this run that can be read, on every rank; ``None`` in a fresh run.
+
+    A damaged one is named in a warning, and the one before it is taken. Every rank calls it equally often.
+    """
     return _require("latest_checkpoint_files").latest()
 
 
@@ -117,6 +116,9 @@ class InlineSession:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     _memory: dict[str, bytes] | None = None
 
+    def __post_init__(self) -> None:
+        self._checkpoints = None if self.folder is None else CheckpointFolder(self.folder)
+
     def rank_and_world(self) -> tuple[int, int]:
         """Alone."""
         return 0, 1
@@ -131,41 +133,34 @@ class InlineSession:
             self.on_progress(record)
 
     def report(self, metrics: dict[str, Any], files: Mapping[str, bytes] | None) -> None:
-        """Write the files, then the pointer to them, then delete what is old: a kill leaves a whole checkpoint."""
+        """Write a checkpoint; see ``CheckpointFolder``."""
         self.metrics.append(metrics)
         if files is None:
             return
-        if self.folder is None:
+        if self._checkpoints is None:
             self._memory = dict(files)
-            return
-        number = (self._numbers() or [0])[-1] + 1
-        for name, data in files.items():
-            self.folder.put(f"{number:06d}/{name}", data)
-        self.folder.put(f"{number:06d}.json", json.dumps({"files": sorted(files), "metrics": metrics}).encode())
-        for old in self._numbers()[:-KEPT_CHECKPOINTS]:
-            self.folder.delete(f"{old:06d}.json")
-            for key in list(self.folder.list(f"{old:06d}")):
-                self.folder.delete(key)
+        else:
+            self._checkpoints.write(files, metrics)
 
     def latest(self) -> dict[str, bytes] | None:
-        """Read the checkpoint with the highest number."""
-        numbers = self._numbers()
-        if self.folder is None or not numbers:
+        """Read the newest checkpoint that is whole."""
+        if self._checkpoints is None:
             return self._memory
-        last = numbers[-1]
-        names = json.loads(self.folder.get(f"{last:06d}.json"))["files"]
-        return {name: self.folder.get(f"{last:06d}/{name}") for name in names}
-
-    def _numbers(self) -> list[int]:
-        keys = self.folder.list() if self.folder else ()
-        return sorted(int(key[:-5]) for key in keys if key.endswith(".json") and "/" not in key)
+        found = self._checkpoints.newest()
+        return None if found is None else found[1]
 
 
 @dataclass(frozen=True)
 class TrainSession:
-    """A worker of Ray Train; created there, never sent."""
+    """A worker of Ray Train; created there, never sent.
+
+    Checkpoints are files of our own: Ray's list of them is overwritten in its place, and a kill meanwhile, or another
+    version of Ray, leaves a run that cannot go on.
+    """
 
     send: Callable[[dict[str, Any]], None]
+    checkpoints: CheckpointFolder
+    """Where all workers reach it."""
 
     def rank_and_world(self) -> tuple[int, int]:
         """Of Ray Train."""
@@ -185,28 +180,20 @@ class TrainSession:
         self.send(record)
 
     def report(self, metrics: dict[str, Any], files: Mapping[str, bytes] | None) -> None:
-        """Through Ray Train; returns when the checkpoint counts, on every rank."""
+        """Write on the first rank; returns when the checkpoint counts, on every rank."""
         import ray.train
 
-        self._send_report(ray.train, metrics, files)
-        # report() only hands over: a worker that fails within the controller's next poll would lose the checkpoint.
-        ray.train.get_all_reported_checkpoints(ray.train.CheckpointConsistencyMode.COMMITTED)
-
-    def _send_report(self, train: Any, metrics: dict[str, Any], files: Mapping[str, bytes] | None) -> None:
-        if files is None:
-            train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in files.items():
-                Path(folder, name).write_bytes(data)
-            train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
+        if files is not None:
+            self.checkpoints.write(files, metrics)
+        ray.train.report(metrics)  # waits for all ranks
 
     def latest(self) -> dict[str, bytes] | None:
-        """Of Ray Train: of this run, or of an earlier one of the same name and place."""
-        import ray.train
+        """Read what the first rank chose: all go on from the same checkpoint."""
+        from ray.train.collective import broadcast_from_rank_zero
 
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return None
-        with checkpoint.as_directory() as folder:
-            return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
+        rank, _ = self.rank_and_world()
+        found = self.checkpoints.newest() if rank == 0 else None
+        number = broadcast_from_rank_zero(None if found is None else found[0])
+        if rank == 0 or number is None:
+            return None if found is None else found[1]
+        return self.checkpoints.read(number)

@@ -86,12 +86,15 @@ class Compare:
         def work(window: Window) -> dict:
             url, lattice = self.stores[window.scene]
             under = read_windows(SceneStore(url), lattice, [(window.row, window.col)], self.coarse)
-            evidence = {}
+            evidence, fault = {}, ""
             if under.places:
                 imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
-                evidence = ensemble.compare(imagery, (0, 0), lattice.tile_px, self.threshold)
+                try:
+                    evidence = ensemble.compare(imagery, (0, 0), lattice.tile_px, self.threshold)
+                except FloatingPointError as error:  # a map would quarantine it: nothing can be learnt from it
+                    fault = str(error)
             found = {name: one.to_json() for name, one in evidence.items()}
-            return {"evidence": found, "peak_memory_bytes": peak_memory_bytes()}
+            return {"evidence": found, "fault": fault, "peak_memory_bytes": peak_memory_bytes()}
 
         return work
 
@@ -115,11 +118,11 @@ def stage_name(run: Run) -> str:
     return f"{STAGE}-{key_of(run.config.fuse.threshold)}"
 
 
-def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
-    """Compare windows that are not compared yet; return the cheapest rule that keeps the bound, and all choices.
+def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice], bool] | None:
+    """Compare windows that are not compared yet; find the cheapest rule that keeps the bound.
 
     Returns:
-        None if windows failed.
+        The rule, all choices, and whether every window could be answered; None if units failed.
     """
     precision = decide(run, engine)
     assert precision is not None
@@ -140,17 +143,20 @@ def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
     outcome = run_stage(
         engine, run.storage, name, stage, grouped(windows), "windows", facts_as=STAGE, memory_bytes=expected
     )
-    report_failures([outcome])
     if outcome.failed:
+        report_failures([outcome])
         return None
     markers = markers_of(run.storage, name)
-    records = [markers.read(window.unit)["record"]["evidence"] for window in windows]
+    found = {window.unit: markers.read(window.unit)["record"] for window in windows}
+    outcome.partly = {unit: record["fault"] for unit, record in found.items() if record["fault"]}
+    report_failures([outcome])
+    records = [record["evidence"] for record in found.values()]
     passes = len(config.models) * VIEWS[config.infer.tta]
     choices = {}
     for card in run.cards:
         parts = [Evidence.from_json(record[card.name]) for record in records if record]
         if not parts:
-            raise ValueError("no window that was drawn has a valid pixel; choose other scenes, or more windows")
+            raise ValueError("no window that was drawn tells anything; choose other scenes, or more windows")
         choices[card.name] = choose(Evidence.together(parts), passes, settings.bound, settings.seed)
     first = min(choices, key=lambda name: choices[name].forwards)
     choice = choices[first]
@@ -167,7 +173,7 @@ def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice]] | None:
         bound=settings.bound,
         found=choice.found,
     )
-    return rule, choices
+    return rule, choices, not outcome.partly
 
 
 def text_of(rule: Rule, choices: dict[str, Choice]) -> str:
@@ -221,11 +227,11 @@ class PlannedAdapt:
             learnt = learn(run, engine)
         if learnt is None:
             return INCOMPLETE
-        rule, choices = learnt
+        rule, choices, whole = learnt
         run.storage.put("adaptive.json", rule.to_json())
         print(text_of(rule, choices))
         print(f"\nuse it: sandan map RUN.yaml --set infer.adaptive={run.config.out.rstrip('/')}/adaptive.json")
-        return DONE
+        return DONE if whole else INCOMPLETE
 
 
 def plan_adapt(config: RunConfig) -> PlannedAdapt:

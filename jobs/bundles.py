@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cluster.storage import Storage
+from models.card import Card, read_card
+from tiler.sensors import Sensor
 
 FILES = ("card.json", "weights.safetensors")
 """What networks are made of; a bundle's folder may hold more."""
@@ -17,3 +19,30 @@ def read_bundles(folders: Iterable[str]) -> list[dict[str, bytes]]:
         FileNotFoundError: one is missing.
     """
     return [{name: Storage(folder).get(name) for name in FILES} for folder in folders]
+
+
+def fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
+    """Return the card of a bundle.
+
+    Args:
+        path: of the bundle.
+        sensor: of the run.
+        offered: channels that the run's stores offer.
+
+    Raises:
+        ValueError: there is no bundle, or it needs what is not offered.
+    """
+    storage = Storage(path)
+    if not storage.exists("card.json"):
+        raise ValueError(
+            f"models: no bundle at {path} (card.json is missing); train it first: sandan train RECIPE.yaml"
+        )
+    card = read_card(storage.get("card.json"))
+    missing = [channel for channel in card.channels if channel not in offered]
+    if missing:
+        raise ValueError(
+            f"models: the bundle {path} needs channels {list(card.channels)}, the run (sensor {sensor.name}) gives "
+            f"{list(offered)}; {missing} would be missing: use a bundle trained on this sensor, or add to `modalities` "
+            f"what gives them"
+        )
+    return card

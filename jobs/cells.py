@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import overload
 
 import numpy as np
 
 from cluster.units import Units
+from jobs.window_faults import WindowFaults
 from tiler.grids import Box, Cell, MapGrid
 
 
@@ -63,6 +64,11 @@ class CellTasks(Sequence[CellTask]):
         rows = self._touched[self._starts[place] : self._starts[place + 1]].tolist()
         return CellTask(self._map, Cell(rows[0][0], rows[0][1]), tuple(self._scenes[i] for _, _, i in rows))
 
+    def touched_by(self, scene: str) -> list[Cell]:
+        """Return the cells that a scene touches, by the name of its logits."""
+        rows = self._touched[self._touched[:, 2] == self._scenes.index(scene)]
+        return [Cell(row, col) for row, col, _ in rows.tolist()]
+
     def by_row(self) -> list[Units[CellTask]]:
         """Return the tasks in groups that share a folder of markers: a row of cells each."""
         rows = self._touched[self._starts[:-1], 0]
@@ -84,3 +90,10 @@ class MosaicPlan:
     tasks: CellTasks
     made_of: Mapping[str, str] = field(default_factory=dict)
     """What the key stands for, by name: digests."""
+    faults: WindowFaults = field(default=WindowFaults(), compare=False)
+    """What has to be known of the scenes' windows: those that are quarantined are not in the map."""
+
+    @cached_property
+    def affected(self) -> tuple[Cell, ...]:
+        """The cells that a quarantined window reaches: pixels there are seen by fewer scenes, or blended of fewer."""
+        return self.faults.affected(self.grid, self.tasks.touched_by)

@@ -25,6 +25,7 @@ from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.window_faults import read_faults, remarks
 from tiler.logit_store import create_logit_store
 from tiler.stores import is_complete, keep_facts
 
@@ -52,9 +53,12 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> I
 
 
 def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Precision) -> Outcome:
-    """Run the networks over every window of every scene that has no logits yet."""
+    """Run the networks over every window of every scene that has no logits yet.
+
+    Quarantined windows of scenes that are done are `partly` in the outcome, whoever did them.
+    """
     by_name = {plan.name: plan for plan in plans}
-    return run_stage(
+    outcome = run_stage(
         engine,
         run.storage,
         "infer",
@@ -64,6 +68,12 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
         memory_bytes=memory(run, plans, precision),
         prepare=lambda name: make_logit_store(run, by_name[name]),
     )
+    left = {unit.rpartition("/")[0] for unit in outcome.failed}
+    faults = read_faults(run.storage, [plan for plan in plans if plan.name not in left])
+    outcome.partly = faults.quarantined()
+    for said in remarks(faults.counts):
+        print(f"infer: {said}", file=sys.stderr)
+    return outcome
 
 
 def complete(run: Run, plans: Sequence[LogitPlan]) -> list[LogitPlan]:
@@ -158,7 +168,7 @@ class PlannedInfer:
         report_failures([outcome])
         finished = complete(run, plans)
         print(f"{len(finished)} of {len(plans)} scenes inferred in {run.config.out}/infer")
-        return DONE if len(finished) == len(plans) else INCOMPLETE
+        return DONE if len(finished) == len(plans) and not outcome.partly else INCOMPLETE
 
 
 def plan_infer(config: RunConfig) -> PlannedInfer:

@@ -14,14 +14,16 @@ from jobs.bundles import read_bundles
 from jobs.clock import Clock
 from jobs.plan import Precision
 from jobs.stages import opener_of, peak_memory_bytes, prepare_worker
+from jobs.window_faults import flags_of, reason, window_name
 from models.adaptive_rule import Rule
 from tiler.grids import Box
 from tiler.lattice import Lattice
-from tiler.logit_store import LogitStore, WindowShard
+from tiler.logit_store import QUARANTINED, Flag, LogitStore, WindowShard
 from tiler.scene_store import SceneStore
 
 if TYPE_CHECKING:
     from models.imagery import Imagery
+    from models.launched import Answer
 
 
 @dataclass(frozen=True)
@@ -70,39 +72,51 @@ class Infer:
             adaptive = load_adaptive(files, ensemble, self.rule, self.precision.compile)
         networks = ThreadPoolExecutor(1, "networks")
 
-        def launch(
-            imagery: Imagery, corners: list[tuple[int, int]], tile_px: int
-        ) -> tuple[Callable[[], tuple[np.ndarray, float]], int]:
+        def launch(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int) -> tuple[Callable[[], Answer], int]:
             if adaptive is None:
                 return ensemble.launch(imagery, corners, tile_px).result, len(corners)
-            began = time.monotonic()
-            windows, refined = adaptive.predict_windows(imagery, corners, tile_px)
-            seconds = time.monotonic() - began
-            return lambda: (windows, seconds), refined
+            answer, refined = adaptive.answer(imagery, corners, tile_px)
+            return lambda: answer, refined
+
+        def ask(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int, clock: Clock) -> tuple[Answer, int]:
+            asked = time.monotonic()
+            arrive, refined = networks.submit(launch, imagery, corners, tile_px).result()
+            answer = arrive()  # waits here: a GPU is given the next windows meanwhile
+            clock.add("forward", answer.seconds)
+            clock.add("wait", max(0.0, time.monotonic() - asked - answer.seconds))
+            return answer, refined
 
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)
-            clock = Clock()
+            lattice, clock = logits.lattice, Clock()
             with clock.step("read"):
                 under = read_under(scene, logits, shard, self.coarse)
-            windows = np.empty((0, logits.layers, logits.lattice.tile_px, logits.lattice.tile_px), np.float16)
-            refined = 0
+            windows = np.empty((0, logits.layers, lattice.tile_px, lattice.tile_px), np.float16)
+            refined, clamped, flags = 0, 0, {}
             if under.places:
                 imagery = Imagery.of(under.bands, under.valid, under.fill, under.coarse, self.precision.device)
-                task = imagery, under.corners(logits.lattice), logits.lattice.tile_px
-                asked = time.monotonic()
-                arrive, refined = networks.submit(launch, *task).result()
-                windows, forward_s = arrive()  # waits here: a GPU is given the next windows meanwhile
-                clock.add("forward", forward_s)
-                clock.add("wait", max(0.0, time.monotonic() - asked - forward_s))
+                corners = under.corners(lattice)
+                answer, refined = ask(imagery, corners, lattice.tile_px, clock)
+                broken = np.flatnonzero(answer.broken).tolist()
+                if broken:  # once more: a fault of the machine passes, one of the window does not
+                    again, _ = ask(imagery, [corners[place] for place in broken], lattice.tile_px, clock)
+                    answer = answer.replaced(broken, again)
+                windows, clamped, flags = answer.windows, int(answer.clamped.sum()), flags_of(answer, under.places)
             with clock.step("write"):
-                written = logits.write(shard, under.places, windows)
+                written = logits.write(shard, under.places, windows, flags)
             return {
                 "windows": len(under.places),
                 "refined": refined,
+                "quarantined": {
+                    window_name(*place): reason(flag, lattice.window(*place), self.precision.precision)
+                    for place, flag in flags.items()
+                    if flag & QUARANTINED
+                },
+                "clamped": clamped,
+                "batch_halved": int(any(flag & Flag.SMALLER_BATCH for flag in flags.values())),
                 "bytes_read": under.nbytes,
                 "bytes_written": written,
-                "ground_km2": sum(scene.grid.area_km2(logits.lattice.own(*place)) for place in under.places),
+                "ground_km2": sum(scene.grid.area_km2(lattice.own(*place)) for place in under.places),
                 **clock.facts,
                 "peak_memory_bytes": peak_memory_bytes(),
             }

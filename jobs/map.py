@@ -21,11 +21,13 @@ from jobs.ingest import ingest, ingested
 from jobs.mosaic import estimate as estimate_mosaic
 from jobs.mosaic import mosaic
 from jobs.plan import LogitPlan, Run, plan_run
+from jobs.products import is_empty
 from jobs.publish import estimate as estimate_publish
 from jobs.publish import print_paths, publish
 from jobs.runner import engine_of, quarantine, report_failures
 from jobs.shell import DONE, FAULT, INCOMPLETE, Job, run_job
 from jobs.supervise import supervision
+from tiler.map_store import MapStore
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class PlannedMap:
         if supervision().joins:
             print("helped; the run that was joined publishes")
             return INCOMPLETE if failed else DONE
-        if not plans:
+        if not plans or (plan.faults.counts["quarantined"] and is_empty(MapStore(run.url("mosaic", plan.name)))):
             print("no scene could be mapped; nothing is published", file=sys.stderr)
             return FAULT
         publish(run, plans, plan, failed)

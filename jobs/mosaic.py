@@ -99,10 +99,11 @@ class PlannedMosaic:
         """Make the cells."""
         with engine_of(self.planned.config.engine) as engine:
             outcome = mosaic(self.planned, engine, self.plans, self.map)
-        report_failures([outcome])
+        left_out = Outcome("infer", 0, 0, partly=self.map.faults.quarantined())
+        report_failures([left_out, outcome])
         made = outcome.total - len(outcome.failed)
         print(f"{made} of {outcome.total} cells in {self.planned.url('mosaic', self.map.name)}")
-        return INCOMPLETE if outcome.failed else DONE
+        return INCOMPLETE if outcome.failed or left_out.partly else DONE
 
 
 def plan_mosaic(config: RunConfig) -> PlannedMosaic:

@@ -13,6 +13,7 @@ from jobs.evaluation.files import evaluation_pictures, evaluation_tables, read_e
 from jobs.page_figures import page_figures
 from jobs.plan import Run
 from jobs.report import ReportFacts, Table, render_report
+from jobs.window_faults import remarks
 from tiler.classes import value_names
 from tiler.scene_store import SceneStore
 
@@ -34,7 +35,10 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
             "scene's own pixels, warped to the map grid and fused. Missing pixels are missing in the map, never zero."
         ),
         summary=_summary(record, evaluation),
-        warnings=[f"{unit}: {error}" for unit, error in record["quarantined"].items()],
+        warnings=[
+            *(f"{unit}: {error}" for unit, error in record["quarantined"].items()),
+            *remarks(record["windows"], record["affected_cells"]),
+        ],
         figures=page_figures(run, record, stores),
         classes=[] if len(run.classes) == 1 else [_classes(record)],
         quality=[_quality(stores), _bands(stores)],

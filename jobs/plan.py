@@ -18,13 +18,15 @@ import numpy as np
 from cluster.storage import Storage
 from cluster.units import THREADS, Units
 from jobs.adaptive import rule_of
+from jobs.bundles import fitting_card
 from jobs.cells import CellTasks, MosaicPlan
 from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
 from jobs.preflight import check_writable, map_grid, scene_specs
+from jobs.window_faults import read_faults
 from models.adaptive_rule import Rule
-from models.card import Card, read_card
+from models.card import Card
 from tiler.area import area_digest, read_area, touched_blocks
 from tiler.coarse import Coarse, offered_channels
 from tiler.grids import Box, MapGrid, footprint
@@ -35,7 +37,7 @@ from tiler.scenes import Scene, open_scene
 from tiler.sensors import Sensor, load_sensor
 from tiler.shards import Shard, shard_count, shards_of
 
-CONTRACTS = {"ingest": 1, "infer": 1, "mosaic": 1, "publish": 2}
+CONTRACTS = {"ingest": 1, "infer": 2, "mosaic": 1, "publish": 2}
 
 
 def key_of(*facts: object) -> str:
@@ -81,6 +83,8 @@ class LogitPlan:
     lattice: Lattice
     wanted: np.ndarray | None
     """bool (rows, cols) or None: `tiler.logit_store.wanted_windows`."""
+    precision: str
+    """Number format of the networks."""
     made_of: Mapping[str, str]
     """What the key stands for, by name: digests."""
 
@@ -130,7 +134,7 @@ class Run:
         """
         if not self.config.models:
             raise ValueError("models: the run names no bundle; train one and add its folder to `models`")
-        cards = tuple(_fitting_card(path, self.sensor, self.offered) for path in self.config.models)
+        cards = tuple(fitting_card(path, self.sensor, self.offered) for path in self.config.models)
         if len({card.classes for card in cards}) > 1:
             found = {path: list(card.classes) for path, card in zip(self.config.models, cards, strict=True)}
             raise ValueError(f"models: bundles of one run must have equal classes, found {found}; take out the others")
@@ -193,17 +197,21 @@ class Run:
             "adaptive rule": None if self.rule is None else self.rule.digest(),
         }
         digests = {name: key_of(value) for name, value in how.items()}
-        return tuple(self._logit_plan(scene, digests) for scene in self.scenes)
+        return tuple(self._logit_plan(scene, digests, precision.precision) for scene in self.scenes)
 
-    def _logit_plan(self, plan: ScenePlan, how: Mapping[str, str]) -> LogitPlan:
+    def _logit_plan(self, plan: ScenePlan, how: Mapping[str, str], precision: str) -> LogitPlan:
         lattice = self._lattice(plan)
         touched = None if self.area is None else touched_blocks(plan.scene.grid, *self.area)
         made_of = {"ingested scene": plan.name, "windows": key_of(asdict(lattice)), **how}
         name = f"{plan.scene.id}-{key_of(made_of)}"
-        return LogitPlan(plan, name, lattice, wanted_windows(lattice, touched), made_of)
+        return LogitPlan(plan, name, lattice, wanted_windows(lattice, touched), precision, made_of)
 
     def mosaic(self, logits: Sequence[LogitPlan]) -> MosaicPlan:
-        """Return the plan of Mosaic: every cell that a scene may touch, with those scenes."""
+        """Return the plan of Mosaic: every cell that a scene may touch, with those scenes.
+
+        A map that lacks windows, because their logits are not finite, has a name of its own: once they were inferred
+        after all, it is another map.
+        """
         boxes, touched = [], []
         for place, plan in enumerate(logits):
             box, cells = self._footprint(plan.source)
@@ -213,10 +221,16 @@ class Run:
             min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
         )
         names = [p.name for p in logits]
-        what = {"contract": CONTRACTS["mosaic"], "grid": asdict(self.grid), "logits": names}
+        faults = read_faults(self.storage, logits)
+        what = {
+            "contract": CONTRACTS["mosaic"],
+            "grid": asdict(self.grid),
+            "logits": names,
+            "quarantined windows": faults.facts,
+        }
         made_of = {word: key_of(value) for word, value in what.items()}
-        name = key_of(made_of)
-        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)), made_of)
+        name = key_of(made_of, faults)
+        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)), made_of, faults)
 
     def _footprint(self, plan: ScenePlan) -> tuple[Box, np.ndarray]:
         """Return the map pixels around a scene, and the cells that it may touch as int32 (n, 2)."""
@@ -273,20 +287,3 @@ def _coarse_facts(coarse: Coarse) -> tuple[object, ...]:
     grid = None if coarse.grid is None else coarse.grid.to_json()
     pieces = [(asdict(p.box), p.row, p.col, p.nodata) for p in coarse.pieces]
     return coarse.sensor.model_dump(mode="json"), grid, pieces, coarse.fingerprint
-
-
-def _fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
-    storage = Storage(path)
-    if not storage.exists("card.json"):
-        raise ValueError(
-            f"models: no bundle at {path} (card.json is missing); train it first: sandan train RECIPE.yaml"
-        )
-    card = read_card(storage.get("card.json"))
-    missing = [channel for channel in card.channels if channel not in offered]
-    if missing:
-        raise ValueError(
-            f"models: the bundle {path} needs channels {list(card.channels)}, the run (sensor {sensor.name}) gives "
-            f"{list(offered)}; {missing} would be missing: use a bundle trained on this sensor, or add to `modalities` "
-            f"what gives them"
-        )
-    return card

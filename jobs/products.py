@@ -165,6 +165,11 @@ def write_products(
         return dict(zip(LAYERS, pool.map(write, LAYERS), strict=True))
 
 
+def is_empty(store: MapStore) -> bool:
+    """Whether no scene saw any pixel of a map; reads no further than to the first that one did."""
+    return not any(store.read("count", box).any() for box in blocks_of(store.extent))
+
+
 def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
     """Count pixels and probabilities over the whole map, block by block."""
     from tiler.counts import count_shares

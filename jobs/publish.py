@@ -30,8 +30,8 @@ from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress import Progress
 from jobs.published import current, new_folder, show, switch
 from jobs.record import run_record
-from jobs.runner import markers_of
-from jobs.shell import DONE, Job, run_job
+from jobs.runner import Outcome, markers_of, quarantine, report_failures
+from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
 from tiler.grids import CELL_PX
@@ -134,9 +134,11 @@ class PlannedPublish:
 
     def run(self) -> int:
         """Publish."""
-        publish(self.planned, self.plans, self.map, {})
+        left_out = Outcome("infer", 0, 0, partly=self.map.faults.quarantined())
+        publish(self.planned, self.plans, self.map, quarantine([left_out]))
+        report_failures([left_out])
         print_paths(self.planned)
-        return DONE
+        return INCOMPLETE if left_out.partly else DONE
 
 
 def print_paths(run: Run) -> None:

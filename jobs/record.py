@@ -17,6 +17,7 @@ from jobs.cells import MosaicPlan
 from jobs.ledger import ledger
 from jobs.plan import LogitPlan, Run
 from jobs.runner import stage_facts
+from jobs.window_faults import cell_name
 from tiler.classes import value_names
 
 PACKAGES = ("sandan", "torch", "segmentation-models-pytorch", "timm", "ray", "zarr", "rasterio", "xarray", "numpy")
@@ -77,6 +78,8 @@ def run_record(
         "stages": stages,
         "ledger": ledger(stages, run.config.engine.price_per_worker_hour),
         "quarantined": dict(quarantined),
+        "windows": plan.faults.counts,
+        "affected_cells": [cell_name(cell) for cell in plan.affected],
         "products": dict(products),
     }
 

@@ -47,6 +47,8 @@ class Outcome:
     """Units that an earlier run had finished."""
     failed: dict[str, str] = field(default_factory=dict)
     """Unit to the last line of its error."""
+    partly: dict[str, str] = field(default_factory=dict)
+    """What units that are finished had to leave out, by name, with the reason; of this call and of earlier ones."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Time, bytes and memory of this call."""
 
@@ -161,11 +163,11 @@ def stage_facts(storage: Storage, stages: Iterable[str]) -> dict[str, dict]:
 
 
 def quarantine(outcomes: Iterable[Outcome]) -> dict[str, str]:
-    """Return every failed unit, as `stage/unit`, with the last line of its error."""
-    return {f"{o.stage}/{u}": error for o in outcomes for u, error in o.failed.items()}
+    """Return every failed unit, as `stage/unit`, and what others left out, with the reason."""
+    return {f"{o.stage}/{u}": reason for o in outcomes for u, reason in (o.failed | o.partly).items()}
 
 
 def report_failures(outcomes: Iterable[Outcome]) -> None:
-    """Name every failed unit on stderr: the progress line shows only the latest."""
+    """Name every failed unit, and what others left out, on stderr: the progress line shows only the latest."""
     for unit, error in quarantine(outcomes).items():
         print(f"quarantined: {unit}: {error}", file=sys.stderr)

@@ -19,6 +19,7 @@ import numpy as np
 from cluster.heap import keep_memory
 from jobs.cells import CellTask
 from jobs.clock import Clock
+from jobs.window_faults import lacking
 from tiler.blend import blend
 from tiler.coarse import Coarse
 from tiler.coarse_store import fill_coarse
@@ -145,9 +146,12 @@ class Mosaic:
         def work(task: CellTask) -> dict:
             box = MapGrid.box_of(task.cell)
             fusion = Fusion(len(target.classes), box.height, box.width)
-            clock = Clock()
+            clock, missed = Clock(), 0
             for name in task.scenes:
                 scene, logits = opened(name)
+                if logits.lacks_windows:
+                    at = Mapping(target.grid.pixels, scene.grid).source_box(box)
+                    missed += lacking(logits.flags, logits.lattice, at)
                 layers, seen = warped(scene, logits, target.grid, box, clock)
                 if seen is not None and layers is not None:
                     with clock.step("fuse"):
@@ -159,6 +163,7 @@ class Mosaic:
             seen_px = int(np.count_nonzero(fused.count))
             return {
                 "seen_px": seen_px,
+                "quarantined_windows": missed,
                 "ground_km2": seen_px * target.grid.pixels.pixel_area_m2((box.y0 + box.y1) / 2) / 1e6,
                 **clock.facts,
                 "bytes_written": written,

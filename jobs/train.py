@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.checkpoints import CheckpointFolder
 from cluster.storage import Storage
 from jobs.config import RecipeConfig
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
@@ -108,6 +109,7 @@ class PlannedTrain:
             threads=int(facts.get("threads", 1)),
         )
         self._launch(task, facts)
+        CheckpointFolder(Storage(f"{task.out}/training").child(run_name_of(task))).clear()  # the bundle is there
         card = read_card(Storage(out).get("card.json"))
         note = "" if card.temperature == 1 else f"  temperature {card.temperature:.2f}"
         print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}{note}")
@@ -117,6 +119,7 @@ class PlannedTrain:
         from cluster import ddp
 
         print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
+        run_name, storage_path = run_name_of(task), f"{task.out}/training"
         with ExitStack() as stack:
             opened: list[Progress] = []
 
@@ -136,7 +139,9 @@ class PlannedTrain:
                 opened[0].advance(max(0, reached - opened[0].done))
 
             if self.recipe.engine.kind == "serial":
-                ddp.launch_inline(train_worker, asdict(task), progress=show)
+                ddp.launch_inline(
+                    train_worker, asdict(task), run_name=run_name, storage_path=storage_path, progress=show
+                )
                 return
             ddp.launch(
                 train_worker,
@@ -144,12 +149,17 @@ class PlannedTrain:
                 workers=int(facts["workers"]),
                 gpus_per_worker=float(facts.get("gpus_per_worker", 0)),
                 cpus_per_worker=int(facts.get("threads", 1)),
-                run_name=f"{task.name}-{task.key}",
-                storage_path=f"{task.out}/training",
+                run_name=run_name,
+                storage_path=storage_path,
                 max_failures=2,
                 address=self.recipe.engine.address,
                 progress=show,
             )
+
+
+def run_name_of(task: TrainingTask) -> str:
+    """Return what the run is called: its checkpoints are of this recipe on these data alone."""
+    return f"{task.name}-{task.key}"
 
 
 def source_digest(weights: str) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cluster.checkpoints import patiently
 from cluster.storage import Storage
 from tiler.augment import Channels, Compose, compose
 from tiler.coarse import mask_name
@@ -218,7 +220,6 @@ def _write_bundle(
         origin=asdict(provenance) | {"spec": task.network["weights"]},
     )
     storage = Storage(task.out)
-    storage.put(HISTORY, json.dumps(history, indent=1).encode())
-    files = bundle_files(network, card)
+    files = {HISTORY: json.dumps(history, indent=1).encode(), **bundle_files(network, card)}
     for name in sorted(files, key=lambda name: name == "card.json"):  # the card last: it says that the rest is there
-        storage.put(name, files[name])
+        patiently(partial(storage.put, name, files[name]))

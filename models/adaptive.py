@@ -14,6 +14,7 @@ from models.adaptive_choice import Evidence
 from models.adaptive_rule import Rule, bins_of
 from models.bundle import load_files
 from models.imagery import Imagery
+from models.launched import Answer, not_finite
 from models.predict import Ensemble
 
 
@@ -24,26 +25,28 @@ class Adaptive:
         self._first, self._full, self._rule = first, full, rule
         self._change, self._spread = np.array(rule.change), np.array(rule.spread, np.float16)
 
-    def predict_windows(
-        self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int
-    ) -> tuple[np.ndarray, int]:
-        """Return windows as `Ensemble.predict_windows` does, and how many of them were refined.
+    def answer(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> tuple[Answer, int]:
+        """Return an answer as `Ensemble.launch` gives it, and how many windows were refined.
 
-        Raises what that raises.
+        A window that the first pass cannot answer is refined as well: it is the ensemble's to say that nobody can.
         """
-        windows = self._first.predict_windows(imagery, corners, side_px)
+        first = self._first.launch(imagery, corners, side_px).result()
         classes = len(self._first.classes)
         unsure = []
-        for place, ((row, col), window) in enumerate(zip(corners, windows, strict=True)):
+        for place, ((row, col), window) in enumerate(zip(corners, first.windows, strict=True)):
+            if first.broken[place]:
+                unsure.append(place)
+                continue
             bins = bins_of(window[:classes], self._rule.threshold)
             valid = imagery.valid[row : row + side_px, col : col + side_px].cpu().numpy()
             if np.bincount(bins[valid], minlength=len(self._change)) @ self._change > self._rule.refine_above:
                 unsure.append(place)
             else:
                 window[classes:] = self._spread[bins]
-        if unsure:
-            windows[unsure] = self._full.predict_windows(imagery, [corners[place] for place in unsure], side_px)
-        return windows, len(unsure)
+        if not unsure:
+            return first, 0
+        full = self._full.launch(imagery, [corners[place] for place in unsure], side_px).result()
+        return first.replaced(unsure, full), len(unsure)
 
 
 def load_adaptive(
@@ -77,7 +80,7 @@ class Compared(Ensemble):
         logits = list(self._logits(tiles))
         mean, spread = (_array(values) for values in self._average(iter(logits)))
         if not np.isfinite(mean).all():
-            self._complain(0, bool(tiles.isinf().any()))
+            raise FloatingPointError(not_finite(0, self.precision, bool(tiles.isinf().any())))
         row, col = corner
         valid = imagery.valid[row : row + side_px, col : col + side_px].cpu().numpy()
         firsts = logits[:: len(self.views)]  # by network, then by view; the first view is the window as it is

@@ -8,13 +8,68 @@ whoever wants them waits for that copy alone. On the CPU everything is done when
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How windows were asked about."""
+
+    precision: str
+    """A key of `models.precision.PRECISIONS`."""
+    batch_halved: bool
+    """Whether memory was too small for the batch that was planned: the last bits may be others than with that one."""
+    infinite_input: Callable[[int], bool]
+    """Says of a window, by its place, whether the networks were shown infinities."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What networks said of some windows, and what has to be known of it."""
+
+    windows: np.ndarray
+    """float16 (n, 2 K, side, side). One that is broken holds NaN, or the largest float16 where it was infinite."""
+    broken: np.ndarray
+    """int64 (n,): values of a window that were NaN or infinite."""
+    clamped: np.ndarray
+    """int64 (n,): values that were finite but beyond float16, and are its largest now."""
+    seconds: float
+    """That the device computed them."""
+    asked: Asked
+    """How."""
+
+    def whole(self) -> np.ndarray:
+        """Return the windows.
+
+        Raises FloatingPointError: one is broken; says what is wrong with the first.
+        """
+        if self.broken.any():
+            place = int((self.broken > 0).argmax())
+            raise FloatingPointError(not_finite(place, self.asked.precision, self.asked.infinite_input(place)))
+        return self.windows
+
+    def replaced(self, places: Sequence[int], other: Answer) -> Answer:
+        """Return this answer with another one for some of its windows."""
+        windows, broken, clamped = self.windows.copy(), self.broken.copy(), self.clamped.copy()
+        windows[places], broken[places], clamped[places] = other.windows, other.broken, other.clamped
+        halved = self.asked.batch_halved or other.asked.batch_halved
+        # windows of both are the same imagery: this one's question answers for all
+        asked = Asked(self.asked.precision, halved, self.asked.infinite_input)
+        return Answer(windows, broken, clamped, self.seconds + other.seconds, asked)
+
+
+def not_finite(tile: int, precision: str, infinite_input: bool) -> str:
+    """Return the sentence about a tile whose logits are not finite."""
+    return (
+        f"The logits of tile {tile} are not finite ({precision}). Its input "
+        f"{'holds infinities' if infinite_input else 'holds none'}: "
+        "fill missing pixels before predicting, or use precision='fp32'."
+    )
 
 
 @dataclass(frozen=True)
@@ -23,22 +78,18 @@ class Launched:
 
     windows: Tensor
     """float16 (n, 2 K, side, side), on the host."""
-    finite: Tensor
-    """bool (n,), on the host: whether all logits of a window were finite before they were made float16."""
-    complain: Callable[[int], NoReturn]
-    """Raises what is to be said of a window that was not."""
+    counts: Tensor
+    """int64 (n, 2), on the host: values of a window that are `Answer.broken`, and that are `Answer.clamped`."""
+    asked: Asked
+    """How."""
     arrived: Callable[[], float]
-    """Waits until windows and flags are there; returns the seconds that the device computed."""
+    """Waits until windows and counts are there; returns the seconds that the device computed."""
 
-    def result(self) -> tuple[np.ndarray, float]:
-        """Wait; return the windows, and the seconds that the device computed them.
-
-        Raises FloatingPointError: a network answered NaN or infinity.
-        """
+    def result(self) -> Answer:
+        """Wait."""
         seconds = self.arrived()
-        if not bool(self.finite.all()):
-            self.complain(int((~self.finite).int().argmax()))
-        return self.windows.numpy(), seconds
+        broken, clamped = self.counts.numpy().T
+        return Answer(self.windows.numpy(), broken, clamped, seconds, self.asked)
 
 
 class Outlet:
@@ -53,19 +104,17 @@ class Outlet:
         """Note that work for some windows is queued from here on."""
         return time.monotonic() if self._copies is None else _marked()
 
-    def bring(
-        self, begun: float | torch.cuda.Event, windows: Tensor, finite: Tensor, complain: Callable[[int], NoReturn]
-    ) -> Launched:
+    def bring(self, begun: float | torch.cuda.Event, windows: Tensor, counts: Tensor, asked: Asked) -> Launched:
         """Queue the copies of what was queued since `begin`, after which its memory is given back to the device."""
         if self._copies is None or not isinstance(begun, torch.cuda.Event):
             assert isinstance(begun, float)
             seconds = time.monotonic() - begun
-            return Launched(windows, finite, complain, lambda: seconds)
+            return Launched(windows, counts, asked, lambda: seconds)
         ended = _marked()
         self._copies.wait_event(ended)
         with torch.cuda.stream(self._copies):
-            there = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True) for x in (windows, finite)]
-            for host, device in zip(there, (windows, finite), strict=True):
+            there = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True) for x in (windows, counts)]
+            for host, device in zip(there, (windows, counts), strict=True):
                 host.copy_(device, non_blocking=True)
                 device.record_stream(self._copies)
             copied = _marked()
@@ -74,7 +123,21 @@ class Outlet:
             copied.synchronize()  # lets other Python threads run meanwhile
             return float(begun.elapsed_time(ended)) / 1e3
 
-        return Launched(there[0], there[1], complain, arrived)
+        return Launched(there[0], there[1], asked, arrived)
+
+
+def store_as_float16(values: Tensor, out: Tensor, counts: Tensor) -> None:
+    """Write logits or spreads as float16: what is beyond it becomes its largest, NaN stays NaN; count both.
+
+    values: float32 (n, K, side, side), changed. out: float16 (n, K, side, side). counts: int64 (n, 2), added to: values
+    that are NaN or infinite, and finite ones that are beyond float16.
+    """
+    largest = torch.finfo(torch.float16).max
+    size = values.abs()
+    finite, fitting = ((size <= most).flatten(1).sum(1) for most in (torch.finfo(torch.float32).max, largest))
+    counts[:, 0] += values[0].numel() - finite
+    counts[:, 1] += finite - fitting
+    out.copy_(values.clamp_(-largest, largest))
 
 
 def _marked() -> torch.cuda.Event:

@@ -24,6 +24,15 @@ class Members(Ensemble):
                 f"The networks take tiles (n, {len(self.channels)}, h, w) with the channels {list(self.channels)}, "
                 f"got {tiles.shape}. Stack the channels in this order."
             )
+        first, mean = self._within_memory(lambda: self._each(tiles))
+        if not np.isfinite(mean).all():
+            bad = int(np.argmax(~np.isfinite(mean).all(axis=(1, 2, 3, 4))))
+            raise FloatingPointError(
+                f"The logits of {self.names[bad]!r} are not finite ({self.precision}). Use precision='fp32'."
+            )
+        return first, mean
+
+    def _each(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(self.names), len(tiles), len(self.classes), *tiles.shape[2:])
         first, mean = np.empty(shape, np.float32), np.zeros(shape, np.float32)
         for start in range(0, len(tiles), self.batch):
@@ -35,11 +44,6 @@ class Members(Ensemble):
                 if view == 0:
                     first[member, part] = values
                 mean[member, part] += values / len(self.views)
-        if not np.isfinite(mean).all():
-            bad = int(np.argmax(~np.isfinite(mean).all(axis=(1, 2, 3, 4))))
-            raise FloatingPointError(
-                f"The logits of {self.names[bad]!r} are not finite ({self.precision}). Use precision='fp32'."
-            )
         return first, mean
 
 

@@ -8,25 +8,27 @@ are asked for: the sigmoid then comes before this mean instead of after, and wha
 the mean probability (of several classes: its logarithm), so that a map is blended, warped and fused in the same way.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from models.averages import AVERAGES
 from models.bundle import load_files
 from models.card import Card
 from models.compiling import compiled_for_inference
 from models.imagery import Imagery
-from models.launched import Launched, Outlet
+from models.launched import Asked, Launched, Outlet, not_finite, store_as_float16
+from models.memory import give_back, is_out_of_memory
 from models.names import lookup
 from models.networks import SegmentationNetwork
 from models.precision import choose, prepare
 from models.tta import VIEWS, View
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Ensemble:
     Attributes: `names` (of the cards, in order), `classes` (names of the outputs), `channels` (of the tiles, in
     order), `precision` (as resolved: "bf16" or "fp32"), `device`, `batch` (windows per forward pass; each pass
     holds `batch * views` tiles).
+
+    Where a pass finds too little memory, `batch` is halved, for good, and what was asked for begins anew: all windows
+    of one call are of one batch. With a batch of 1 the error is raised.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class Ensemble:
         self._average = lookup(AVERAGES, average, "average")
         self.precision = choose(device, precision)
         self.device = torch.device(device)
-        self.batch = batch
+        self.batch = self._planned_batch = batch
         self._outlet = Outlet(self.device)
         self._members = [
             _Member(
@@ -99,6 +104,13 @@ class Ensemble:
                 f"The ensemble takes tiles (n, {len(self.channels)}, h, w) with the channels "
                 f"{list(self.channels)}, got {tiles.shape}. Stack the channels in this order."
             )
+        means, spreads = self._within_memory(lambda: self._predict(tiles))
+        if not np.isfinite(means).all():
+            bad = int(np.argmax(~np.isfinite(means).all(axis=(1, 2, 3))))
+            raise FloatingPointError(not_finite(bad, self.precision, bool(np.isinf(tiles[bad]).any())))
+        return means, spreads
+
+    def _predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(tiles), len(self.classes), *tiles.shape[2:])
         means, spreads = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for start in range(0, len(tiles), self.batch):
@@ -106,14 +118,11 @@ class Ensemble:
             mean, spread = self._reduce(self._filled(tiles[part]))
             means[part] = mean[: part.stop - start].cpu().numpy()
             spreads[part] = spread[: part.stop - start].cpu().numpy()
-            if not np.isfinite(means[part]).all():
-                bad = start + int(np.argmax(~np.isfinite(means[part]).all(axis=(1, 2, 3))))
-                self._complain(bad, bool(np.isinf(tiles[bad]).any()))
         return means, spreads
 
     def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
         """Return what `launch` launches: float16 (n, 2 K, side_px, side_px). Raises what `predict` raises."""
-        return self.launch(imagery, corners, side_px).result()[0]
+        return self.launch(imagery, corners, side_px).result().whole()
 
     @torch.inference_mode()
     def launch(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> Launched:
@@ -122,37 +131,45 @@ class Ensemble:
         imagery: on the ensemble's device, with its channels in its order (bands, mask, more).
         corners: row and column of each window in the imagery.
         returns: float16 (n, 2 K, side_px, side_px), on its way: means of all classes, then spreads; what is beyond
-        float16 is its largest. Asking for its result raises what `predict` raises.
+        float16 is its largest, and counted. Windows with an answer that is not finite are counted too, not raised.
         """
         if imagery.channels != len(self.channels):
             raise ValueError(
                 f"The ensemble takes the channels {list(self.channels)}, the imagery gives {imagery.channels}."
             )
-        count, largest = len(self.classes), torch.finfo(torch.float16).max
+
+        def infinite(place: int) -> bool:
+            return bool(imagery.tiles([corners[place]], side_px).isinf().any())
+
+        begun = self._outlet.begin()
+        windows, counts = self._within_memory(lambda: self._answers(imagery, corners, side_px))
+        asked = Asked(self.precision, self.batch < self._planned_batch, infinite)
+        return self._outlet.bring(begun, windows, counts, asked)
+
+    def _answers(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> tuple[Tensor, Tensor]:
+        count = len(self.classes)
         shape = (len(corners), 2 * count, side_px, side_px)
         out = torch.empty(shape, dtype=torch.float16, device=self.device)
-        finite = torch.ones(len(corners), dtype=torch.bool, device=self.device)
-        begun = self._outlet.begin()
+        counts = torch.zeros((len(corners), 2), dtype=torch.int64, device=self.device)
         for start in range(0, len(corners), self.batch):
             part = list(corners[start : start + self.batch])
             here = slice(start, start + len(part))
             tiles = imagery.tiles(part + part[-1:] * (self.batch - len(part)), side_px)
             for place, values in enumerate(self._reduce(tiles)):
-                wanted = values[: len(part)]
-                finite[here] &= wanted.isfinite().flatten(1).all(1)
-                out[here, place * count : (place + 1) * count] = wanted.clamp_(-largest, largest)
+                layers = slice(place * count, (place + 1) * count)
+                store_as_float16(values[: len(part)], out[here, layers], counts[here])
+        return out, counts
 
-        def complain(bad: int) -> NoReturn:
-            self._complain(bad, bool(imagery.tiles([corners[bad]], side_px).isinf().any()))
-
-        return self._outlet.bring(begun, out, finite, complain)
-
-    def _complain(self, tile: int, infinite: bool) -> NoReturn:
-        raise FloatingPointError(
-            f"The logits of tile {tile} are not finite ({self.precision}). Its input "
-            f"{'holds infinities' if infinite else 'holds none'}: "
-            "fill missing pixels before predicting, or use precision='fp32'."
-        )
+    def _within_memory(self, passes: Callable[[], T]) -> T:
+        while True:
+            try:
+                return passes()
+            except (RuntimeError, MemoryError) as error:
+                if self.batch == 1 or not is_out_of_memory(error):
+                    raise
+            # Not before the error is gone: its traceback holds the tensors of the pass that failed.
+            self.batch //= 2
+            give_back(self.device)
 
     def _filled(self, tiles: np.ndarray) -> Tensor:
         absent = self.batch - len(tiles)
@@ -192,38 +209,6 @@ def load_ensemble(
 ) -> Ensemble:
     """Make an ensemble of bundles given as files by name; raises what `load_files` and `Ensemble` raise."""
     return Ensemble([load_files(files) for files in bundles], channels, tta, precision, device, batch, average, compile)
-
-
-def mean_logit(logits: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return mean and population standard deviation of logits, each (n, K, h, w), that come one by one."""
-    # Welford (1962): sums of squares of large logits would cancel in float32, these sums do not.
-    rest = iter(logits)
-    mean, count = next(rest).clone(), 1
-    squares = torch.zeros_like(mean)
-    for count, one in enumerate(rest, start=2):
-        difference = one - mean
-        mean.add_(difference, alpha=1 / count)
-        squares.addcmul_(difference, one - mean)
-    return mean, squares.div_(count).clamp_(min=0).sqrt_()
-
-
-def logit_of_mean_probability(logits: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the logit of the mean probability, and the standard deviation of the logits, as `mean_logit` does.
-
-    One class: log(sum of sigmoid(l)) - log(sum of sigmoid(-l)), which neither 0 nor 1 can spoil. Several: the logarithm
-    of the mean softmax, of which the softmax is that mean.
-    """
-    kept = [one.clone() for one in logits]
-    _, spread = mean_logit(kept)
-    stacked = torch.stack(kept)
-    if stacked.shape[2] == 1:
-        sure, unsure = (F.logsigmoid(sign * stacked).logsumexp(dim=0) for sign in (1, -1))
-        return sure - unsure, spread
-    return F.log_softmax(stacked, dim=2).logsumexp(dim=0) - math.log(len(kept)), spread
-
-
-AVERAGES = {"logit": mean_logit, "probability": logit_of_mean_probability}
-"""Name of what is averaged over networks and views, to its function."""
 
 
 def _common_classes(cards: Sequence[Card]) -> tuple[str, ...]:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from models.card import Card
 from models.imagery import Imagery
+from models.memory import is_out_of_memory
 from models.networks import SIDE_MULTIPLE_PX, SegmentationNetwork
 from models.predict import Ensemble
 
@@ -155,10 +155,10 @@ def timer(
             ensemble = Ensemble(members, (*bands, "mask"), tta, setting.precision, device, setting.batch, average)
             imagery = Imagery.of(image, random.random(shape) < 0.9, zeros, np.empty((0, *shape), np.float32), device)
             pass_s = _pass_s(lambda: ensemble.predict_windows(imagery, [(0, 0)] * setting.batch, side_px))
-        except (FloatingPointError, MemoryError, torch.OutOfMemoryError):
-            pass_s = math.inf
-        except RuntimeError as error:  # the CPU's allocator has no error of its own
-            if "can't allocate memory" not in str(error):
+            if ensemble.batch < setting.batch:  # it found too little memory and took fewer
+                pass_s = math.inf
+        except (FloatingPointError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, FloatingPointError) and not is_out_of_memory(error):
                 raise
             pass_s = math.inf
         return Timing(pass_s / setting.batch, time.monotonic() - began)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import IntFlag
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,26 @@ from tiler.stores import add_array, array_of, attributes_of, finish_group, new_g
 
 EXPONENT = np.uint16(0x7C00)
 """Bits of the exponent of a float16: all set in NaN and infinity."""
+FLAGS = "flags"
+"""The array of `Flag`: a chunk for each shard, of which those that hold nothing are not there."""
+
+
+class Flag(IntFlag):
+    """What has to be known of a window; most have none."""
+
+    NAN = 1
+    """The networks answered NaN: the window is quarantined."""
+    INFINITE = 2
+    """They answered infinity: the window is quarantined."""
+    INFINITE_INPUT = 4
+    """What they were shown held infinities."""
+    CLAMPED = 8
+    """Values beyond float16 were set to its largest."""
+    SMALLER_BATCH = 16
+    """Memory was too small for the batch that was planned: the last bits may be others than with that one."""
+
+
+QUARANTINED = Flag.NAN | Flag.INFINITE
 
 
 @dataclass(frozen=True, order=True)
@@ -56,6 +79,9 @@ def create_logit_store(
     add_array(group, "logits", dims, shape, chunk, shard, "float16", 0.0)
     mask = np.ones((lattice.rows, lattice.cols), bool) if wanted is None else wanted
     add_array(group, "wanted", ("row", "col"), mask.shape, mask.shape, None, "bool", False)[...] = mask
+    add_array(
+        group, FLAGS, ("row", "col"), shape[:2], (n, n), None, "uint8", 0, {"bits": {f.name: f.value for f in Flag}}
+    )
     names = [f"{kind}_{name}" for kind in ("logit", "spread") for name in classes]
     finish_group(
         group, {"scene": scene, "lattice": asdict(lattice), "class_names": list(classes), "channel_names": names}
@@ -82,39 +108,74 @@ class LogitStore:
         """Return the wanted windows `(row, col)` of a shard."""
         return [place for place in self.lattice.shard(shard.row, shard.col) if self._wanted[place]]
 
-    def write(self, shard: WindowShard, places: Sequence[tuple[int, int]], windows: np.ndarray) -> int:
-        """Write a whole shard in one assignment; windows that are absent stay zero.
+    @cached_property
+    def flags(self) -> np.ndarray:
+        """What has to be known of the windows that were written before this is first asked for: `Flag`, (rows, cols).
+
+        One listing, where there is nothing to be known.
+        """
+        if self._flags.nchunks_initialized == 0:
+            return np.zeros((self.lattice.rows, self.lattice.cols), np.uint8)
+        return np.asarray(self._flags[: self.lattice.rows, : self.lattice.cols])
+
+    @cached_property
+    def _flags(self) -> Any:
+        return array_of(self.group, FLAGS)
+
+    @cached_property
+    def lacks_windows(self) -> bool:
+        """Whether any of these windows is quarantined."""
+        return bool((self.flags & QUARANTINED).any())
+
+    @cached_property
+    def _usable(self) -> np.ndarray:
+        return np.asarray(self._wanted & ((self.flags & QUARANTINED) == 0))
+
+    def write(
+        self,
+        shard: WindowShard,
+        places: Sequence[tuple[int, int]],
+        windows: np.ndarray,
+        flags: Mapping[tuple[int, int], Flag] | None = None,
+    ) -> int:
+        """Write a whole shard in one assignment; windows that are absent stay zero, quarantined ones are NaN.
 
         Args:
             shard: which.
             places: `(row, col)` of each window.
             windows: float16 (window, layers, tile_px, tile_px).
+            flags: of windows that have any.
 
         Returns:
             Bytes of the shard before compression.
 
         Raises:
-            ArithmeticError: a value is NaN or infinite.
+            ArithmeticError: a value is NaN or infinite in a window that is not quarantined.
         """
-        n, tile = self.lattice.shard_windows, self.lattice.tile_px
+        n, tile, said = self.lattice.shard_windows, self.lattice.tile_px, flags or {}
         block = np.zeros((n, n, self.layers, tile, tile), np.float16)
-        for (row, col), values in zip(places, windows, strict=True):
+        known = np.zeros((n, n), np.uint8)
+        for place, values in zip(places, windows, strict=True):
+            at = place[0] - shard.row * n, place[1] - shard.col * n
+            known[at] = said.get(place, 0)
+            if known[at] & QUARANTINED:
+                block[at] = np.nan
+                continue
             if _any_special(values):
-                raise ArithmeticError(
-                    f"window ({row}, {col}) of {shard.scene}: the networks gave NaN or infinite logits"
-                )
-            block[row - shard.row * n, col - shard.col * n] = values
+                raise ArithmeticError(f"window {place} of {shard.scene}: the networks gave NaN or infinite logits")
+            block[at] = values
         rows, cols = (slice(at * n, (at + 1) * n) for at in (shard.row, shard.col))
         write_shard(self._logits, (rows, cols, slice(None), slice(None), slice(None)), block)
+        write_shard(self._flags, (rows, cols), known)
         return block.nbytes
 
     def windows(self, row: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Read windows of a row, columns from `first` to before `last`: one call of zarr instead of one for each.
 
         Returns:
-            float16 (window, layers, tile_px, tile_px), and bool (window,): which were wanted.
+            float16 (window, layers, tile_px, tile_px), and bool (window,): which were wanted and are not quarantined.
         """
-        return np.asarray(self._logits[row : row + 1, first:last])[0], self._wanted[row, first:last]
+        return np.asarray(self._logits[row : row + 1, first:last])[0], self._usable[row, first:last]
 
 
 def wanted_windows(lattice: Lattice, touches: np.ndarray | None) -> np.ndarray | None:

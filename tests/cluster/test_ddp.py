@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         report_epoch({"total": total}, {"total": str(total).encode(), "epoch": str(epoch).encode()})
         if config.get("fail") == "always" or (config.get("fail") == "once" and files is None):
             raise RuntimeError(f"injected after epoch {epoch}")
+        if config.get("fail") == "killed" and files is None and rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
     facts = {"device": worker_device(), "threads": torch.get_num_threads(), "pid": os.getpid()}
     return {"total": total, "world": world, "first": first, **facts}
 
@@ -53,6 +56,8 @@ def test_two_workers_reduce_fail_resume_and_are_watched(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"(?s)training failed.*test_ddp.*injected after epoch 0"):
         on_two({"epochs": 3, "fail": "once"}, tmp_path, "a", progress=seen.append)
     assert sorted((s["rank"], s["epoch"]) for s in seen) == [(0, 0), (1, 0)]
+    assert sorted(p.name for p in (tmp_path / "a").glob("*.json")) == ["000001.json"]
+    (tmp_path / "a" / "000002.json").write_bytes(b"")  # a checkpoint that was damaged: all workers pass over it
     result = on_two({"epochs": 3, "fail": "once"}, tmp_path, "a", progress=seen.append)
     assert result["first"] == 1  # the first epoch was not lost with the run
     assert (result["total"], result["world"]) == (9.0, 2)
@@ -62,8 +67,9 @@ def test_two_workers_reduce_fail_resume_and_are_watched(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
-def test_workers_are_replaced_within_a_run(tmp_path: Path) -> None:
-    result = on_two({"epochs": 2, "fail": "once"}, tmp_path, "b", max_failures=1)
+@pytest.mark.parametrize("fail", ["once", "killed"])
+def test_workers_are_replaced_within_a_run(tmp_path: Path, fail: str) -> None:
+    result = on_two({"epochs": 2, "fail": fail}, tmp_path, "b", max_failures=1)
     assert (result["first"], result["total"]) == (1, 6.0)
 
 

@@ -33,7 +33,7 @@ def test_checkpoints_come_back(session: InlineSession) -> None:
     assert len(session.metrics) == 13
 
 
-def test_old_checkpoints_go_and_half_ones_do_not_count(tmp_path: Path) -> None:
+def test_checkpoints_of_a_folder_outlive_the_session_and_damaged_ones_do_not_count(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     session = InlineSession(storage)
     for epoch in range(5):
@@ -41,6 +41,8 @@ def test_old_checkpoints_go_and_half_ones_do_not_count(tmp_path: Path) -> None:
     assert sorted(storage.list()) == ["000004.json", "000004/w", "000005.json", "000005/w"]
     storage.put("000006/w", b"killed before its pointer")
     assert InlineSession(storage).latest() == {"w": b"4"}
+    storage.put("000005/w", b"")
+    assert InlineSession(storage).latest() == {"w": b"3"}
 
 
 def test_names_are_plain(session: InlineSession) -> None:

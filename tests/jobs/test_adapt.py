@@ -156,6 +156,28 @@ def test_failed_windows_leave_no_rule(here, monkeypatch, capsys):
     assert not (here.folder / "other" / "adaptive.json").exists()
 
 
+def test_windows_that_networks_cannot_answer_teach_nothing_and_are_named(here, rule, monkeypatch, capsys):
+    from models.adaptive import Compared
+
+    compare, asked = Compared.compare, []
+
+    def poisoned(self, *arguments):
+        asked.append(arguments)
+        if len(asked) % 5 == 0:
+            raise FloatingPointError("The logits of tile 0 are not finite (fp32).")
+        return compare(self, *arguments)
+
+    monkeypatch.setattr(Compared, "compare", poisoned)
+    out = f"{here.folder}/poisoned"
+    assert ingest_main(here.command(f"out={out}")) == DONE
+    for _ in range(2):  # the second time without asking
+        assert main(here.command(f"out={out}")) == INCOMPLETE
+        assert capsys.readouterr().err.count("tile 0 are not finite") == 4
+        assert len(asked) == rule.found["windows"]
+    found = read_rule((here.folder / "poisoned" / "adaptive.json").read_bytes())
+    assert found.found["windows"] == rule.found["windows"] - 4
+
+
 def test_scenes_must_be_ingested(here):
     config = load(RunConfig, here.config, [f"out={here.folder}/empty"])
     with pytest.raises(ValueError, match="not ingested"):

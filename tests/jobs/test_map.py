@@ -555,6 +555,7 @@ def keys_of(url: str) -> dict[str, str]:
         item["path"].removeprefix(prefix + "/"): f"{item['e_tag']} {item['last_modified']}"
         for batch in found
         for item in batch
+        if not {"lock", "logs"} & set(item["path"].split("/"))
     }
 
 

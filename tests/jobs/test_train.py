@@ -87,6 +87,25 @@ def test_it_learns(trained):
     assert read_card(trained.out).metrics["mIoU"] == history[-1]["mIoU"]
 
 
+def test_a_command_that_is_killed_goes_on_from_its_last_checkpoint(trained, tmp_path, monkeypatch):
+    """In this process too; and a finished run leaves no checkpoints."""
+    out = tmp_path / "again"
+    change = f"out={out}"
+
+    def ended(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.training._write_bundle", ended)
+        assert main(trained.command(change)) == 130
+    assert len(list((out / "training").rglob("state.pt"))) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("models.trainer.Trainer.run_epoch", lambda *_: pytest.fail("all epochs are done"))
+        assert main(trained.command(change)) == 0
+    assert (out / "weights.safetensors").read_bytes() == (trained.out / "weights.safetensors").read_bytes()
+    assert list((out / "training").rglob("*.pt")) == []
+
+
 def test_a_recipe_that_is_trained_is_not_trained_again(trained, capsys, monkeypatch):
     monkeypatch.setattr(ddp, "launch_inline", lambda *_, **__: pytest.fail("it is trained"))
     monkeypatch.setattr("jobs.train.engine_of", lambda *_: pytest.fail("no worker is needed"))

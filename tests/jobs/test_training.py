@@ -1,6 +1,10 @@
 """What one training worker does, called as it is: no engine, no job."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -63,6 +67,116 @@ def test_training_repeats_itself(once, scenes, tmp_path):
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     other, _ = trained(tmp_path / "other", scenes, seed=9)
     assert not all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+def dying_after(step: int):
+    """Return what hears of progress and ends the run at the n-th step that it hears of."""
+    heard = []
+
+    def hear(message: dict) -> None:
+        if "step" in message:
+            heard.append(message)
+            if len(heard) == step:
+                raise Killed
+
+    return hear
+
+
+def curve_of(messages: list[dict]) -> list[tuple[int, int, float]]:
+    """Return the losses in the order in which they were told."""
+    return [(m["epoch"], m["step"], m["loss"]) for m in messages if "step" in m]
+
+
+MIDWAY = {"checkpoint_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, scenes):
+    """A run with a checkpoint after each step that nobody ended."""
+    out = tmp_path_factory.mktemp("straight") / "net"
+    return out, *trained(out, scenes, **MIDWAY)
+
+
+@pytest.mark.parametrize("step", [2, 4, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 3))])
+def test_a_run_that_ends_at_any_step_goes_on_to_the_same_curve_bit_for_bit(straight, scenes, tmp_path, step):
+    """The step that was not in a checkpoint yet is done again."""
+    _, weights, messages = straight
+    out, folder = tmp_path / "net", str(tmp_path / "checkpoints")
+    config = task(out, scenes, **MIDWAY)
+    with pytest.raises(Killed):
+        ddp.launch_inline(train_worker, config, storage_path=folder, progress=dying_after(step))
+    rest: list[dict] = []
+    ddp.launch_inline(train_worker, config, storage_path=folder, progress=rest.append)
+    assert curve_of(rest) == curve_of(messages)[step - 1 :]
+    found = load_bundle(out)[1].state_dict()
+    assert all(torch.equal(weights[name], found[name]) for name in weights)
+    whole, again = (json.loads((o / "history.json").read_text()) for o in (straight[0], out))
+    for row in (*whole, *again):
+        row.pop("seconds")
+    assert again == whole
+
+
+def test_a_damaged_checkpoint_costs_a_step_and_one_of_other_settings_is_refused(straight, scenes, tmp_path, caplog):
+    _, weights, messages = straight
+    out, folder = tmp_path / "net", tmp_path / "checkpoints"
+    config = task(out, scenes, **MIDWAY)
+    with pytest.raises(Killed):
+        ddp.launch_inline(train_worker, config, storage_path=str(folder), progress=dying_after(4))
+    with pytest.raises(ValueError, match=r"other settings \(seed: 0 -> 9\)"):
+        ddp.launch_inline(train_worker, task(out, scenes, **MIDWAY, seed=9), storage_path=str(folder))
+    states = sorted(folder.rglob("state.pt"))
+    assert len(states) == 2
+    states[-1].write_bytes(states[-1].read_bytes()[:-100])
+    rest: list[dict] = []
+    ddp.launch_inline(train_worker, config, storage_path=str(folder), progress=rest.append)
+    assert curve_of(rest) == curve_of(messages)[2:]
+    assert str(states[-1]) in caplog.text
+    found = load_bundle(out)[1].state_dict()
+    assert all(torch.equal(weights[name], found[name]) for name in weights)
+
+
+DRIVER = """
+import json, sys
+from cluster import ddp
+from jobs.training import train_worker
+
+def tell(message):
+    print(json.dumps(message), flush=True)
+
+ddp.launch_inline(train_worker, json.load(open(sys.argv[1])), storage_path=sys.argv[2], progress=tell)
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_killed_by_the_system_again_and_again_ends_with_the_same_network(scenes, tmp_path):
+    long = {"checkpoint_steps": 1, "epochs": 3}
+    weights, messages = trained(tmp_path / "straight" / "net", scenes, **long)
+    out = tmp_path / "net"
+    (tmp_path / "task.json").write_text(json.dumps(task(out, scenes, **long)))
+    words = [sys.executable, "-c", DRIVER, str(tmp_path / "task.json"), str(tmp_path / "checkpoints")]
+    told: dict[tuple[int, int], float] = {}
+    for steps in (1, 2, 3):
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as driver:
+            heard = 0
+            for line in driver.stdout:
+                message = json.loads(line)
+                if "step" in message:
+                    heard += 1
+                    told.setdefault((message["epoch"], message["step"]), message["loss"])
+                    assert told[message["epoch"], message["step"]] == message["loss"], "a step that was done again"
+                if heard == steps:
+                    os.kill(driver.pid, signal.SIGKILL)
+                    break
+        assert driver.returncode == -signal.SIGKILL
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+    told |= {(m["epoch"], m["step"]): m["loss"] for m in map(json.loads, done.stdout.splitlines()) if "step" in m}
+    assert told == {(epoch, step): loss for epoch, step, loss in curve_of(messages)}
+    found = load_bundle(out)[1].state_dict()
+    assert all(torch.equal(weights[name], found[name]) for name in weights)
 
 
 def test_progress_is_told_step_by_step_and_epoch_by_epoch(once):

@@ -27,7 +27,7 @@ from jobs.plan import LogitPlan, Run, plan_run
 from models.bundle import bundle_files
 from models.card import Card
 from models.imagery import Imagery
-from models.launched import Launched
+from models.launched import Asked, Launched, store_as_float16
 from models.networks import NetworkSpec
 from models.weights import build_with_weights
 from tiler.logit_store import LogitStore
@@ -174,14 +174,19 @@ def files_below(folder: Path) -> dict[str, tuple[int, int]]:
 class Stand(ABC):
     """Stands in for an ensemble: what `predict` says of tiles is what it says of windows."""
 
+    batch_halved = False
+
     @abstractmethod
     def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Answer as `models.predict.Ensemble.predict` does."""
 
     def launch(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> Launched:
-        """Answer as `models.predict.Ensemble.launch` does; NaN is left to the store."""
-        windows = np.concatenate(self.predict(imagery.tiles(corners, side_px).numpy()), axis=1).astype(np.float16)
-        return Launched(torch.from_numpy(windows), torch.ones(len(windows), dtype=torch.bool), pytest.fail, lambda: 0.0)
+        """Answer as `models.predict.Ensemble.launch` does."""
+        values = np.concatenate(self.predict(imagery.tiles(corners, side_px).numpy()), axis=1).astype(np.float32)
+        windows = torch.empty(values.shape, dtype=torch.float16)
+        counts = torch.zeros((len(windows), 2), dtype=torch.int64)
+        store_as_float16(torch.from_numpy(values), windows, counts)
+        return Launched(windows, counts, Asked("fp32", self.batch_halved, lambda place: False), lambda: 0.0)
 
 
 class Pointwise(Stand):

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
-from models.adaptive import Compared, load_adaptive
+from models.adaptive import Adaptive, Compared, load_adaptive
 from models.adaptive_choice import Evidence
 from models.adaptive_rule import bins_of
 from models.bundle import load_files
 from models.imagery import Imagery
+from models.launched import Asked, Launched, store_as_float16
 from models.predict import load_ensemble
 from tests.models.test_adaptive_rule import rule
 from tests.models.test_members import CHANNELS, files
@@ -35,6 +37,12 @@ def both(bundles, one):
     return full, load_adaptive(bundles, full, one)
 
 
+def said(adaptive, imagery, corners) -> tuple[np.ndarray, int]:
+    """Return whole windows, and how many were refined."""
+    answer, refined = adaptive.answer(imagery, corners, SIDE)
+    return answer.whole(), refined
+
+
 def expected_changes(windows, imagery, one) -> list[float]:
     """Return the expected changes of each window of the first pass."""
     out = []
@@ -52,7 +60,7 @@ def test_unsure_windows_are_the_ensembles_and_the_others_the_first_passes(bundle
     limit = sorted(expected)[2]
     one = rule(first=name, refine_above=limit)
     full, adaptive = both(bundles, one)
-    windows, refined = adaptive.predict_windows(imagery, CORNERS, SIDE)
+    windows, refined = said(adaptive, imagery, CORNERS)
     assert (windows.dtype, windows.shape, refined) == (np.float16, (5, 2, SIDE, SIDE), 2)
     whole = full.predict_windows(imagery, CORNERS, SIDE)
     for place, changes in enumerate(expected):
@@ -68,7 +76,7 @@ def test_unsure_windows_are_the_ensembles_and_the_others_the_first_passes(bundle
 def test_the_limits_are_the_full_map_and_the_first_pass(bundles, imagery):
     for limit, count in ((-1.0, 5), (1e9, 0)):
         full, adaptive = both(bundles, rule(refine_above=limit))
-        windows, refined = adaptive.predict_windows(imagery, CORNERS, SIDE)
+        windows, refined = said(adaptive, imagery, CORNERS)
         assert refined == count
         same = np.array_equal(windows, full.predict_windows(imagery, CORNERS, SIDE))
         assert same == (count == 5)
@@ -78,11 +86,46 @@ def test_a_windows_answer_does_not_depend_on_its_neighbours(bundles, imagery):
     alone = load_ensemble(bundles[:1], CHANNELS, tta="none", precision="fp32", batch=4)
     limit = sorted(expected_changes(alone.predict_windows(imagery, CORNERS, SIDE), imagery, rule()))[1]
     _, adaptive = both(bundles, rule(refine_above=limit))
-    together, refined = adaptive.predict_windows(imagery, CORNERS, SIDE)
+    together, refined = said(adaptive, imagery, CORNERS)
     assert refined == 3
-    apart = [adaptive.predict_windows(imagery, [corner], SIDE) for corner in CORNERS]
+    apart = [said(adaptive, imagery, [corner]) for corner in CORNERS]
     np.testing.assert_array_equal(np.concatenate([windows for windows, _ in apart]), together)
     assert sum(count for _, count in apart) == refined
+
+
+class Stub:
+    """Answers each window with a number, its own or NaN, and remembers for which it was asked."""
+
+    classes, names = ("industrial",), ("one",)
+
+    def __init__(self, numbers: dict[tuple[int, int], float], halved: bool = False) -> None:
+        self.numbers, self.halved, self.asked = numbers, halved, []
+
+    def launch(self, imagery, corners, side_px):
+        self.asked.append(list(corners))
+        values = torch.tensor([self.numbers[corner] for corner in corners])[:, None, None, None]
+        windows, counts = torch.empty((len(corners), 2, side_px, side_px)).half(), torch.zeros((len(corners), 2)).long()
+        store_as_float16(values.repeat(1, 2, side_px, side_px), windows, counts)
+        return Launched(
+            windows, counts, Asked("fp32", self.halved, lambda place: corners[place] == (0, 0)), lambda: 2.0
+        )
+
+
+def test_a_window_that_the_first_pass_cannot_answer_is_the_ensembles_to_answer(imagery):
+    nan = float("nan")
+    first = Stub({(0, 0): nan, (3, 40): 4.0, (32, 17): nan, (16, 64): 7e4})
+    full = Stub({(0, 0): nan, (32, 17): -5.0}, halved=True)
+    adaptive = Adaptive(first, full, rule(refine_above=1e9))
+    answer, refined = adaptive.answer(imagery, list(first.numbers), SIDE)
+    assert full.asked == [[(0, 0), (32, 17)]]
+    assert refined == 2
+    assert (answer.broken > 0).tolist() == [True, False, False, False]
+    assert (answer.clamped > 0).tolist() == [False, False, False, True]
+    assert np.isnan(answer.windows[0]).all()
+    assert answer.windows[1:, 0, 5, 5].tolist() == [4.0, -5.0, 65504.0]
+    assert (answer.seconds, answer.asked.batch_halved) == (4.0, True)
+    with pytest.raises(FloatingPointError, match=r"tile 0 .* holds infinities"):
+        answer.whole()
 
 
 def test_a_rule_of_other_networks_is_refused(bundles):

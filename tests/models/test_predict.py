@@ -1,14 +1,17 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.averages import logit_of_mean_probability
 from models.bundle import bundle_files
 from models.card import Card
 from models.imagery import Imagery
 from models.networks import SegmentationNetwork, build
-from models.predict import Ensemble, load_ensemble, logit_of_mean_probability
+from models.predict import Ensemble, load_ensemble
 
 torch.set_num_threads(1)
 
@@ -222,9 +225,11 @@ def test_logits_beyond_float16_are_its_ends(bias, stored):
         network.network.segmentation_head[0].weight.zero_()
         network.network.segmentation_head[0].bias.fill_(bias)
     ensemble = Ensemble([(card, network)], CHANNELS[:5], precision="fp32", batch=1)
-    found = ensemble.predict_windows(imagery_of_zeros(4), [(0, 0)], 64)
+    answer = ensemble.launch(imagery_of_zeros(4), [(0, 0)], 64).result()
+    found = answer.whole()
     assert (found[:, 0] == stored).all()
     assert (found[:, 1] == 0).all()
+    assert answer.clamped.tolist() == [64 * 64], "and counted"
 
 
 def test_windows_that_cannot_be_answered_are_named(members):
@@ -233,8 +238,111 @@ def test_windows_that_cannot_be_answered_are_named(members):
         ensemble.predict_windows(imagery_of_zeros(3), [(0, 0)], 64)
     imagery = imagery_of_zeros(4)
     imagery.bands[2, 40, 40] = torch.inf
+    corners = [(0, 0), (0, 8), (32, 32)]
     with pytest.raises(FloatingPointError, match=r"tile 2 .* holds infinities"):
-        ensemble.predict_windows(imagery, [(0, 0), (0, 8), (32, 32)], 32)
+        ensemble.predict_windows(imagery, corners, 32)
+    answer = ensemble.launch(imagery, corners, 32).result()
+    assert (answer.broken > 0).tolist() == [False, False, True]
+    whole = ensemble.predict_windows(imagery_of_zeros(4), corners, 32)
+    np.testing.assert_array_equal(answer.windows[:2], whole[:2])  # also the one that shared its pass
+    assert not answer.asked.batch_halved
+
+
+class Tight(torch.nn.Module):
+    """A network in a machine that holds so many tiles a pass, and no more."""
+
+    def __init__(self, inner: torch.nn.Module, tiles: int, error: Exception) -> None:
+        super().__init__()
+        self.inner, self.tiles, self.error, self.passes = inner, tiles, error, []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes.append(len(x))
+        if len(x) > self.tiles:
+            raise type(self.error)(*self.error.args)
+        return self.inner(x)
+
+
+CPU_SAYS = (
+    "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+)
+SHORT = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(CPU_SAYS), MemoryError()]
+
+
+def tight(members, tiles: int, error: Exception, batch: int, tta: str = "none") -> tuple[Ensemble, Tight]:
+    ensemble = Ensemble(members[:1], CHANNELS[:5], tta, "fp32", batch=batch)
+    network = ensemble._members[0].network
+    network.network = Tight(network.network, tiles, error)
+    return ensemble, network.network
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_where_memory_is_short_the_batch_is_halved_and_nothing_is_left_out(members, error):
+    """From then on; all windows of one call are of one batch, filled up to it."""
+    random = np.random.default_rng(6)
+    bands = random.integers(0, 9, (4, 96, 128)).astype(np.uint16)
+    zeros = np.zeros(4, np.float32)
+    imagery = Imagery.of(bands, np.ones((96, 128), bool), zeros, np.empty((0, 96, 128), np.float32), "cpu")
+    corners = [(0, 0), (32, 64), (7, 13), (1, 1), (30, 2)]
+    expected = Ensemble(members[:1], CHANNELS[:5], "none", "fp32", batch=2).predict_windows(imagery, corners, 64)
+    ensemble, network = tight(members, 2, error, batch=9)
+    answer = ensemble.launch(imagery, corners, 64).result()
+    np.testing.assert_array_equal(answer.whole(), expected)  # bit for bit a run that was planned so
+    assert network.passes == [9, 4, 2, 2, 2]
+    assert answer.asked.batch_halved
+    network.passes.clear()
+    assert ensemble.launch(imagery, corners[:1], 64).result().asked.batch_halved
+    assert network.passes == [2]
+    assert ensemble.batch == 2
+
+
+def test_tiles_are_predicted_in_the_memory_that_there_is(members, tiles):
+    ensemble, network = tight(members, 4, SHORT[0], batch=3, tta="flips4")
+    found = ensemble.predict(tiles[:, :5])
+    expected = Ensemble(members[:1], CHANNELS[:5], "flips4", "fp32", batch=1).predict(tiles[:, :5])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert network.passes == [12, 4, 4, 4, 4, 4]
+
+
+def test_without_memory_for_one_window_the_error_is_raised_and_others_are_never_swallowed(members):
+    ensemble, network = tight(members, 0, SHORT[0], batch=4)
+    with pytest.raises(torch.OutOfMemoryError):
+        ensemble.predict_windows(imagery_of_zeros(4), [(0, 0)], 64)
+    assert network.passes == [4, 2, 1]
+    ensemble, network = tight(members, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), batch=4)
+    with pytest.raises(RuntimeError, match="shapes"):
+        ensemble.predict_windows(imagery_of_zeros(4), [(0, 0)], 64)
+    assert (network.passes, ensemble.batch) == ([4], 4)
+
+
+def test_a_pass_that_failed_holds_no_memory_when_the_next_one_begins(members):
+    """Its tensors hang on the traceback of the error, which must be gone by then."""
+    held, alive = [], []
+    ensemble, network = tight(members, 1, SHORT[0], batch=4)
+
+    def watch(module, x):
+        alive.append([one() is not None for one in held])
+        held.append(weakref.ref(x[0]))
+
+    network.register_forward_pre_hook(watch)
+    ensemble.predict_windows(imagery_of_zeros(4), [(0, 0)], 64)
+    assert alive == [[], [False], [False, False]]
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_is_full_is_given_smaller_batches(members):
+    whole = torch.cuda.get_device_properties(0).total_memory
+    ensemble = Ensemble(members[:1], CHANNELS[:5], "flips4", "fp32", "cuda", batch=4096)
+    imagery = imagery_of_zeros(4)
+    imagery = Imagery.of(imagery.bands.numpy(), imagery.valid.numpy(), np.zeros(4), imagery.more.numpy(), "cuda")
+    torch.cuda.set_per_process_memory_fraction(2 * 2**30 / whole)
+    try:
+        answer = ensemble.launch(imagery, [(0, 0)] * 5000, 64).result()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert ensemble.batch < 4096
+    assert answer.asked.batch_halved
+    assert len(answer.whole()) == 5000
 
 
 @pytest.mark.parametrize("classes", [1, 3])

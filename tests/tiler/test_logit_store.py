@@ -1,4 +1,4 @@
-"""The logit store: windows come back to float16, whole shards at a time; a NaN is refused."""
+"""The logit store: windows come back to float16, whole shards at a time; a NaN is refused, or quarantined."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 from tests.windows import window_of
 from tiler.lattice import Lattice
 from tiler.logit_store import (
+    Flag,
     LogitStore,
     WindowShard,
     create_logit_store,
@@ -93,6 +94,58 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_written(bad, tmp_
     with pytest.raises(ArithmeticError, match=r"window \(1, 2\) of scene: the networks gave NaN or infinite"):
         store.write(WindowShard("scene", 1, 2), [(1, 2)], values[None])
     assert not window_of(store, 1, 2).any()
+
+
+@pytest.mark.parametrize("lattice", [SMALL, LARGE], ids=["small", "large"])
+def test_quarantined_windows_are_nan_in_the_store_and_not_among_those_to_be_used(lattice, tmp_path):
+    """The others of their shard are written; whatever was flagged before, the last writing of a shard counts."""
+    store = make(f"{tmp_path}/s", lattice)
+    values = windows(lattice, store.layers)
+    said = {
+        (1, 1): Flag.NAN,
+        (1, 2): Flag.INFINITE | Flag.INFINITE_INPUT,
+        (0, 2): Flag.CLAMPED,
+        (3 % lattice.rows, 3): Flag(16),
+    }
+    values[1, 1] = np.full_like(values[1, 1], np.nan)
+
+    def write(flags):
+        for shard in window_shards("scene", lattice):
+            places = store.windows_of(shard)
+            store.write(shard, places, np.stack([values[place] for place in places]), flags)
+
+    write(said)
+    again = LogitStore(f"{tmp_path}/s")
+    expected = np.zeros((lattice.rows, lattice.cols), np.uint8)
+    for place, flag in said.items():
+        expected[place] = flag
+    assert_array_equal(again.flags, expected)
+    assert again.lacks_windows
+    for place, written in values.items():
+        if place in ((1, 1), (1, 2)):
+            assert window_of(again, *place) is None
+            assert np.isnan(again.windows(place[0], place[1], place[1] + 1)[0]).all()
+        else:
+            assert_array_equal(window_of(again, *place), written)
+    values[1, 1] = values[0, 0]
+    write({(0, 2): Flag.CLAMPED})
+    redone = LogitStore(f"{tmp_path}/s")
+    assert np.argwhere(redone.flags).tolist() == [[0, 2]]
+    assert not redone.lacks_windows
+    assert_array_equal(window_of(redone, 1, 1), values[0, 0])
+
+
+def test_where_nothing_is_to_be_known_nothing_is_written_or_read(tmp_path, monkeypatch):
+    store = make(f"{tmp_path}/s", LARGE)
+    fill(store, windows(LARGE, store.layers))
+    assert [p.name for p in (tmp_path / "s" / "flags").rglob("*")] == ["zarr.json"]
+    again = LogitStore(f"{tmp_path}/s")
+    read = type(again._flags).__getitem__
+    asked = []
+    monkeypatch.setattr(type(again._flags), "__getitem__", lambda self, at: asked.append(self.path) or read(self, at))
+    assert not again.flags.any()
+    assert again.flags.shape == (10, 12)
+    assert "flags" not in asked
 
 
 @pytest.mark.parametrize("value", [65504, -65504, 6e-8, -0.0])
