@@ -12,16 +12,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.engine import ENGINES, Resources
+from jobs.addresses import addresses
 from tiler.coarse import CoarseSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
+from tiler.sources import Sources, check_address
 from tiler.split import Split
 
 Output = Literal["cog", "stac", "report"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GridConfig(_Frozen):
@@ -92,7 +94,7 @@ class EngineConfig(_Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
-    price_per_worker_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    price_per_worker_hour: float | None = Field(default=None, ge=0)
     """What one worker costs an hour, in any currency: then the ledger of a run tells its cost."""
 
     @model_validator(mode="after")
@@ -199,6 +201,17 @@ class RunConfig(_Frozen):
     evaluate: EvaluateConfig = EvaluateConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()
+    sources: Sources = Sources()
+    """Which addresses may be opened, besides local paths."""
+
+    @model_validator(mode="after")
+    def _permitted(self) -> RunConfig:
+        for key, address in addresses(self):
+            try:
+                check_address(address, self.sources)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _supported(self) -> RunConfig:

@@ -18,13 +18,14 @@ import numpy as np
 from cluster.storage import Storage
 from cluster.units import THREADS, Units
 from jobs.adaptive import rule_of
+from jobs.bundles import card_of
 from jobs.cells import CellTasks, MosaicPlan
 from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
 from jobs.preflight import check_writable, map_grid, scene_specs
 from models.adaptive_rule import Rule
-from models.card import Card, read_card
+from models.card import Card
 from tiler.area import area_digest, read_area, touched_blocks
 from tiler.coarse import Coarse, offered_channels
 from tiler.grids import Box, MapGrid, footprint
@@ -261,12 +262,7 @@ def _coarse_facts(coarse: Coarse) -> tuple[object, ...]:
 
 
 def _fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
-    storage = Storage(path)
-    if not storage.exists("card.json"):
-        raise ValueError(
-            f"models: no bundle at {path} (card.json is missing); train it first: sandan train RECIPE.yaml"
-        )
-    card = read_card(storage.get("card.json"))
+    card = card_of(path)
     missing = [channel for channel in card.channels if channel not in offered]
     if missing:
         raise ValueError(

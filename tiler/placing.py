@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from tiler.grids import Box, PixelGrid, same_crs
-from tiler.rasters import Header, landsat_metadata_grid, read_header
+from tiler.landsat import landsat_metadata_grid
+from tiler.rasters import Header, read_header
 
 
 def locate(
@@ -46,8 +47,9 @@ def locate(
     if named and named[0].grid is not None:
         return named[0].grid
     raise ValueError(
-        f"scene {scene}: {header.path} has no CRS and no transform, and neither a sidecar (world file with .aux.xml, "
-        f"*_MTL.txt) nor a label of its name and size has one; set `crs` or `georeference` of the scene"
+        f"scene {scene}: {header.path} has no CRS and no transform that say where on the Earth it lies, and neither a "
+        f"sidecar (world file with .aux.xml, *_MTL.txt) nor a label of its name and size has one; set `crs` or "
+        f"`georeference` of the scene"
     )
 
 
