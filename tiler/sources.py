@@ -94,7 +94,7 @@ def check_address(address: str, sources: Sources) -> None:
 
 def _how(scheme: str) -> str:
     if scheme.lower() == "file":
-        return "write a local file as its path, without file://"
+        return "that scheme is not read; write a local file as its path, without file://"
     if scheme in ("http", "https", "s3", "gs"):
         hosts = ", hosts: [HOST]" if scheme.startswith("http") else ""
         return f"the run does not name {scheme}; add sources: {{schemes: [{scheme}]{hosts}}}"

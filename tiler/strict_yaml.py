@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,11 @@ LARGEST_BYTES = 4 * 2**20
 """Of a file; thousands of scenes described one by one take less."""
 MOST_NODES = 500_000
 """Values of a document once every alias stands for what it names."""
+TAGS = tuple(
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("null", "bool", "int", "float", "str", "timestamp", "seq", "map", "merge", "value")
+)
+"""What values may be."""
 DEEPEST = 64
 """Lists and mappings inside each other."""
 
@@ -44,17 +51,24 @@ def parse_yaml(text: str) -> Any:
     Raises:
         ValueError: what is wrong, and where.
     """
-    try:
+    with _told():
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        if node is None:
-            return None
-        _check(node, {}, ())
+    if node is None:
+        return None
+    _check(node, {}, ())
+    with _told():
         return loader.construct_document(node)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
     except RecursionError as error:
         raise ValueError(f"lists and mappings lie more than {DEEPEST} deep; write it flat") from error
     except Exception as error:  # beside YAMLError, constructors raise what int() and datetime() do
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(f"{' '.join(str(error).split())}; correct it") from error
 
 
 def _check(node: yaml.Node, sizes: dict[int, int], above: tuple[int, ...]) -> int:
@@ -65,6 +79,8 @@ def _check(node: yaml.Node, sizes: dict[int, int], above: tuple[int, ...]) -> in
         return sizes[id(node)]
     if len(above) >= DEEPEST:
         raise ValueError(f"lists and mappings lie more than {DEEPEST} deep{node.start_mark}; write it flat")
+    if node.tag not in TAGS:
+        raise ValueError(f"the tag {node.tag!r} is not known{node.start_mark}; write plain texts, numbers and lists")
     within = (*above, id(node))
     total = 1
     if isinstance(node, yaml.MappingNode):
