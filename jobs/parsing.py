@@ -97,7 +97,9 @@ def _override(values: dict[str, Any], text: str) -> None:
         raise ValueError(f"--set wants key=value, got {_SHORT.repr(text)}; for example --set infer.overlap_px=96")
     *parents, last = key.strip().split(".")
     if len(parents) >= DEEPEST_KEY:
-        raise ValueError(f"--set {_SHORT.repr(text)}: a key has at most {DEEPEST_KEY} parts, found {len(parents) + 1}; correct it")
+        raise ValueError(
+            f"--set {_SHORT.repr(text)}: a key has at most {DEEPEST_KEY} parts, found {len(parents) + 1}; correct it"
+        )
     place: Any = values
     for parent in parents:
         place = place.setdefault(parent, {}) if isinstance(place, dict) else place[_index(place, parent, text)]

@@ -57,6 +57,8 @@ def map_grid(config: str | GridConfig, first: Scene) -> MapGrid:
         crs = pyproj.CRS.from_user_input(config.crs)
     except pyproj.exceptions.CRSError as error:
         raise ValueError(f"grid: the CRS {config.crs!r} is unknown ({error}); give one like EPSG:5179") from error
+    if not (crs.is_geographic or crs.is_projected):
+        raise ValueError(f"grid: the CRS {crs.name!r} is neither projected nor geographic; give one like EPSG:5179")
     size = config.resolution_deg if crs.is_geographic else config.resolution_m
     if size is None:
         kind, wanted = ("geographic", "resolution_deg") if crs.is_geographic else ("projected", "resolution_m")

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from tiler.grids import Box, PixelGrid, same_crs
 from tiler.landsat import landsat_metadata_grid
 from tiler.rasters import Header, read_header
+from tiler.suspect import is_on_earth
 
 
 def locate(
@@ -27,6 +28,11 @@ def locate(
     """
     if header.grid is not None and crs is None and georeference is None:
         return header.grid
+    if crs is not None and not is_on_earth(crs):
+        raise ValueError(
+            f"scene {scene}: its `crs` {crs[:200]!r} is unknown, or local, and says not where on the Earth it lies; give "
+            f"one like EPSG:32652"
+        )
     if georeference is not None:
         other = read_header(georeference)
         if other.grid is None or (other.height, other.width) != (header.height, header.width):

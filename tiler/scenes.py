@@ -25,6 +25,7 @@ from tiler.quality_rule import QualityBand, QualitySpec, open_quality
 from tiler.rasters import ZIPPED, Header, digest, expand, fingerprint, read_header
 from tiler.scratch import Scratch
 from tiler.sensors import Sensor
+from tiler.suspect import check_place
 
 PIXEL_RATIO = 1000
 """How many times smaller or larger than its sensor's a scene's pixels may be."""
@@ -127,11 +128,12 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
     headers = {path: read_header(path) for path in chosen}
     _check_alike(spec, list(headers.values()), chosen)
     placed = {path: locate(spec.id, h, spec.crs, spec.georeference, georeferenced) for path, h in headers.items()}
-    first = next(iter(placed.values()))
+    first_path, first = next(iter(placed.items()))
     boxes = {path: box_on(spec.id, path, first, grid) for path, grid in placed.items()}
     top, left = min(b.y0 for b in boxes.values()), min(b.x0 for b in boxes.values())
     bottom, right = max(b.y1 for b in boxes.values()), max(b.x1 for b in boxes.values())
     grid = first.part(Box(top, left, bottom, right))
+    check_place(f"scene {spec.id}: {first_path}", grid)
     _check_size(spec, sensor, grid)
     pieces = tuple(
         Piece(path, bands, boxes[path].shift(-top, -left), _nodata(spec, headers[path]))
@@ -241,10 +243,10 @@ def _check_alike(spec: SceneSpec, headers: list[Header], chosen: dict[str, tuple
                 f"scene {spec.id}: its files differ in type: {first.path} is {first.dtype}, {header.path} is "
                 f"{header.dtype}; pieces of one scene must be alike"
             )
-        highest = max(number for _, number in chosen[header.path])
-        if highest > header.bands:
+        beyond = [number for _, number in chosen[header.path] if not 1 <= number <= header.bands]
+        if beyond:
             raise ValueError(
-                f"scene {spec.id}: band number {highest} is wanted, {header.path} has {header.bands}; correct `bands`"
+                f"scene {spec.id}: band number {beyond[0]} is wanted, {header.path} has 1 to {header.bands}; correct `bands`"
             )
     if first.dtype not in DTYPES:
         raise ValueError(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyproj
 
+from tiler.grids import PixelGrid, transformer
+
 if TYPE_CHECKING:
     import rasterio
 
@@ -115,6 +117,27 @@ def check_transform(path: str, transform: tuple[float, ...]) -> None:
     if not all(math.isfinite(v) for v in transform) or not math.isfinite(a * e - b * d) or a * e - b * d == 0:
         raise ValueError(
             f"{path} has the transform {transform}, by which its pixels lie nowhere; correct it or its sidecar"
+        )
+
+
+def check_place(where: str, grid: PixelGrid) -> None:
+    """Refuse a grid of which no corner, middle of an edge or centre lies on the Earth.
+
+    Args:
+        where: begins the error.
+        grid: of a CRS that says where on the Earth something lies.
+
+    Raises:
+        ValueError: CRS and transform do not belong together.
+    """
+    rows, cols = np.meshgrid([0, grid.height / 2, grid.height], [0, grid.width / 2, grid.width])
+    x, y = grid.xy(rows, cols)
+    change = transformer(grid.crs, "EPSG:4326")
+    longitude, latitude = (x, y) if change is None else change.transform(x, y)
+    if not (np.isfinite(longitude) & (np.abs(latitude) <= 90)).any():
+        raise ValueError(
+            f"{where} lies nowhere on the Earth by its CRS {grid.pyproj_crs.name!r} and transform {grid.transform}; correct "
+            f"them (a world file or .aux.xml may be wrong), or set `georeference`"
         )
 
 

@@ -16,7 +16,8 @@ TEXTS = {
     "billion laughs": (LAUGHS + "models: *a11\n", "unfold"),
     "laughs in a mapping": (LAUGHS.replace("[", "{k: [").replace("]", "]}") + "scenes: *a11\n", "unfold"),
     "laughs through merges": (
-        "a: &a {x: &b [1,2,3,4,5,6,7,8,9,0]}\n" + LAUGHS + GOOD + "engine: {<<: *a, k: *a11}\n", "unfold"
+        "a: &a {x: &b [1,2,3,4,5,6,7,8,9,0]}\n" + LAUGHS + GOOD + "engine: {<<: *a, k: *a11}\n",
+        "unfold",
     ),
     "an alias of itself": ("out: &a [*a]\nscenes: x.tif\n", "alias"),
     "a merge of itself": ("out: o\nscenes: x.tif\nengine: &e {<<: *e}\n", "alias"),
@@ -95,7 +96,15 @@ ADDRESSES = (
     *("/vsizip/vsicurl/https://h/a.zip/a.tif", "/vsizip/{/vsicurl/https://h/a.zip}/a.tif", "/vsizip/a.zip/../../b.tif"),
     *("/vsimem/a.tif", "/vsistdin/", "/vsisubfile/0_10,/etc/a.tif", "/vsitar//tmp/a.tar/a.tif", "/vsigzip//tmp/a.gz"),
     *("vrt://a.tif", "<VRTDataset/>", "GTIFF_DIR:1:a.tif", 'ZARR:"/vsicurl/http://h"', "WMS:http://h/a", "PG:dbname=x"),
-    *("a/http://h/a.tif", "s3://", "gs:///", "S3://bucket/a.tif", "az://b/a.tif", "memory://a.tif", "zip://a.zip!a.tif"),
+    *(
+        "a/http://h/a.tif",
+        "s3://",
+        "gs:///",
+        "S3://bucket/a.tif",
+        "az://b/a.tif",
+        "memory://a.tif",
+        "zip://a.zip!a.tif",
+    ),
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile.cases import problems, try_all
 
-KINDS = ("configurations",)
+KINDS = ("configurations", "scenes")
 
 
 @pytest.mark.parametrize("kind", KINDS)
