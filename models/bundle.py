@@ -62,7 +62,8 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
     except RuntimeError as error:
         raise ValueError(
             f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder} as built here "
-            f"(made with {card.created_with}, here {versions()}): {error}"
+            f"(made with {card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle "
+            "again, or use the versions that it was made with."
         ) from error
     _check_agreement(network, card)
     return card, network.eval()
@@ -114,7 +115,9 @@ def _parse_weights(card: Card, data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
     except Exception as error:  # SafetensorError, and what torch says of types that it has not
-        raise ValueError(f"{WEIGHTS_FILE} of {card.name!r} is not a safetensors file: {error}") from error
+        raise ValueError(
+            f"{WEIGHTS_FILE} of {card.name!r} is not a safetensors file: {error}. Copy it again."
+        ) from error
 
 
 def _check_tensors(card: Card, found: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,8 @@ KINDS = {
 """Suffix to GDAL driver and how such a file begins."""
 GEOJSON = ("FeatureCollection", "Feature", "Polygon", "MultiPolygon", "GeometryCollection", "LineString", "Topology")
 """What the `type` of a GeoJSON or TopoJSON may be; other JSON may be a recipe of GDAL's or name a service."""
+POLYGON, MULTIPOLYGON = 3, 6
+"""shapely's numbers of these types."""
 LARGEST_JSON_BYTES = 2**29
 MOST_VERTICES = 4_000_000
 MOST_MEETINGS = 30_000_000
@@ -92,7 +93,7 @@ def _unknown(what: str, path: str, field: str, known: list[str]) -> UnknownField
     import difflib
 
     near = difflib.get_close_matches(field, known, n=1, cutoff=0.0)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "; give a file of polygons with names"
     return UnknownField(f"{what}: {path} has no field {field!r}, only {known}{hint}")
 
 
@@ -128,6 +129,9 @@ def _check_json(what: str, path: str) -> None:
     kind = found.get("type") if isinstance(found, dict) else None
     if kind not in GEOJSON:
         raise ValueError(f"{what}: {path} cannot be read: its type is {str(kind)[:80]!r}, no GeoJSON; give polygons")
+    if found.get("crs") is not None:  # GDAL would take one that it does not know for longitude and latitude
+        properties = found["crs"].get("properties") if isinstance(found["crs"], dict) else None
+        known_crs(what, path, str(properties.get("name") if isinstance(properties, dict) else found["crs"]))
 
 
 def _check_tables(what: str, path: str) -> None:
@@ -181,7 +185,7 @@ def check_shapes(where: str, shapes: np.ndarray) -> None:
 
 def _edges(shapes: np.ndarray) -> np.ndarray:
     """Return every edge of every ring as a line."""
-    rings = shapely.get_rings(shapes[shapely.get_dimensions(shapes) == 2])
+    rings = shapely.get_rings(_parts(shapes))
     coordinates, ring = shapely.get_coordinates(rings, return_index=True)
     same = ring[1:] == ring[:-1]
     ends = np.stack([coordinates[:-1], coordinates[1:]], axis=1)[same]
@@ -193,18 +197,16 @@ def _repaired(shapes: np.ndarray) -> np.ndarray:
     wrong = ~shapely.is_valid(shapes)
     # "linework", the default, takes minutes for a few hundred edges that cross each other
     shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
-    mixed = np.flatnonzero((shapely.get_type_id(shapes) != 3) & (shapely.get_type_id(shapes) != 6))
-    for index in mixed:
-        shapes[index] = _polygons(shapes[index])
+    for index in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), (POLYGON, MULTIPOLYGON))):
+        shapes[index] = shapely.union_all(_parts(shapes[index : index + 1]))
     return shapes
 
 
-def _polygons(shape: shapely.Geometry | None) -> shapely.Geometry:
-    parts = [shape] if shape is not None else []
-    while any(hasattr(part, "geoms") for part in parts):
-        parts = [inner for part in parts for inner in getattr(part, "geoms", [part])]
-    polygons: Sequence[shapely.Geometry] = [part for part in parts if part.geom_type == "Polygon" and not part.is_empty]
-    return shapely.union_all(polygons) if polygons else shapely.Polygon()
+def _parts(shapes: np.ndarray) -> np.ndarray:
+    """Return the polygons within shapes, whatever collections they lie in."""
+    while (shapely.get_type_id(shapes) > POLYGON).any():
+        shapes = shapely.get_parts(shapes)
+    return shapes[(shapely.get_type_id(shapes) == POLYGON) & ~shapely.is_empty(shapes)]
 
 
 def known_crs(what: str, path: str, crs: str) -> pyproj.CRS:

@@ -99,7 +99,7 @@ def problems(found: list[dict[str, object]]) -> list[str]:
             wrong.append(f"{case['name']}: {case['became']}: {told[:300]}")
         elif str(says) not in told:
             wrong.append(f"{case['name']}: does not say {says!r}: {told[:300]}")
-        elif not any(word in told for word in (";", ". ", "should")):
+        elif not any(word in told for word in (";", ". ", "should", "must")):
             wrong.append(f"{case['name']}: does not say what to do: {told[:300]}")
         elif len(told) > TOLD or any(ord(c) < 32 and c != "\n" or 0xD800 <= ord(c) < 0xE000 for c in told):
             wrong.append(f"{case['name']}: not fit for a terminal: {told[:300]!r}")

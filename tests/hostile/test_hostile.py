@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile.cases import problems, try_all
 
-KINDS = ("configurations", "scenes")
+KINDS = ("archives", "bundles", "configurations", "scenes", "vectors")
 
 
 @pytest.mark.parametrize("kind", KINDS)
