@@ -40,8 +40,8 @@ def _named_by(file: str) -> SceneSpec:
         return SceneSpec(id=Path(file).stem, files=file)
     except ValidationError as error:
         raise ValueError(
-            f"scenes: the name of {file!r} cannot be a scene's id (at most 200 letters, digits, '.', '_', '-', the first "
-            f"a letter or digit); rename the file, or list the scenes with ids of their own"
+            f"scenes: the name of {file!r} cannot be a scene's id (at most 200 letters, digits, '.', '_', '-', the "
+            f"first a letter or digit); rename the file, or list the scenes with ids of their own"
         ) from error
 
 

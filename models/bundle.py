@@ -62,8 +62,8 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
     except RuntimeError as error:
         raise ValueError(
             f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder} as built here "
-            f"(made with {card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle "
-            "again, or use the versions that it was made with."
+            f"(made with {card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the "
+            "bundle again, or use the versions that it was made with."
         ) from error
     _check_agreement(network, card)
     return card, network.eval()

@@ -30,8 +30,8 @@ def locate(
         return header.grid
     if crs is not None and not is_on_earth(crs):
         raise ValueError(
-            f"scene {scene}: its `crs` {crs[:200]!r} is unknown, or local, and says not where on the Earth it lies; give "
-            f"one like EPSG:32652"
+            f"scene {scene}: its `crs` {crs[:200]!r} is unknown, or local, and says not where on the Earth it lies; "
+            f"give one like EPSG:32652"
         )
     if georeference is not None:
         other = read_header(georeference)

@@ -246,7 +246,8 @@ def _check_alike(spec: SceneSpec, headers: list[Header], chosen: dict[str, tuple
         beyond = [number for _, number in chosen[header.path] if not 1 <= number <= header.bands]
         if beyond:
             raise ValueError(
-                f"scene {spec.id}: band number {beyond[0]} is wanted, {header.path} has 1 to {header.bands}; correct `bands`"
+                f"scene {spec.id}: band number {beyond[0]} is wanted, {header.path} has 1 to {header.bands}; correct "
+                f"`bands`"
             )
     if first.dtype not in DTYPES:
         raise ValueError(

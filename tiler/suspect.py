@@ -136,8 +136,8 @@ def check_place(where: str, grid: PixelGrid) -> None:
     longitude, latitude = (x, y) if change is None else change.transform(x, y)
     if not (np.isfinite(longitude) & (np.abs(latitude) <= 90)).any():
         raise ValueError(
-            f"{where} lies nowhere on the Earth by its CRS {grid.pyproj_crs.name!r} and transform {grid.transform}; correct "
-            f"them (a world file or .aux.xml may be wrong), or set `georeference`"
+            f"{where} lies nowhere on the Earth by its CRS {grid.pyproj_crs.name!r} and transform {grid.transform}; "
+            f"correct them (a world file or .aux.xml may be wrong), or set `georeference`"
         )
 
 

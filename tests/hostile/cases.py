@@ -35,7 +35,7 @@ class Case:
     call: Callable[[], object]
     """The entry that reads it: returns an exit code or a value, or raises."""
     says: str | None
-    """What the message must hold beside what to do, for example the name of the file; None: the input is odd, but fine."""
+    """What the message must hold beside what to do, such as the name of the file; None: the input is odd, but fine."""
 
 
 def outcome(case: Case) -> dict[str, object]:
@@ -101,7 +101,7 @@ def problems(found: list[dict[str, object]]) -> list[str]:
             wrong.append(f"{case['name']}: does not say {says!r}: {told[:300]}")
         elif not any(word in told for word in (";", ". ", "should", "must")):
             wrong.append(f"{case['name']}: does not say what to do: {told[:300]}")
-        elif len(told) > TOLD or any(ord(c) < 32 and c != "\n" or 0xD800 <= ord(c) < 0xE000 for c in told):
+        elif len(told) > TOLD or any((ord(c) < 32 and c != "\n") or 0xD800 <= ord(c) < 0xE000 for c in told):
             wrong.append(f"{case['name']}: not fit for a terminal: {told[:300]!r}")
     if int(str(process["grown_bytes"])) > PEAK_BYTES:
         wrong.append(f"memory grew by {process['grown_bytes']} bytes")

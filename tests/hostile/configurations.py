@@ -106,6 +106,14 @@ ADDRESSES = (
         "zip://a.zip!a.tif",
     ),
 )
+NAMED = (
+    *("labels={codes: {1: 1}, files: '@'}", "models=['@']", "area='@'", "modalities=[{sensor: GEMS, files: '@'}]"),
+    *("sensor='@'", "infer.adaptive='@'", "evaluate.regions={file: '@', name: n}", "modalities=[{sensor: '@'}]"),
+    *("scenes=[{id: a, files: b.tif, georeference: '@'}]", "scenes=[{id: a, bands: {red: '@'}}]"),
+    *("scenes=[{id: a, files: [b.tif, '@']}]", "scenes=[{id: a, files: b.tif, quality: {files: ['@']}}]"),
+    *("scenes=[{id: a, modalities: {gems: '@'}}]", "dataset={root: '@'}"),
+)
+"""Where an address (@) may stand."""
 
 
 def cases(folder: Path) -> list[Case]:
@@ -127,13 +135,10 @@ def cases(folder: Path) -> list[Case]:
     good = folder / "good.yaml"
     good.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     made.append(Case("a byte order mark", run(good), None))
-    made += [Case(f"--set {ascii(text[:60])}", run(good, text), "") for text in SETTINGS]
+    made += [Case(f"--set {text[:60]!a}", run(good, text), "") for text in SETTINGS]
     made += [Case(f"scenes: {a}", run(good, f"scenes='{a}'"), "scenes: ") for a in ADDRESSES]
-    for key in ("labels={{codes: {{1: 1}}, files: '{}'}}", "models=['{}']", "area='{}'", "modalities=[{{sensor: GEMS, files: '{}'}}]",
-                "sensor='{}'", "infer.adaptive='{}'", "evaluate.regions={{file: '{}', name: n}}",
-                "scenes=[{{id: a, files: b.tif, georeference: '{}'}}]", "scenes=[{{id: a, bands: {{red: '{}'}}}}]",
-                "scenes=[{{id: a, files: b.tif, quality: {{files: ['{}']}}}}]", "scenes=[{{id: a, modalities: {{gems: '{}'}}}}]"):  # fmt: skip
-        made.append(Case(f"an address in {key}", run(good, key.format("/vsicurl/http://h/a.tif")), "/vsicurl/"))
+    for key in NAMED:
+        made.append(Case(f"an address in {key}", run(good, key.replace("@", "/vsicurl/http://h/a.tif")), "/vsicurl/"))
     chain = folder / "chain"
     chain.mkdir()
     for number in range(40):

@@ -312,8 +312,8 @@ def _together(folder: Path) -> list[Case]:
         place = folder / f"names{len(made)}"
         place.mkdir()
         os.symlink(base["a"], os.fsencode(place / f"{name}.tif"))
-        add(f"a name {ascii(name)}", "rename", str(place))
-        add(f"a name {ascii(name)} of a piece", "rename", [{"id": "x", "files": f"{place}/*.tif"}])
+        add(f"a name {name!a}", "rename", str(place))
+        add(f"a name {name!a} of a piece", "rename", [{"id": "x", "files": f"{place}/*.tif"}])
     for name in ("-rf", ".hidden", "a b", "ü", "x" * 240, "%2e%2e", "a;b", "$(touch pwned)", "..\\x"):
         path = _scene(folder / f"ids{len(made)}", name)
         add(f"a name {name[:9]} that is no id", "id", path)

@@ -90,7 +90,7 @@ REFUSED: dict[str, str] = {
     "a recipe of GDAL": '{"type": "gdal_streamed_alg", "command_line": "gdal vector read /etc/passwd"}',
     "a recipe with a decoy": '{"features": [], "type": "gdal_streamed_alg", "command_line": "gdal vector read x"}',
     "a service": '{"type": "Service", "links": [{"href": "http://127.0.0.1:9/"}], "conformsTo": []}',
-    "a virtual file": '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/etc/x</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>',
+    "a virtual file": "<OGRVRTDataSource><OGRVRTLayer name='x'><SrcDataSource>/etc/x</SrcDataSource></OGRVRTLayer>",
     "a WFS": "<OGRWFSDataSource><URL>http://127.0.0.1:9/</URL></OGRWFSDataSource>",
     "a table": 'id,WKT\n1,"POLYGON((0 0,1 0,1 1,0 0))"\n',
     "a script of text": "COPY x FROM PROGRAM 'touch pwned'\n",
