@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cluster.storage import Storage
-from models.card import Card, read_card
+from models.card import CARD_FILE, LARGEST_BYTES, WEIGHTS_FILE, Card, read_card
 from tiler.sensors import Sensor
 
-FILES = ("card.json", "weights.safetensors")
+FILES = (CARD_FILE, WEIGHTS_FILE)
 """What networks are made of; a bundle's folder may hold more."""
 
 
@@ -19,6 +19,26 @@ def read_bundles(folders: Iterable[str]) -> list[dict[str, bytes]]:
         FileNotFoundError: one is missing.
     """
     return [{name: Storage(folder).get(name) for name in FILES} for folder in folders]
+
+
+def card_of(folder: str) -> Card:
+    """Return the card of a bundle.
+
+    Raises:
+        ValueError: there is none, or it is not what a card is.
+    """
+    storage = Storage(folder)
+    if not storage.exists(CARD_FILE):
+        raise ValueError(
+            f"models: no bundle at {folder} ({CARD_FILE} is missing); train it first: sandan train RECIPE.yaml"
+        )
+    size = storage.size(CARD_FILE)
+    if size > LARGEST_BYTES:
+        raise ValueError(f"models: the card of {folder} has {size} bytes, no card is that large; copy the bundle again")
+    try:
+        return read_card(storage.get(CARD_FILE))
+    except ValueError as error:
+        raise ValueError(f"models: {folder}: {error}") from error
 
 
 def fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
@@ -32,12 +52,7 @@ def fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
     Raises:
         ValueError: there is no bundle, or it needs what is not offered.
     """
-    storage = Storage(path)
-    if not storage.exists("card.json"):
-        raise ValueError(
-            f"models: no bundle at {path} (card.json is missing); train it first: sandan train RECIPE.yaml"
-        )
-    card = read_card(storage.get("card.json"))
+    card = card_of(path)
     missing = [channel for channel in card.channels if channel not in offered]
     if missing:
         raise ValueError(

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.engine import ENGINES, Resources
+from jobs.addresses import addresses
 from tiler.coarse import CoarseSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
+from tiler.sources import Sources, check_address
 from tiler.split import Split
 
 Output = Literal["cog", "stac", "report"]
@@ -92,9 +94,9 @@ class EngineConfig(_Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
-    unit_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    unit_minutes: float | None = Field(default=None, gt=0)
     """How long one unit of work may take before its worker is replaced; none: as long as the worker answers."""
-    price_per_worker_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    price_per_worker_hour: float | None = Field(default=None, ge=0)
     """What one worker costs an hour, in any currency: then the ledger of a run tells its cost."""
 
     @model_validator(mode="after")
@@ -118,10 +120,10 @@ class EngineConfig(_Frozen):
 class LimitsConfig(_Frozen):
     """What a run may take; a run that exceeds it ends in good order, and the same command continues."""
 
-    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    hours: float | None = Field(default=None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
     """Of all its processes on the driver's machine together."""
-    grace_s: float = Field(default=25.0, ge=0, allow_inf_nan=False)
+    grace_s: float = Field(default=25.0, ge=0)
     """How long units that were begun may go on when the run is asked to end: Kubernetes kills after 30 s."""
 
 
@@ -213,6 +215,17 @@ class RunConfig(_Frozen):
     outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()
     limits: LimitsConfig = LimitsConfig()
+    sources: Sources = Sources()
+    """Which addresses may be opened, besides local paths."""
+
+    @model_validator(mode="after")
+    def _permitted(self) -> RunConfig:
+        for key, address in addresses(self):
+            try:
+                check_address(address, self.sources)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _supported(self) -> RunConfig:

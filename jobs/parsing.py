@@ -6,14 +6,26 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from tiler.strict_yaml import parse_yaml, read_yaml
+
 Config = TypeVar("Config", bound=BaseModel)
+
+MOST_PARENTS = 16
+"""Files that `extends` may go through."""
+DEEPEST_KEY = 16
+"""Parts of a key of `--set`."""
+TOLD = 10
+"""Errors that a message names."""
+
+_SHORT = reprlib.Repr()  # a value of a configuration may be large; a message is a sentence
+_SHORT.maxstring = _SHORT.maxother = 120
 
 
 def load(kind: type[Config], path: str, overrides: Sequence[str] = ()) -> Config:
@@ -49,22 +61,25 @@ def parse(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
     except ValidationError as error:
         # Of a union, pydantic reports every alternative: those of another shape than the input only confuse.
         told = [e for e in error.errors() if not (e["type"] == "string_type" and isinstance(e["input"], list | dict))]
-        raise ValueError(f"{source}: " + "; ".join(_explain(kind, e) for e in told or error.errors())) from error
+        told = told or error.errors()
+        more = [f"and {len(told) - TOLD} more like these"] if len(told) > TOLD else []
+        raise ValueError(f"{source}: " + "; ".join([*(_explain(kind, e) for e in told[:TOLD]), *more])) from error
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ValueError(f"{path}: `extends` goes in a circle through {[str(p) for p in seen]}; break it")
-    if not path.is_file():
-        raise ValueError(f"configuration {path} does not exist (looked in {Path.cwd()}); check the path")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if len(seen) >= MOST_PARENTS:
+        raise ValueError(f"{seen[0]}: `extends` goes through more than {MOST_PARENTS} files; merge some")
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping of keys to values, found {type(values).__name__}")
     parent = values.pop("extends", None)
-    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values) if parent else values
+    if parent is None:
+        return values
+    if not isinstance(parent, str) or not parent or "\0" in parent:
+        raise ValueError(f"{path}: `extends` should be the path of one YAML file, found {_SHORT.repr(parent)}")
+    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,17 +94,24 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _override(values: dict[str, Any], text: str) -> None:
     key, equals, raw = text.partition("=")
     if not equals or not key:
-        raise ValueError(f"--set wants key=value, got {text!r}; for example --set infer.overlap_px=96")
+        raise ValueError(f"--set wants key=value, got {_SHORT.repr(text)}; for example --set infer.overlap_px=96")
     *parents, last = key.strip().split(".")
+    if len(parents) >= DEEPEST_KEY:
+        raise ValueError(
+            f"--set {_SHORT.repr(text)}: a key has at most {DEEPEST_KEY} parts, found {len(parents) + 1}; correct it"
+        )
     place: Any = values
     for parent in parents:
         place = place.setdefault(parent, {}) if isinstance(place, dict) else place[_index(place, parent, text)]
         if not isinstance(place, dict | list):
-            raise ValueError(f"--set {text}: {parent!r} is {place!r}, not a mapping; it has no keys below it")
+            found = _SHORT.repr(place)
+            raise ValueError(f"--set {text}: {parent!r} is {found}, not a mapping; it has no keys below it")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {text}: {raw!r} is not a YAML value; put it in quotes") from error
+        value = parse_yaml(raw)
+    except ValueError as error:
+        raise ValueError(
+            f"--set {_SHORT.repr(text)}: {_SHORT.repr(raw)} is not a YAML value ({error}); put it in quotes"
+        ) from error
     if isinstance(place, list):
         place[_index(place, last, text)] = value
     else:
@@ -97,26 +119,29 @@ def _override(values: dict[str, Any], text: str) -> None:
 
 
 def _index(items: Sequence[Any], part: str, text: str) -> int:
-    if not part.isdecimal() or int(part) >= len(items):
+    if not (part.isdecimal() and len(part) < 9) or int(part) >= len(items):
         raise ValueError(f"--set {text}: {part!r} is no item; the list has items 0 to {len(items) - 1}")
     return int(part)
 
 
 def _explain(kind: type[BaseModel], error: Any) -> str:
     """Return one sentence for one pydantic error; unknown keys get the nearest known key."""
-    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("function", "tuple[", "literal[")))
+    parts = [str(part)[:120] for part in error["loc"]]
+    where = ".".join(part for part in parts if not part.startswith(("function", "tuple[", "literal[")))
     if error["type"] == "extra_forbidden":
         known = _keys_at(kind, error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(parts[-1], known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"known here are {sorted(known)}"
         return f"unknown key {where!r}; {hint}"
     if error["type"] == "missing":
         return f"{where!r} is required and missing"
     if error["type"] == "model_type":
         known = _keys_at(kind, error["loc"])
-        return f"{where or 'value'}: should be a mapping with the keys {known}, got {error['input']!r}"
+        return f"{where or 'value'}: should be a mapping with the keys {known}, got {_SHORT.repr(error['input'])}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where or 'value'}: {message}" + ("" if error["type"] == "value_error" else f", got {error['input']!r}")
+    return f"{where or 'value'}: {message}" + (
+        "" if error["type"] == "value_error" else f", got {_SHORT.repr(error['input'])}"
+    )
 
 
 def _keys_at(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:

@@ -33,7 +33,7 @@ from tiler.grids import Box, MapGrid, footprint
 from tiler.labels import Labels, open_labels
 from tiler.lattice import Lattice
 from tiler.logit_store import WindowShard, wanted_windows, window_shards
-from tiler.scenes import Scene, open_scene
+from tiler.scenes import Scene, check_distinct, open_scene
 from tiler.sensors import Sensor, load_sensor
 from tiler.shards import Shard, shard_count, shards_of
 
@@ -255,6 +255,7 @@ def plan_run(config: RunConfig) -> Run:
     with ThreadPoolExecutor(THREADS, "headers") as pool:  # opening a file waits for its storage
         ordered = sorted(specs, key=lambda spec: spec.id)
         opened = list(pool.map(lambda spec: open_scene(spec, sensor, headers), ordered))
+    check_distinct(opened)
     scenes, modalities = match_modalities(config.modalities, sensor, specs, opened)
     plans = tuple(_scene_plan(scene, labels) for scene in scenes)
     grid = map_grid(config.grid, plans[0].scene)

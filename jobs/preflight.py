@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pyproj
+from pydantic import ValidationError
 
 from cluster.storage import Storage
 from jobs.config import GridConfig, RunConfig
@@ -24,7 +25,7 @@ def scene_specs(config: RunConfig) -> tuple[SceneSpec, ...]:
         files = expand(config.scenes)
         if not files:
             raise ValueError(f"scenes: no file matches {config.scenes!r}; check the path (it is relative to here)")
-        specs = tuple(SceneSpec(id=Path(f).stem, files=f) for f in files)
+        specs = tuple(_named_by(f) for f in files)
     else:
         specs = config.scenes
     ids = [spec.id for spec in specs]
@@ -32,6 +33,16 @@ def scene_specs(config: RunConfig) -> tuple[SceneSpec, ...]:
     if twice:
         raise ValueError(f"scenes: ids must differ, these repeat: {twice}; rename them")
     return specs
+
+
+def _named_by(file: str) -> SceneSpec:
+    try:
+        return SceneSpec(id=Path(file).stem, files=file)
+    except ValidationError as error:
+        raise ValueError(
+            f"scenes: the name of {file!r} cannot be a scene's id (at most 200 letters, digits, '.', '_', '-', the "
+            f"first a letter or digit); rename the file, or list the scenes with ids of their own"
+        ) from error
 
 
 def map_grid(config: str | GridConfig, first: Scene) -> MapGrid:
@@ -46,6 +57,8 @@ def map_grid(config: str | GridConfig, first: Scene) -> MapGrid:
         crs = pyproj.CRS.from_user_input(config.crs)
     except pyproj.exceptions.CRSError as error:
         raise ValueError(f"grid: the CRS {config.crs!r} is unknown ({error}); give one like EPSG:5179") from error
+    if not (crs.is_geographic or crs.is_projected):
+        raise ValueError(f"grid: the CRS {crs.name!r} is neither projected nor geographic; give one like EPSG:5179")
     size = config.resolution_deg if crs.is_geographic else config.resolution_m
     if size is None:
         kind, wanted = ("geographic", "resolution_deg") if crs.is_geographic else ("projected", "resolution_m")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from models.card import CARD_FILE, WEIGHTS_FILE, Card, read_card, read_file, versions
@@ -57,12 +56,14 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
     state = _parse_weights(card, files[WEIGHTS_FILE])
     with torch.random.fork_rng(devices=[]):
         network = build(card.spec(), card.offset, card.scale)
+    _check_tensors(card, state, network.state_dict())
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
             f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder} as built here "
-            f"(made with {card.created_with}, here {versions()}): {error}"
+            f"(made with {card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the "
+            "bundle again, or use the versions that it was made with."
         ) from error
     _check_agreement(network, card)
     return card, network.eval()
@@ -113,8 +114,23 @@ def read_bundle(directory: Path) -> dict[str, bytes]:
 def _parse_weights(card: Card, data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise ValueError(f"{WEIGHTS_FILE} of {card.name!r} is not a safetensors file: {error}") from error
+    except Exception as error:  # SafetensorError, and what torch says of types that it has not
+        raise ValueError(
+            f"{WEIGHTS_FILE} of {card.name!r} is not a safetensors file: {error}. Copy it again."
+        ) from error
+
+
+def _check_tensors(card: Card, found: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that torch would convert in silence, and numbers that would make every pixel of a map NaN."""
+    for name, tensor in found.items():
+        wanted = built.get(name)
+        if wanted is not None and tensor.dtype != wanted.dtype:
+            raise ValueError(
+                f"The weights of {card.name!r} hold {name} as {tensor.dtype}, the network has {wanted.dtype}. Save the "
+                "network again."
+            )
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ValueError(f"The weights of {card.name!r} hold NaN or infinity in {name}. Train the network again.")
 
 
 def _check_agreement(network: SegmentationNetwork, card: Card) -> None:

@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_serializer,
@@ -31,6 +32,14 @@ CARD_FILE = "card.json"
 # padding, scaling); part of the digest, so maps made before are not mistaken for maps made after.
 CONTRACT = 1
 
+LARGEST_BYTES = 2**22
+"""Of a card."""
+MOST_CHANNELS = 1024
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f/\\]{1,200}$")]
+"""What stands in file names, tags and reports: no control characters, no parts of a path."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that shape a network."""
@@ -44,16 +53,16 @@ class Card(BaseModel):
 
     format: Literal[1] = 1
     """Version of this file format."""
-    name: str
+    name: Name
     architecture: str
     encoder: str
-    channels: tuple[str, ...] = Field(min_length=1)
+    channels: tuple[Name, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
     """Names of the input channels in the order of the network, for example red, green, blue, nir, mask."""
     sensor: str
-    offset: tuple[float, ...]
+    offset: tuple[Number, ...]
     """Per channel, in the units of the sensor: the network sees (x - offset) / scale."""
-    scale: tuple[float, ...]
-    classes: tuple[str, ...] = Field(min_length=1)
+    scale: tuple[Positive, ...]
+    classes: tuple[Name, ...] = Field(min_length=1)
     """Names of the output channels; one name is the binary case."""
     metrics: dict[str, float] = {}
     """Scores by name; a score that is undefined (NaN) is null in the file."""
@@ -87,6 +96,8 @@ class Card(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Card":
+        if self.name in (".", ".."):
+            raise ValueError(f"name must not be {self.name!r}. It becomes part of file names: give it letters.")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError(f"channels must be unique, got {list(self.channels)}. Rename the repeated one.")
         for what, values in (("offset", self.offset), ("scale", self.scale)):
@@ -132,10 +143,15 @@ def read_card(source: Path | str | bytes | Mapping[str, bytes]) -> Card:
         data = source[CARD_FILE]
     else:
         data = source if isinstance(source, bytes) else read_file(Path(source), CARD_FILE)
+    if len(data) > LARGEST_BYTES:
+        raise ValueError(
+            f"{CARD_FILE} has {len(data)} bytes, more than a card's {LARGEST_BYTES}. Copy the bundle again."
+        )
     try:
         return Card.model_validate_json(data)
     except ValidationError as error:
-        raise ValueError(f"{CARD_FILE} is not a card of format 1: {error}") from error
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))[:100]}: {e['msg'][:300]}" for e in error.errors()[:5])
+        raise ValueError(f"{CARD_FILE} is not a card of format 1: {told}. Copy the bundle again.") from error
 
 
 def read_file(directory: Path, name: str) -> bytes:

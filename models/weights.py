@@ -172,7 +172,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise a dozen kinds, from EOFError to UnpicklingError
-        raise ValueError(f"{path} holds no weights that can be read without running code: {error}") from error
+        why = next(iter(str(error).splitlines()), type(error).__name__).split("\x1b")[0]
+        raise ValueError(
+            f"{path} holds no weights that can be read without running code: {why}. Save a state_dict() as safetensors."
+        ) from error
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

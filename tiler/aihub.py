@@ -7,13 +7,16 @@ partner is listed, never silently dropped.
 from __future__ import annotations
 
 import re
+import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tiler.rasters import ZIPPED
+from tiler.sources import is_printable
 
 SPLITS = {"TS": "train", "TL": "train", "VS": "validation", "VL": "validation"}
 """First part of a folder's name to the official split."""
@@ -29,6 +32,13 @@ PARTS = {
 ROLES = ("image", "label", "gems", "air")
 NAME = re.compile(r"^(?P<sensor>[A-Z][A-Z0-9]*)(?:_[A-Z_]+?)?_(?P<country>[A-Z]{3})_(?P<number>\d{5})_(?P<date>\d{6})$")
 """SN10_CHN_00001_230409; a modality may stand between sensor and country."""
+
+MEMBER_BYTES = 2**30
+"""Of an unpacked file; tiles have some megabytes."""
+HIGHEST_RATIO = 2000
+"""Bytes unpacked for each byte packed: deflate cannot pack by more than 1032."""
+ENCRYPTED = 1
+"""Flag of a member of a zip."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class AihubListing:
     tiles: tuple[AihubTile, ...]
     """Tiles with an image and a label, by id."""
     unmatched: tuple[tuple[str, str], ...]
-    """(path, why) of every other raster: no partner, a name of another form, or twice."""
+    """(path, why) of every other raster: no partner, a name of another form, twice, or nothing to be opened."""
 
 
 def scan(root: str, sensor: str) -> AihubListing:
@@ -83,9 +93,16 @@ def scan(root: str, sensor: str) -> AihubListing:
     parts = 0
     for part, split, role in _parts(Path(root), sensor):
         parts += 1
-        for path in _rasters(part):
+        for path, refused in _rasters(part):
+            if refused:
+                unmatched.append((path, refused))
+                continue
             named = NAME.match(Path(path).stem)
-            if named is None or (role in ("image", "label") and named["sensor"] != sensor):
+            if (
+                named is None
+                or not _is_day(named["date"])
+                or (role in ("image", "label") and named["sensor"] != sensor)
+            ):
                 unmatched.append((path, f"not named like {sensor}_CHN_00001_230409.tif"))
                 continue
             files = found.setdefault((split, named["country"], named["number"], named["date"]), {})
@@ -118,18 +135,62 @@ def _parts(root: Path, sensor: str) -> Iterator[tuple[Path, str, str]]:
             yield path, SPLITS[head], part[1]
 
 
-def _rasters(part: Path) -> Iterator[str]:
-    """Yield the TIFFs of a part, as paths that GDAL opens.
+def _rasters(part: Path) -> Iterator[tuple[str, str]]:
+    """Yield the TIFFs of a part, as paths that GDAL opens, each with why it is not opened, else nothing.
 
     Raises:
         ValueError: a zip is damaged.
     """
     if part.is_dir():
-        yield from (str(p) for p in sorted(part.rglob("*")) if p.suffix.lower() in (".tif", ".tiff"))
+        for place in sorted(p for p in part.rglob("*") if p.suffix.lower() in (".tif", ".tiff")):
+            yield from _named(str(place), "" if place.is_file() else "not a file")
         return
     try:
         with zipfile.ZipFile(part) as archive:
-            names = sorted(archive.namelist())
-    except zipfile.BadZipFile as error:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ValueError(f"aihub: {part} is damaged ({error}); fetch it again") from error
-    yield from (f"{ZIPPED}{part.resolve()}/{n}" for n in names if n.lower().endswith((".tif", ".tiff")))
+    wrong = _wrong_members(members, part.stat().st_size)
+    for member in sorted(members, key=lambda m: m.filename):
+        if member.filename.lower().endswith((".tif", ".tiff")):
+            yield from _named(f"{ZIPPED}{part.resolve()}/{member.filename}", wrong.get(id(member), ""))
+
+
+def _is_day(date: str) -> bool:
+    try:
+        datetime.strptime(date, "%y%m%d")
+    except ValueError:
+        return False
+    return True
+
+
+def _named(path: str, refused: str) -> Iterator[tuple[str, str]]:
+    """Yield a path; one that lists and logs cannot show is escaped, and refused."""
+    if is_printable(path):
+        yield path, refused
+    else:
+        yield ascii(path)[1:-1], "its name is not UTF-8 or holds control characters"
+
+
+def _wrong_members(members: list[zipfile.ZipInfo], size_bytes: int) -> dict[int, str]:
+    """Return why members of an archive are not opened, by id(): what they say of themselves cannot be meant well."""
+    wrong: dict[int, str] = {}
+    names = Counter(member.filename for member in members)
+    reached = 0
+    for member in sorted(members, key=lambda m: m.header_offset):
+        parts = member.filename.split("/")
+        end = member.header_offset + member.compress_size
+        if member.filename.startswith("/") or "\\" in member.filename or {"..", ".", ""} & set(parts[:-1]):
+            wrong[id(member)] = "its name leaves the archive"
+        elif names[member.filename] > 1:
+            wrong[id(member)] = "its name is in the archive twice"
+        elif member.flag_bits & ENCRYPTED:
+            wrong[id(member)] = "it is encrypted"
+        elif stat.S_ISLNK(member.external_attr >> 16):
+            wrong[id(member)] = "it is a link"
+        elif member.header_offset < reached or end > size_bytes:
+            wrong[id(member)] = "its data overlap another's, or end beyond the archive"
+        elif member.file_size > MEMBER_BYTES or member.file_size > HIGHEST_RATIO * max(1, member.compress_size):
+            wrong[id(member)] = f"it unpacks to {member.file_size} bytes"
+        reached = max(reached, end)
+    return wrong

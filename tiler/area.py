@@ -11,36 +11,35 @@ import shapely
 from affine import Affine
 
 from tiler.grids import PixelGrid, same_crs
+from tiler.vectors import known_crs, read_vectors
 
 BLOCK_PX = 32
 """Resolution of `touched_blocks`; window borders of every lattice lie on it, but for the shifted last ones."""
 
+SEGMENTS = 256
+"""A polygon's extent is cut into so many steps before it is projected."""
+MOST_POINTS = 1_000_000
+"""That are added to a polygon for that."""
+
 
 def read_area(path: str) -> tuple[shapely.Geometry, str]:
-    """Read the polygons of a GeoJSON or any vector file that GDAL knows (GPKG, FlatGeobuf, shapefile).
+    """Read the polygons of a GeoJSON, GeoPackage, FlatGeobuf or shapefile.
 
     Returns:
         The union of all polygons, and its CRS (a GeoJSON without one is EPSG:4326, as RFC 7946 says).
 
     Raises:
-        ValueError: no such file, not readable, or no polygon in it.
+        ValueError: no such file, not readable, no polygon in it, or polygons that would take too long.
     """
-    import pyogrio
-
-    if not Path(path).is_file():
-        raise ValueError(f"area: {path} does not exist; give a GeoJSON or GPKG file")
-    try:
-        meta, _, blobs, _ = pyogrio.raw.read(path, columns=[])
-    except Exception as error:  # pyogrio raises many kinds; all mean that the file is not what was asked for
-        raise ValueError(f"area: {path} cannot be read: {error}; give a GeoJSON or GPKG file") from error
-    shapes = shapely.make_valid(shapely.from_wkb([b for b in blobs if b is not None]))
-    area = shapely.union_all(shapes)
+    found = read_vectors("area", path)
+    area = shapely.union_all(found.shapes)
     if shapely.area(area) == 0:
         raise ValueError(f"area: {path} holds no polygon; give polygons")
-    crs = meta["crs"] or ("EPSG:4326" if path.lower().endswith("json") else None)
+    crs = found.crs or ("EPSG:4326" if path.lower().endswith("json") else None)
     if crs is None:
         raise ValueError(f"area: {path} does not declare its CRS; write it with one")
-    return area, str(crs)
+    known_crs("area", path, crs)
+    return area, crs
 
 
 def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndarray:
@@ -58,7 +57,7 @@ def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndar
         local = shapely.intersection(area, _surroundings(grid, crs))
         if local.is_empty:
             return np.zeros(shape, bool)
-        local = shapely.segmentize(local, _step(local))
+        local = shapely.segmentize(local, segment_length(local))
         transformer = pyproj.Transformer.from_crs(crs, grid.pyproj_crs, always_xy=True)
         local = shapely.transform(local, transformer.transform, interleaved=False)
     pixels = shapely.transform(local, lambda x, y: grid.rowcol(x, y)[::-1], interleaved=False)
@@ -86,10 +85,13 @@ def _surroundings(grid: PixelGrid, crs: str) -> shapely.Geometry:
     return shapely.box(x.min() - room, low, x.max() + room, high)
 
 
-def _step(area: shapely.Geometry) -> float:
-    """Return a spacing of points, in the area's own units, so that long edges stay true when they are projected."""
+def segment_length(area: shapely.Geometry) -> float:
+    """Return a spacing of points, in the area's own units, so that long edges stay true when they are projected.
+
+    It is wider where there would be more than `MOST_POINTS`: a comb of teeth as long as the area has edges enough.
+    """
     left, bottom, right, top = area.bounds
-    return max(right - left, top - bottom) / 256
+    return max((right - left) / SEGMENTS, (top - bottom) / SEGMENTS, shapely.length(area) / MOST_POINTS)
 
 
 def area_digest(path: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from tiler.grids import Box, PixelGrid, same_crs
-from tiler.rasters import Header, landsat_metadata_grid, read_header
+from tiler.landsat import landsat_metadata_grid
+from tiler.rasters import Header, read_header
+from tiler.suspect import is_on_earth
 
 
 def locate(
@@ -26,6 +28,11 @@ def locate(
     """
     if header.grid is not None and crs is None and georeference is None:
         return header.grid
+    if crs is not None and not is_on_earth(crs):
+        raise ValueError(
+            f"scene {scene}: its `crs` {crs[:200]!r} is unknown, or local, and says not where on the Earth it lies; "
+            f"give one like EPSG:32652"
+        )
     if georeference is not None:
         other = read_header(georeference)
         if other.grid is None or (other.height, other.width) != (header.height, header.width):
@@ -46,8 +53,9 @@ def locate(
     if named and named[0].grid is not None:
         return named[0].grid
     raise ValueError(
-        f"scene {scene}: {header.path} has no CRS and no transform, and neither a sidecar (world file with .aux.xml, "
-        f"*_MTL.txt) nor a label of its name and size has one; set `crs` or `georeference` of the scene"
+        f"scene {scene}: {header.path} has no CRS and no transform that say where on the Earth it lies, and neither a "
+        f"sidecar (world file with .aux.xml, *_MTL.txt) nor a label of its name and size has one; set `crs` or "
+        f"`georeference` of the scene"
     )
 
 

@@ -13,7 +13,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiler.grids import PixelGrid
+from tiler.sources import is_printable
+from tiler.suspect import check_file, check_shape, check_transform, is_on_earth
 
 # rasterio is imported where a file is opened, not here: Infer reads scene stores on machines that may have none.
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".img": "HF
 
 ZIPPED = "/vsizip/"
 """What GDAL's path of a member of a zip begins with; the member's suffix names the driver all the same."""
+
+
+STORES = ("s3://", "gs://")
+"""Where the neighbours of a file (.aux.xml, world files) count as they do on a disk."""
 
 
 CACHE_BYTES = 64 * 2**20
@@ -89,11 +95,24 @@ def _open(path: str) -> rasterio.DatasetReader:
     driver = DRIVERS.get(PurePosixPath(path).suffix.lower())
     if driver is None:
         raise ValueError(f"cannot tell the format of {path!r} from its suffix; known are {sorted(DRIVERS)}")
-    with _hushed(NotGeoreferencedWarning):  # a missing georeference gets an error of its own
+    place = path
+    if "://" not in path and not path.startswith(ZIPPED):
+        check_file(path)
+        place = os.path.abspath(path)  # a folder may be called "http:"
+    with _hushed(NotGeoreferencedWarning), _alone(path):  # a missing georeference gets an error of its own
         try:
-            return rasterio.open(path, driver=driver)
+            return rasterio.open(place, driver=driver)
         except (RasterioError, OSError) as error:
             raise ValueError(f"{path} cannot be opened as {driver}: {error}; replace or remove the file") from error
+
+
+def _alone(path: str) -> AbstractContextManager[object]:
+    """Return in which context GDAL opens a file: a local one sends for nothing, one of a host for itself alone."""
+    import rasterio
+
+    if path.startswith(STORES):
+        return nullcontext()
+    return rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME=f"/vsicurl/{path}" if "://" in path else "none")
 
 
 def limit_block_cache() -> None:
@@ -129,6 +148,9 @@ def expand(patterns: str | Sequence[str]) -> list[str]:
     """Return the files that paths, globs or folders mean, sorted; `s3://` and `gs://` patterns list the bucket.
 
     A folder means the raster files in it (not below it). Nothing found gives an empty list.
+
+    Raises:
+        ValueError: a name that is not UTF-8 or holds control characters: it would break every list that names it.
     """
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
@@ -137,7 +159,10 @@ def expand(patterns: str | Sequence[str]) -> list[str]:
         elif Path(pattern).is_dir():
             found |= {str(p) for p in Path(pattern).iterdir() if p.suffix.lower() in DRIVERS}
         else:
-            found |= set(glob.glob(pattern))
+            found |= set(glob.glob(pattern)) | ({pattern} if pattern.startswith(ZIPPED) else set())
+    odd = sorted(name for name in found if not is_printable(name))
+    if odd:
+        raise ValueError(f"{odd[0]!r} is not UTF-8 or holds control characters; rename the file")
     return sorted(found)
 
 
@@ -174,7 +199,8 @@ def _container(path: str) -> Path:
     """Return the local file that holds a raster: itself, or the zip that it is a member of."""
     place = Path(path)
     if path.startswith(ZIPPED):
-        place = next(p for p in Path(path.removeprefix(ZIPPED)).parents if p.suffix.lower() == ".zip")
+        inner = Path(path.removeprefix(ZIPPED))
+        place = next((p for p in inner.parents if p.suffix.lower() == ".zip"), inner)
     return place
 
 
@@ -192,7 +218,7 @@ class Header:
 
     path: str
     grid: PixelGrid | None
-    """None where the file has no CRS or no transform."""
+    """None where the file has no transform, or no CRS that says where on the Earth it lies."""
     transform: tuple[float, float, float, float, float, float] | None
     """None where the file has none."""
     height: int
@@ -210,12 +236,15 @@ def read_header(path: str) -> Header:
         ValueError: the file cannot be opened or its blocks cannot be read.
     """
     with open_raster(path) as data:
+        size = 0 if "://" in path or path.startswith(ZIPPED) else Path(path).stat().st_size
+        check_shape(path, data, size)
         _probe(path, data)
         transform = None if data.transform.is_identity else tuple(data.transform)[:6]
         grid = None
-        if data.crs is not None and transform is not None:
+        if transform is not None:
+            check_transform(path, transform)
+        if data.crs is not None and transform is not None and is_on_earth(data.crs.to_wkt()):
             grid = PixelGrid(data.crs.to_wkt(), transform, data.height, data.width)
-        size = 0 if "://" in path or path.startswith(ZIPPED) else Path(path).stat().st_size
         return Header(path, grid, transform, data.height, data.width, data.count, data.dtypes[0], data.nodata, size)
 
 
@@ -251,27 +280,3 @@ def read_window(
         return np.asarray(data.read(list(bands), window=Window(col, row, width, height), out=out))
     except RasterioError as error:
         raise ValueError(f"{path} cannot be read at row {row}, column {col}: {error}; replace the file") from error
-
-
-def landsat_metadata_grid(path: str, height: int, width: int) -> PixelGrid | None:
-    """Return the grid that a Landsat `*_MTL.txt` beside `path` gives, or None where none fits the file's size.
-
-    Collection 1 and 2 metadata name the map coordinates of the corner pixels' centres and the grid cell size. Where
-    several scenes lie in one folder, the metadata of the file's own product counts.
-    """
-    found = sorted(Path(path).parent.glob("*MTL.txt")) if "://" not in path else []
-    own = [p for p in found if Path(path).name.startswith(p.name.removesuffix("MTL.txt"))]
-    for candidate in own or found:
-        values = dict(re.findall(r"^\s*(\w+) = \"?([^\"\n]*)\"?\s*$", candidate.read_text(), re.MULTILINE))
-        try:
-            cell = float(values.get("GRID_CELL_SIZE_REFLECTIVE") or values["GRID_CELL_SIZE"])
-            x, y = (float(values[f"CORNER_UL_PROJECTION_{axis}_PRODUCT"]) for axis in "XY")
-            lines, samples = int(values["REFLECTIVE_LINES"]), int(values["REFLECTIVE_SAMPLES"])
-            zone = int(values["UTM_ZONE"])
-        except (KeyError, ValueError):
-            continue
-        if (lines, samples) == (height, width):
-            # Landsat places scenes of both hemispheres in northern zones (negative northings in the south).
-            crs = f"EPSG:{32600 + zone}"
-            return PixelGrid(crs, (cell, 0.0, x - cell / 2, 0.0, -cell, y + cell / 2), height, width)
-    return None

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyproj
 import shapely
 from affine import Affine
 
+from tiler.area import segment_length
 from tiler.grids import Box, MapGrid, same_crs
-
-SEGMENTS = 256
-"""A polygon's extent is cut into so many steps before it is projected, so that long edges stay true."""
+from tiler.vectors import known_crs, read_vectors
 
 
 @dataclass(frozen=True)
@@ -52,46 +49,30 @@ def read_regions(path: str, field: str, crs: str | None, grid: MapGrid, extent: 
     """Read the polygons of a vector file around a map; invalid ones are repaired.
 
     Args:
-        path: GeoJSON or any vector file that GDAL knows.
+        path: GeoJSON, GeoPackage, FlatGeobuf or shapefile.
         field: holds the name of each region.
         crs: for a file that does not declare its own.
         grid: the map grid.
         extent: absolute map pixels; polygons far from them are left out.
 
     Raises:
-        ValueError: no such file, not readable, no such field, no CRS, or no polygon near the map.
+        ValueError: no such file, not readable, no such field, no CRS, no polygon near the map, or polygons that would
+            take too long.
     """
-    import pyogrio
-
-    if not Path(path).is_file():
-        raise ValueError(f"regions: {path} does not exist; give a vector file")
-    try:
-        known = list(pyogrio.read_info(path)["fields"])
-        meta, _, blobs, columns = pyogrio.raw.read(path, columns=[field])
-    except Exception as error:  # pyogrio raises many kinds; all mean that the file is not what was asked for
-        raise ValueError(f"regions: {path} cannot be read: {error}; give a vector file") from error
-    if field not in known:
-        near = difflib.get_close_matches(field, known, n=1, cutoff=0.0)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"regions: {path} has no field {field!r}, only {known}{hint}")
-    declared = meta["crs"] or crs
+    found = read_vectors("regions", path, field)
+    declared = found.crs or crs
     if declared is None:
         raise ValueError(f"regions: {path} does not declare its CRS; say it in the key `crs`, such as crs: EPSG:4326")
-    try:
-        source = pyproj.CRS.from_user_input(declared)
-        differs = crs is not None and not same_crs(str(declared), crs)
-    except pyproj.exceptions.CRSError as error:
-        raise ValueError(
-            f"regions: the crs {crs or declared!r} is unknown ({error}); give EPSG:4326 or alike"
-        ) from error
-    if differs:
+    source = known_crs("regions", path, declared)
+    if crs is not None and not source.equals(known_crs("regions", path, crs), ignore_axis_order=True):
         raise ValueError(f"regions: {path} declares the CRS {source.name!r}, the key `crs` says {crs!r}; take one out")
     names: dict[str, int] = {}
     shapes, owners = [], []
     around = _around(grid, extent, source)
-    for blob, value in zip(blobs, columns[0], strict=True):
+    assert found.values is not None
+    for polygon, value in zip(found.shapes, found.values, strict=True):
         owner = names.setdefault(str(value), len(names))
-        shape = None if blob is None else _on_map(shapely.make_valid(shapely.from_wkb(blob)), source, grid, around)
+        shape = _on_map(polygon, source, grid, around)
         if shape is not None:
             shapes.append(shapely.to_wkb(shape))
             owners.append(owner)
@@ -121,9 +102,8 @@ def _on_map(
     if shapely.area(local) == 0:
         return None
     if not same_crs(crs.to_wkt(), grid.crs):
-        left, bottom, right, top = local.bounds
-        local = shapely.segmentize(local, max(right - left, top - bottom) / SEGMENTS)
+        local = shapely.segmentize(local, segment_length(local))
         transformer = pyproj.Transformer.from_crs(crs, grid.pixels.pyproj_crs, always_xy=True)
         local = shapely.transform(local, transformer.transform, interleaved=False)
     pixels = shapely.transform(local, lambda x, y: grid.pixels.rowcol(x, y)[::-1], interleaved=False)
-    return shapely.make_valid(pixels)
+    return shapely.make_valid(pixels, method="structure", keep_collapsed=False)

@@ -5,6 +5,8 @@ Headers are read when planning, pixels by workers.
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +22,13 @@ from tiler.grids import Box, PixelGrid
 from tiler.pieces import Piece, read_pieces
 from tiler.placing import box_on, locate
 from tiler.quality_rule import QualityBand, QualitySpec, open_quality
-from tiler.rasters import Header, digest, expand, fingerprint, read_header
+from tiler.rasters import ZIPPED, Header, digest, expand, fingerprint, read_header
 from tiler.scratch import Scratch
 from tiler.sensors import Sensor
+from tiler.suspect import check_place
 
+PIXEL_RATIO = 1000
+"""How many times smaller or larger than its sensor's a scene's pixels may be."""
 DTYPES = ("uint8", "uint16", "int16", "float32")
 
 
@@ -32,7 +37,7 @@ class SceneSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
     """Name of the acquisition; it becomes part of file names."""
     files: str | tuple[str, ...] = ()
     """Paths, globs or a folder: the pieces of the scene, or the files that `bands` chooses from."""
@@ -123,11 +128,13 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
     headers = {path: read_header(path) for path in chosen}
     _check_alike(spec, list(headers.values()), chosen)
     placed = {path: locate(spec.id, h, spec.crs, spec.georeference, georeferenced) for path, h in headers.items()}
-    first = next(iter(placed.values()))
+    first_path, first = next(iter(placed.items()))
     boxes = {path: box_on(spec.id, path, first, grid) for path, grid in placed.items()}
     top, left = min(b.y0 for b in boxes.values()), min(b.x0 for b in boxes.values())
     bottom, right = max(b.y1 for b in boxes.values()), max(b.x1 for b in boxes.values())
     grid = first.part(Box(top, left, bottom, right))
+    check_place(f"scene {spec.id}: {first_path}", grid)
+    _check_size(spec, sensor, grid)
     pieces = tuple(
         Piece(path, bands, boxes[path].shift(-top, -left), _nodata(spec, headers[path]))
         for path, bands in chosen.items()
@@ -144,6 +151,41 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
         size_bytes=sum(h.size_bytes for h in headers.values()),
         quality=quality,
     )
+
+
+def check_distinct(scenes: Sequence[Scene]) -> None:
+    """Refuse scenes that are the same pixels of the same files, links followed: each would count twice in the map.
+
+    Raises:
+        ValueError: names two of them.
+    """
+    seen: dict[object, Scene] = {}
+    for scene in scenes:
+        what = frozenset((_identity(piece.path), piece.bands) for piece in scene.pieces)
+        other = seen.setdefault(what, scene)
+        if other is not scene:
+            raise ValueError(
+                f"scenes {other.id} and {scene.id} are the same file ({other.pieces[0].path}, {scene.pieces[0].path}): "
+                f"every pixel would count twice; take one out"
+            )
+
+
+def _identity(path: str) -> object:
+    if "://" in path or path.startswith(ZIPPED):
+        return path
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _check_size(spec: SceneSpec, sensor: Sensor, grid: PixelGrid) -> None:
+    """Refuse pixels that no such sensor has: a sidecar or a CRS that is wrong by orders of magnitude."""
+    side_m = math.sqrt(max(0.0, grid.pixel_area_m2(grid.height / 2)))  # beyond the poles it is negative
+    if not sensor.resolution_m / PIXEL_RATIO <= side_m <= sensor.resolution_m * PIXEL_RATIO:
+        raise ValueError(
+            f"scene {spec.id}: its pixels are {side_m:.3g} m wide on the ground, those of sensor {sensor.name} "
+            f"{sensor.resolution_m:g} m; correct its CRS and transform (a world file or .aux.xml may be wrong), set "
+            f"`georeference`, or describe the sensor in a YAML file"
+        )
 
 
 def _nodata(spec: SceneSpec, header: Header) -> float | None:
@@ -201,10 +243,11 @@ def _check_alike(spec: SceneSpec, headers: list[Header], chosen: dict[str, tuple
                 f"scene {spec.id}: its files differ in type: {first.path} is {first.dtype}, {header.path} is "
                 f"{header.dtype}; pieces of one scene must be alike"
             )
-        highest = max(number for _, number in chosen[header.path])
-        if highest > header.bands:
+        beyond = [number for _, number in chosen[header.path] if not 1 <= number <= header.bands]
+        if beyond:
             raise ValueError(
-                f"scene {spec.id}: band number {highest} is wanted, {header.path} has {header.bands}; correct `bands`"
+                f"scene {spec.id}: band number {beyond[0]} is wanted, {header.path} has 1 to {header.bands}; correct "
+                f"`bands`"
             )
     if first.dtype not in DTYPES:
         raise ValueError(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from pathlib import Path
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tiler.strict_yaml import read_yaml
 
 
 class Sensor(BaseModel):
@@ -22,15 +24,15 @@ class Sensor(BaseModel):
     name: str
     bands: tuple[str, ...] = Field(min_length=1)
     """Names in the order in which networks see them."""
-    valid_min: float
+    valid_min: float = Field(allow_inf_nan=False)
     """Smallest digital number that is a measurement."""
-    valid_max: float
+    valid_max: float = Field(allow_inf_nan=False)
     """Largest digital number that is a measurement."""
     nodata: float | None = None
     """Digital number that means "missing" where a file does not declare its own."""
-    scale: float = 1.0
+    scale: float = Field(default=1.0, allow_inf_nan=False)
     """Physical value = digital number * scale (reflectance, column density)."""
-    resolution_m: float = Field(gt=0)
+    resolution_m: float = Field(gt=0, allow_inf_nan=False)
     """Nominal pixel size on the ground."""
     missing_limit: float = Field(default=0.3, ge=0, le=1)
     """Largest missing ratio of a tile that may train."""
@@ -39,6 +41,10 @@ class Sensor(BaseModel):
     def _consistent(self) -> Sensor:
         if len(set(self.bands)) != len(self.bands):
             raise ValueError(f"sensor {self.name}: band names repeat in {list(self.bands)}; name each band once")
+        if not all(re.fullmatch(r"[\w .+-]{1,64}", name) for name in (self.name, *self.bands)):
+            raise ValueError(
+                f"names {[self.name, *self.bands]} are not all of 1 to 64 letters, digits, . + - _; rename"
+            )
         if not self.valid_min < self.valid_max:
             raise ValueError(f"sensor {self.name}: valid_min {self.valid_min} is not below valid_max {self.valid_max}")
         return self
@@ -144,7 +150,13 @@ def load_sensor(name: str) -> Sensor:
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
             raise ValueError(f"sensor file {name!r} does not exist; give a YAML file or one of {sorted(SENSORS)}")
-        return Sensor.model_validate(yaml.safe_load(Path(name).read_text()))
+        values = read_yaml(Path(name))
+        try:
+            return Sensor.model_validate(values)
+        except ValidationError as error:
+            places = [(".".join(map(str, e["loc"])), str(e["msg"])) for e in error.errors()[:5]]
+            told = "; ".join(": ".join(filter(None, place)) for place in places)
+            raise ValueError(f"sensor file {name} does not describe a sensor: {told}; correct it") from error
     near = difflib.get_close_matches(name, SENSORS, n=1, cutoff=0.3)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"unknown sensor {name!r}: known are {sorted(SENSORS)}, or a YAML file{hint}")

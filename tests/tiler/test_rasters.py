@@ -20,32 +20,10 @@ from tiler.rasters import (
     digest,
     expand,
     fingerprint,
-    landsat_metadata_grid,
     open_raster,
     read_header,
     read_window,
 )
-
-MTL = """GROUP = LANDSAT_METADATA_FILE
-  GROUP = PROJECTION_ATTRIBUTES
-    MAP_PROJECTION = "UTM"
-    DATUM = "WGS84"
-    UTM_ZONE = {zone}
-    GRID_CELL_SIZE_PANCHROMATIC = 15.00
-    GRID_CELL_SIZE_REFLECTIVE = 30.00
-    PANCHROMATIC_LINES = 99
-    REFLECTIVE_LINES = {lines}
-    REFLECTIVE_SAMPLES = {samples}
-    CORNER_UL_PROJECTION_X_PRODUCT = {x:.3f}
-    CORNER_UL_PROJECTION_Y_PRODUCT = {y:.3f}
-  END_GROUP = PROJECTION_ATTRIBUTES
-END_GROUP = LANDSAT_METADATA_FILE
-END
-"""
-
-
-def mtl(path, *, lines, samples, x=417_315.0, y=-2_514_285.0, zone=23):
-    path.write_text(MTL.format(lines=lines, samples=samples, x=x, y=y, zone=zone))
 
 
 def test_a_header_says_what_the_file_holds(tmp_path):
@@ -125,7 +103,7 @@ def test_garbage_and_absence_are_refused(tmp_path):
     (tmp_path / "garbage.tif").write_bytes(b"II*\0" + os.urandom(400))
     (tmp_path / "text.tif").write_text("not an image at all")
     for name in ("garbage.tif", "text.tif", "absent.tif"):
-        with pytest.raises(ValueError, match=f"{name} cannot be opened as GTiff"):
+        with pytest.raises(ValueError, match=f"{name} cannot be opened.*replace or remove"):
             read_header(f"{tmp_path}/{name}")
 
 
@@ -197,33 +175,6 @@ def test_a_digest_keeps_order_and_borders():
     texts = (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"], [])
     assert len({digest(t) for t in texts}) == len(texts)
     assert digest(["ab", "c"]) == digest(("ab", "c"))
-
-
-def test_landsat_metadata_gives_corner_pixel_centres(tmp_path):
-    mtl(tmp_path / "LC08_X_MTL.txt", lines=40, samples=51)
-    grid = landsat_metadata_grid(f"{tmp_path}/LC08_X_SR_B4.TIF", 40, 51)
-    assert grid is not None
-    assert (grid.height, grid.width) == (40, 51)
-    # The centre of the first pixel lies where the metadata says; the zone is northern also south of the equator.
-    assert [float(v) for v in grid.xy(np.array(0.5), np.array(0.5))] == [417_315.0, -2_514_285.0]
-    assert grid.resolution == (30.0, 30.0)
-    assert grid.pyproj_crs.to_epsg() == 32623
-
-
-def test_landsat_metadata_of_another_size_does_not_fit(tmp_path):
-    mtl(tmp_path / "LC08_X_MTL.txt", lines=40, samples=51)
-    assert landsat_metadata_grid(f"{tmp_path}/LC08_X_B8.TIF", 80, 102) is None
-    (tmp_path / "LC08_X_MTL.txt").write_text("REFLECTIVE_LINES = 80\nREFLECTIVE_SAMPLES = 102\n")
-    assert landsat_metadata_grid(f"{tmp_path}/LC08_X_B8.TIF", 80, 102) is None
-
-
-def test_landsat_metadata_of_the_own_product_counts(tmp_path):
-    mtl(tmp_path / "LC08_20190114_MTL.txt", lines=40, samples=51, x=100_015.0)
-    mtl(tmp_path / "LC08_20190130_MTL.txt", lines=40, samples=51, x=200_015.0)
-    for date, x in (("20190114", 100_000.0), ("20190130", 200_000.0)):
-        grid = landsat_metadata_grid(f"{tmp_path}/LC08_{date}_SR_B4.TIF", 40, 51)
-        assert grid is not None
-        assert grid.transform[2] == x
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path):

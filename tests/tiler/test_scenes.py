@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tests.real_data import needs, real
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, moved, numbers, write_tif
-from tests.tiler.test_rasters import mtl
+from tests.tiler.test_landsat import mtl
 from tiler.grids import Box
 from tiler.rasters import read_header
 from tiler.scenes import SceneSpec, open_scene
