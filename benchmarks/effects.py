@@ -25,10 +25,11 @@ import yaml
 from effects_data import COARSE_PX, CONFUSERS, KIND_NAMES, SIDE_PX, write_tiles
 
 from jobs.bundles import read_bundles
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.industrial import RECIPES, SCALES
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 from jobs.train import plan_train
 from models.bootstrap import block_bootstrap
 from models.members import load_members

@@ -1,13 +1,13 @@
-"""Configuration: what a run and a recipe may say, as frozen models; jobs/parsing.py reads them.
+"""Configuration: what a run may say, as frozen models; jobs/parsing.py reads them.
 
-A *run* maps something (or ingests a data set), a *recipe* trains something. Paths are relative to the working
-directory.
+A *run* maps something (or ingests a data set); what trains something is a recipe (`jobs.recipe_config`). Paths are
+relative to the working directory.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,16 +17,17 @@ from tiler.coarse import CoarseSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.sources import Sources, check_address
-from tiler.split import Split
 
 Output = Literal["cog", "stac", "report"]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """A part of a configuration: unknown keys are errors, and nothing changes once it is read."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GridConfig(_Frozen):
+class GridConfig(Frozen):
     """The map's grid: a CRS and a pixel size in its own unit."""
 
     crs: str
@@ -46,7 +47,7 @@ VIEWS = {"none": 1, "flips4": 4}
 """Forward passes of a network for one window, by `infer.tta`."""
 
 
-class InferConfig(_Frozen):
+class InferConfig(Frozen):
     """How networks are run over windows."""
 
     tile_px: int = 512
@@ -67,7 +68,7 @@ class InferConfig(_Frozen):
     """Whether "auto" is measured, once for bundles and machine; else it is what usually suits the kind of device."""
 
 
-class AdaptConfig(_Frozen):
+class AdaptConfig(Frozen):
     """How the rule of adaptive inference is learnt."""
 
     windows: int = Field(default=256, ge=8)
@@ -78,14 +79,14 @@ class AdaptConfig(_Frozen):
     seed: int = 0
 
 
-class FuseConfig(_Frozen):
+class FuseConfig(Frozen):
     """How logits become classes."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Probability from which a pixel is of the class."""
 
 
-class EngineConfig(_Frozen):
+class EngineConfig(Frozen):
     """Who runs the work."""
 
     kind: str = "ray"
@@ -117,7 +118,7 @@ class EngineConfig(_Frozen):
         return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker, unit_limit_s=limit_s)
 
 
-class LimitsConfig(_Frozen):
+class LimitsConfig(Frozen):
     """What a run may take; a run that exceeds it ends in good order, and the same command continues."""
 
     hours: float | None = Field(default=None, gt=0)
@@ -127,7 +128,7 @@ class LimitsConfig(_Frozen):
     """How long units that were begun may go on when the run is asked to end: Kubernetes kills after 30 s."""
 
 
-class RegionsConfig(_Frozen):
+class RegionsConfig(Frozen):
     """Polygons by which an evaluation is broken down: districts, provinces."""
 
     file: str
@@ -138,7 +139,7 @@ class RegionsConfig(_Frozen):
     """For a file that does not declare its CRS."""
 
 
-class EvaluateConfig(_Frozen):
+class EvaluateConfig(Frozen):
     """How a map is judged."""
 
     where: Literal["held_back", "all"] = "held_back"
@@ -168,7 +169,7 @@ class EvaluateConfig(_Frozen):
         return self
 
 
-class ModalityConfig(_Frozen):
+class ModalityConfig(Frozen):
     """A coarse raster that comes with every tile of a data set."""
 
     sensor: str
@@ -176,7 +177,7 @@ class ModalityConfig(_Frozen):
     side_px: int = Field(default=64, ge=1)
 
 
-class DatasetConfig(_Frozen):
+class DatasetConfig(Frozen):
     """A data set of equal tiles, in the layout of AI-Hub 71805."""
 
     root: str
@@ -189,7 +190,7 @@ class DatasetConfig(_Frozen):
     """Largest missing ratio of a tile that is kept; default: the sensor's."""
 
 
-class RunConfig(_Frozen):
+class RunConfig(Frozen):
     """A run: which scenes become which map, or which data set becomes a tile store."""
 
     out: str
@@ -236,66 +237,3 @@ class RunConfig(_Frozen):
         if self.dataset is not None and self.scenes:
             raise ValueError("a run has `scenes` or a `dataset`, not both; make two runs of it")
         return self
-
-
-class NetworkConfig(_Frozen):
-    """Which network a recipe trains, and from which weights."""
-
-    architecture: str
-    encoder: str = "efficientnet-b5"
-    weights: str
-    """file:PATH, hub:ID[@rev], recipe:FOLDER or random:SEED; there is no default on purpose."""
-    stem: Literal["auto", "names", "tile", "zero"] = "auto"
-    """What to do where the source has other channels: `models.weights.initialise`."""
-    scaling: Literal["data", "source"] = "data"
-    """Whose offset and scale: those of this recipe's data, or of the source for the channels that it has."""
-
-
-class SamplingConfig(_Frozen):
-    """Which places are drawn to train, and how often."""
-
-    classes: dict[int, float] = {}
-    """Class index to the share of tiles that are set on a pixel of it; the rest may lie anywhere."""
-    weights: str | None = None
-    """CSV with the columns id and weight: how often a scene or tile is drawn (1 where it is not named, 0 for never)."""
-    label_fraction: float = Field(default=1.0, gt=0, le=1)
-    """Share of the labels that may be used."""
-
-
-class DataConfig(_Frozen):
-    """Which pixels a recipe trains on."""
-
-    run: str
-    """Run YAML with scenes and labels, or with a data set (they are ingested if they are not yet)."""
-    channels: tuple[str, ...] = ()
-    """Names of the network's input channels, in order; none: the sensor's bands and the missing mask."""
-    scaling: Literal["standard", "range"] = "standard"
-    """Bands are scaled by mean and standard deviation, or by the sensor's valid range to 0..1."""
-    tile_px: int = Field(default=512, ge=32)
-    tiles_per_epoch: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
-    """"all": as many as cover the ground once; of a data set, each of its tiles once."""
-    augment: tuple[str | dict[str, dict[str, Any] | None], ...] = ("HorizontalFlip", "VerticalFlip", "Transpose")
-    """Operations of `tiler.augment`, by name or as {name: settings}."""
-    modality_dropout: float = Field(default=0.2, ge=0, le=1)
-    """Chance that a tile goes without a coarse modality, so that the network learns to do without it."""
-    sampling: SamplingConfig = SamplingConfig()
-    split: Split = Split()
-    """Which blocks of scenes are held back; a data set has a split of its own."""
-    validation_tiles: int | None = Field(default=None, ge=1)
-    """Validate on so many tiles, evenly spread; none: on all."""
-
-
-class RecipeConfig(_Frozen):
-    """A recipe: a network, its data and its training; the result is a bundle."""
-
-    out: str
-    """Folder of the bundle."""
-    classes: tuple[str, ...] = Field(default=("industrial",), min_length=1)
-    """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
-    by softmax, the first is background."""
-    network: NetworkConfig
-    data: DataConfig
-    train: dict[str, Any] = {}
-    """Settings of `models.train.TrainSpec`."""
-    engine: EngineConfig = EngineConfig()
-    limits: LimitsConfig = LimitsConfig()

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 
 RECIPES = Path(__file__).parent / "recipes" / "industrial"
 TRAINED = ("unetpp-5", "deeplab-5", "unetpp-6", "deeplab-6", "pretrain-ls30", "transfer-6")

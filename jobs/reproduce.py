@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.evaluate import plan_evaluate
 from jobs.industrial import MEMBERS, SCALES, TRAINED, Scale, write_recipes
 from jobs.industrial_table import measured_table, table_files, table_text
 from jobs.parsing import load
 from jobs.progress import Progress
+from jobs.recipe_config import RecipeConfig
 from jobs.shell import BAD_INPUT, DONE, FAULT, INCOMPLETE, INTERRUPTED
 from jobs.train import plan_train
 from models.card import read_card

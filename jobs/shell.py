@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from cluster.engine import FatalFault
 from cluster.lock import Locked
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.estimate import Estimate, format_bytes
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 from jobs.room import check_disk, check_memory
 from jobs.supervise import Stopped, Terminated, supervised
 

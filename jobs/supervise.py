@@ -26,7 +26,8 @@ from cluster.logs import RunLog, new_run
 from cluster.redact import redact
 from cluster.stopping import Stop
 from cluster.storage import Storage
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
+from jobs.recipe_config import RecipeConfig
 from jobs.sweep import sweep_partial
 from jobs.watch import watching
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from cluster.checkpoints import CheckpointFolder
 from cluster.storage import Storage
-from jobs.config import RecipeConfig
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.parsing import parse
 from jobs.plan import key_of
 from jobs.progress import Progress
+from jobs.recipe_config import RecipeConfig
 from jobs.runner import engine_of
 from jobs.shell import DONE, FAULT, Job, run_job
 from jobs.training import TrainingTask, masks_of, train_worker

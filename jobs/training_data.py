@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from cluster.engine import Engine
-from jobs.config import DataConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.estimate import Estimate
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested
 from jobs.parsing import load
 from jobs.plan import Run, plan_run
+from jobs.recipe_config import DataConfig
 from tiler.coarse import offered_channels
 from tiler.sensors import Sensor, load_sensor
 

@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 from tests.hostile.cases import Case
 
 GOOD = "out: o\nscenes: s/*.tif\n"

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jobs
-from jobs.config import EngineConfig, InferConfig, RecipeConfig, RunConfig
+from jobs.config import EngineConfig, InferConfig, RunConfig
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted([*ROOT.glob("examples/**/*.yaml"), *Path(jobs.__file__).parent.glob("recipes/**/*.yaml")])

@@ -3,9 +3,10 @@
 import pytest
 import yaml
 
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.industrial import MEMBERS, RECIPES, REPORTED, SCALES, TRAINED, recipe_values, write_recipes
 from jobs.parsing import load, parse
+from jobs.recipe_config import RecipeConfig
 from models.networks import NetworkSpec
 from models.train import TrainSpec
 from tiler.augment import Channels, compose

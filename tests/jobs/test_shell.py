@@ -9,8 +9,9 @@ import yaml
 
 from cluster.engine import FatalFault
 from cluster.faults import Fault, Kind
-from jobs.config import RecipeConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.estimate import Estimate
+from jobs.recipe_config import RecipeConfig
 from jobs.shell import BAD_INPUT, BUSY, DONE, FAULT, INCOMPLETE, INTERRUPTED, TERMINATED, Job, dry_run_table, run_job
 from jobs.supervise import Stopped, Terminated, supervision
 

@@ -9,8 +9,8 @@ import yaml
 
 from cluster import ddp
 from jobs import map as map_job
-from jobs.config import RecipeConfig
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 from jobs.train import main, plan_train
 from models.bundle import load_bundle
 from models.card import read_card

@@ -14,10 +14,11 @@ import torch
 
 from cluster import ddp
 from cluster.engine import SerialEngine
-from jobs.config import DataConfig, NetworkConfig, RunConfig
+from jobs.config import RunConfig
 from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import plan_run
+from jobs.recipe_config import DataConfig, NetworkConfig
 from jobs.training import TrainingTask, train_worker
 from models.bundle import load_bundle
 from models.card import read_card

@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from jobs.config import DataConfig, RecipeConfig
 from jobs.parsing import load
+from jobs.recipe_config import DataConfig, RecipeConfig
 from jobs.train import main, plan_train
 from jobs.training_data import SceneData, TileData, plan_data, read_weights
 from models.bundle import load_bundle

@@ -1,0 +1,73 @@
+"""Configuration: what a recipe may say, as frozen models; a *recipe* trains something."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from jobs.config import EngineConfig, Frozen, LimitsConfig
+from tiler.split import Split
+
+
+class NetworkConfig(Frozen):
+    """Which network a recipe trains, and from which weights."""
+
+    architecture: str
+    encoder: str = "efficientnet-b5"
+    weights: str
+    """file:PATH, hub:ID[@rev], recipe:FOLDER or random:SEED; there is no default on purpose."""
+    stem: Literal["auto", "names", "tile", "zero"] = "auto"
+    """What to do where the source has other channels: `models.weights.initialise`."""
+    scaling: Literal["data", "source"] = "data"
+    """Whose offset and scale: those of this recipe's data, or of the source for the channels that it has."""
+
+
+class SamplingConfig(Frozen):
+    """Which places are drawn to train, and how often."""
+
+    classes: dict[int, float] = Field(default={})
+    """Class index to the share of tiles that are set on a pixel of it; the rest may lie anywhere."""
+    weights: str | None = None
+    """CSV with the columns id and weight: how often a scene or tile is drawn (1 where it is not named, 0 for never)."""
+    label_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the labels that may be used."""
+
+
+class DataConfig(Frozen):
+    """Which pixels a recipe trains on."""
+
+    run: str
+    """Run YAML with scenes and labels, or with a data set (they are ingested if they are not yet)."""
+    channels: tuple[str, ...] = ()
+    """Names of the network's input channels, in order; none: the sensor's bands and the missing mask."""
+    scaling: Literal["standard", "range"] = "standard"
+    """Bands are scaled by mean and standard deviation, or by the sensor's valid range to 0..1."""
+    tile_px: int = Field(default=512, ge=32)
+    tiles_per_epoch: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+    """"all": as many as cover the ground once; of a data set, each of its tiles once."""
+    augment: tuple[str | dict[str, dict[str, Any] | None], ...] = ("HorizontalFlip", "VerticalFlip", "Transpose")
+    """Operations of `tiler.augment`, by name or as {name: settings}."""
+    modality_dropout: float = Field(default=0.2, ge=0, le=1)
+    """Chance that a tile goes without a coarse modality, so that the network learns to do without it."""
+    sampling: SamplingConfig = SamplingConfig()
+    split: Split = Split()
+    """Which blocks of scenes are held back; a data set has a split of its own."""
+    validation_tiles: int | None = Field(default=None, ge=1)
+    """Validate on so many tiles, evenly spread; none: on all."""
+
+
+class RecipeConfig(Frozen):
+    """A recipe: a network, its data and its training; the result is a bundle."""
+
+    out: str
+    """Folder of the bundle."""
+    classes: tuple[str, ...] = Field(default=("industrial",), min_length=1)
+    """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
+    by softmax, the first is background."""
+    network: NetworkConfig
+    data: DataConfig
+    train: dict[str, Any] = Field(default={})
+    """Settings of `models.train.TrainSpec`."""
+    engine: EngineConfig = EngineConfig()
+    limits: LimitsConfig = LimitsConfig()
