@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 from cluster.redact import redact, redacted
 from cluster.storage import Storage
 
-FIELDS = ("event", "stage", "unit", "attempt", "worker", "seconds", "facts")
+FIELDS = ("event", "stage", "unit", "attempt", "worker", "kind", "after_s", "seconds", "facts")
 """Of a record's `extra`, what is kept."""
 SPOKEN = {"message", "error", "facts"}
 """What may hold a secret."""

@@ -123,6 +123,17 @@ def supervised(job: str, config: RunConfig | RecipeConfig, command: str, join: b
 
 
 @contextmanager
+def waiting_turn(storage: Storage, what: str) -> Iterator[None]:
+    """Hold the lock of another folder than the job's own, after whoever holds it."""
+    lock = RunLock(storage.child("lock"), supervision().run or new_run("helper"), what)
+    lock.acquire(wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def _listening(here: Supervision, grace_s: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals go to the main thread, whose handlers are not ours to set

@@ -22,6 +22,7 @@ from jobs.progress import Progress
 from jobs.recipe_config import RecipeConfig
 from jobs.runner import engine_of
 from jobs.shell import DONE, FAULT, Job, run_job
+from jobs.supervise import waiting_turn
 from jobs.training import TrainingTask, masks_of, train_worker
 from jobs.training_data import TileData, TrainingData, absolute, plan_data, read_weights
 from models.card import read_card
@@ -89,7 +90,8 @@ class PlannedTrain:
             print(f"{out} is trained already by this recipe on these data")
             return DONE
         with engine_of(self.recipe.engine) as engine:
-            stores = self.data.ingest(engine)
+            with waiting_turn(Storage(self.data.out), f"the data of {out}"):  # several recipes may begin at once
+                stores = self.data.ingest(engine)
             facts = engine.facts()
         if not stores:
             return FAULT

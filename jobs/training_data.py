@@ -36,6 +36,11 @@ class TrainingData(Protocol):
         ...
 
     @property
+    def out(self) -> str:
+        """Folder of the run that ingests them."""
+        ...
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """Ids of what is drawn: scenes or tiles."""
         ...
@@ -78,6 +83,11 @@ class SceneData:
     def offered(self) -> tuple[str, ...]:
         """Channels of the scenes."""
         return offered_channels(self.sensor, [load_sensor(m.sensor) for m in self.run.config.modalities])
+
+    @property
+    def out(self) -> str:
+        """Folder of the run."""
+        return self.run.config.out
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -129,6 +139,11 @@ class TileData:
     def offered(self) -> tuple[str, ...]:
         """Channels of the tiles."""
         return offered_channels(self.sensor, [m.sensor for m in self.planned.source.modalities])
+
+    @property
+    def out(self) -> str:
+        """Folder of the run."""
+        return self.planned.config.out
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ def test_a_bad_recipe_is_refused_before_anything_starts(tmp_path, monkeypatch, c
     assert told in error
     assert error.count("\n") == 1
     assert error.startswith("sandan train: ")
-    assert not recipe.out.exists()
+    assert not (recipe.out / "card.json").exists()
     assert not recipe.world.out.exists()
 
 
@@ -260,4 +260,4 @@ def test_a_scene_that_cannot_be_read_stops_the_training(tmp_path, capsys):
     damage(bad)
     assert main(recipe.command()) == 1
     assert "['bad'] could not be ingested" in capsys.readouterr().err
-    assert not recipe.out.exists()
+    assert not (recipe.out / "card.json").exists()
