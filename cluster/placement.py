@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 
 from cluster.decisions import Policy, Slot, State, Unit
+from cluster.faults import Fault, Kind
 
 
 def late_after_s(durations_s: Iterable[float], policy: Policy) -> float:
@@ -21,10 +22,13 @@ def quiet_after_s(durations_s: Iterable[float], policy: Policy) -> float:
     return max(policy.quiet_floor_s, min(late_s, policy.quiet_limit_s))
 
 
-def overdue_units(slot: Slot, now_s: float, policy: Policy) -> list[int]:
-    """The units of a slot that have taken longer than any unit may."""
+def overdue(slot: Slot, now_s: float, policy: Policy) -> dict[int, Fault]:
+    """What happens to the units of a slot of which one or more took longer than any may; nothing where none did."""
     limit_s = policy.unit_limit_s
-    return [] if limit_s is None else [unit for unit, sent_s in slot.units.items() if now_s - sent_s > limit_s]
+    late = {unit for unit, sent_s in slot.units.items() if limit_s is not None and now_s - sent_s > limit_s}
+    guilty = Fault(Kind.OVERDUE, f"still at work after unit_limit_s = {limit_s} s")
+    beside = Fault(Kind.TAKEN, "its worker was killed because of another unit")
+    return {unit: guilty if unit in late else beside for unit in slot.units} if late else {}
 
 
 def can_take(slot: Slot, unit: Unit, units: Mapping[int, Unit], policy: Policy) -> bool:

@@ -108,7 +108,7 @@ class SerialEngine:
     ) -> Any:
         """Try a key until its fate is decided: ``Done``, ``Failed``, ``_Alone``, or None where a stop came first."""
         faults = Counter() if faults is None else faults
-        while True:
+        while stop is None or not stop.requested:
             found = attempt(work, key)
             if not isinstance(found, Seen):
                 return Done(key, *found)
@@ -122,19 +122,15 @@ class SerialEngine:
                 events.quarantined(key, fault, faults.total())
                 return Failed(key, fault.error, faults.total(), fault.kind)
             events.retried(key, fault, faults.total(), decided.after_s)
-            if not self._waited(decided.after_s, stop):
-                return None
+            self._wait(decided.after_s, stop)
             if decided.blame and beside:
                 return _Alone(key, faults)
+        return None
 
-    def _waited(self, seconds: float, stop: Stop | None) -> bool:
-        """Wait, unless a stop is asked for before the end."""
-        while stop is None or not stop.requested:
-            if seconds <= 0:
-                return True
+    def _wait(self, seconds: float, stop: Stop | None) -> None:
+        while seconds > 0 and not (stop is not None and stop.requested):
             self._sleep(min(seconds, _POLL_S))
             seconds -= _POLL_S
-        return False
 
     def ask(self, function: Callable[[], T]) -> T:
         """See ``Engine.ask``."""
@@ -173,9 +169,9 @@ def _until(keys: Iterable[K], stop: Stop) -> Iterator[K]:
 
 
 def _awaited(future: Future[Any], stop: Stop) -> Any:
-    """What came of a unit; None where it had not begun when a stop was asked for, or had not ended when it was due."""
+    """What came of a unit; None where it has not ended when the grace of a stop is over."""
     while not future.done():
-        if stop.requested and (future.cancel() or stop.overdue(time.monotonic())):
+        if stop.overdue(time.monotonic()):
             return None
         wait([future], _POLL_S)
     return future.result()

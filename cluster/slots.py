@@ -14,7 +14,7 @@ from typing import Any
 from cluster import decisions as d
 from cluster.decisions import Slot, State, Unit
 from cluster.faults import Fault, Kind
-from cluster.placement import first_sent_s, holders, late_after_s, overdue_units, quiet_after_s, slot_for
+from cluster.placement import first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for
 from cluster.retry import Halt, Quarantine, Retry, last_words, verdict
 
 _REMEMBERED = 256
@@ -115,9 +115,8 @@ class Slots:
 
     def drain(self, slots: Iterable[int]) -> None:
         """The nodes of these slots go away soon."""
-        for slot in slots:
-            if slot in self.slots:
-                self.slots[slot].draining = True
+        for slot in self.slots.keys() & set(slots):
+            self.slots[slot].draining = True
 
     def away(self, seconds: float) -> None:
         """The caller was stopped for so long that it cannot tell silence from its own absence: no wait counts it."""
@@ -142,11 +141,9 @@ class Slots:
         for number, slot in self.slots.items():
             if slot.state is State.DEAD:
                 continue
-            overdue = overdue_units(slot, now_s, self.policy)
-            if overdue:
-                fault = Fault(Kind.OVERDUE, f"still at work after unit_limit_s = {self.policy.unit_limit_s:g} s")
-                beside = Fault(Kind.TAKEN, "its worker was killed because of another unit")
-                self._end(number, fault, {u: fault if u in overdue else beside for u in slot.units}, now_s)
+            lost = overdue(slot, now_s, self.policy)
+            if lost:
+                self._end(number, next(f for f in lost.values() if f.kind is Kind.OVERDUE), lost, now_s)
             elif slot.state is State.READY and slot.units and now_s - slot.heard_s > quiet_s:
                 self._suspect(number, now_s)
 

@@ -76,6 +76,7 @@ TABLE: list[tuple[BaseException, str]] = [
         "transient",
     ),
     (RuntimeError("can't start new thread"), "transient"),
+    (RuntimeError("HTTP request timed out"), "transient"),
     # memory
     (MemoryError(), "memory"),
     (named("_ArrayMemoryError", MemoryError)("Unable to allocate 7.11 PiB for an array"), "memory"),

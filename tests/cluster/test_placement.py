@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cluster.decisions import Policy, Slot, State, Unit
-from cluster.placement import can_take, first_sent_s, holders, late_after_s, overdue_units, quiet_after_s, slot_for
+from cluster.faults import Kind
+from cluster.placement import can_take, first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for
 
 
 @pytest.mark.parametrize(
@@ -24,10 +25,12 @@ def test_a_slot_is_quiet_when_its_units_are_late_within_bounds(durations_s: list
     assert quiet_after_s(durations_s, Policy(2)) == quiet_s
 
 
-@pytest.mark.parametrize(("limit_s", "overdue"), [(None, []), (6.0, [3]), (5.0, [3]), (4.9, [3, 8]), (100.0, [])])
-def test_units_are_overdue_by_their_own_dispatch(limit_s: float | None, overdue: list[int]) -> None:
+@pytest.mark.parametrize(("limit_s", "late"), [(None, []), (6.0, [3]), (5.0, [3]), (4.9, [3, 8]), (100.0, [])])
+def test_units_are_overdue_by_their_own_dispatch(limit_s: float | None, late: list[int]) -> None:
     slot = Slot(State.READY, {3: 1.0, 8: 3.0, 5: 7.5})
-    assert overdue_units(slot, 8.0, Policy(1, unit_limit_s=limit_s)) == overdue
+    lost = overdue(slot, 8.0, Policy(1, unit_limit_s=limit_s))
+    assert [unit for unit, fault in lost.items() if fault.kind is Kind.OVERDUE] == late
+    assert set(lost) == (set(slot.units) if late else set()), "all go with their worker"
 
 
 CLEAN, BLAMED = Unit(), Unit(blamed=True)

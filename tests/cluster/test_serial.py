@@ -126,6 +126,11 @@ def test_bad_data_alone_never_stops_a_run() -> None:
     assert len(list(here.engine.run(stage, range(21)))) == 21
 
 
+def test_a_fault_now_and_then_never_stops_a_run(concurrency: int) -> None:
+    here, stage = Clockless(concurrency, transients=1), Failing({n: (99, AWAY) for n in range(0, 40, 2)})
+    assert len(list(here.engine.run(stage, range(41)))) == 41
+
+
 def test_too_little_memory_means_alone_and_still_in_order() -> None:
     here, stage = Clockless(3), Failing({n: (1, MemoryError("no room")) for n in (1, 2)})
     assert [r.key for r in here.engine.run(stage, range(9))] == list(range(9))
@@ -168,6 +173,27 @@ def test_a_unit_that_waits_for_its_next_try_is_not_waited_for(concurrency: int) 
     results = list(engine.run(stage, range(1), stop))
     assert results == []
     assert stage.calls[0] == 1
+
+
+def test_what_waits_for_a_thread_is_not_begun_after_a_stop() -> None:
+    stop, gate, called = Stop(), threading.Event(), []
+    three = threading.Semaphore(0)
+
+    def work(key: int) -> int:
+        called.append(key)
+        three.release()
+        if key:
+            gate.wait(60)
+        return key
+
+    run = SerialEngine(1, concurrency=2).run(lambda: work, range(99), stop)
+    assert next(run).key == 0
+    for _ in range(3):
+        three.acquire()
+    stop.request("test", 60.0)
+    gate.set()
+    assert [r.key for r in run] == [1, 2]
+    assert sorted(called) == [0, 1, 2]
 
 
 def test_threads_are_left_when_the_grace_is_over() -> None:

@@ -293,6 +293,26 @@ def test_a_lasting_outage_stops_the_run_and_not_every_unit() -> None:
     pytest.fail("it would give up every unit")
 
 
+def test_a_fault_now_and_then_never_stops_a_run() -> None:
+    slots = started(workers=1, units=50, in_flight=1, transients=1)
+    for n in range(50):
+        actions = slots.decide(float(n))
+        assert not any(isinstance(a, Abort) for a in actions)
+        ((slot, unit),) = dispatched(actions)
+        if n % 2:
+            slots.succeeded(slot, unit, None, float(n))
+        else:
+            slots.raised(slot, unit, AWAY, float(n))
+
+
+def test_the_tail_is_hedged_while_a_unit_waits_for_its_next_try() -> None:
+    slots = started(units=2, in_flight=1)
+    slots.decide(0.0)
+    slots._durations_s.append(0.1)
+    slots.raised(1, 1, AWAY, 20.0)
+    assert Dispatch(1, 0, hedge=True) in slots.decide(20.0)
+
+
 def test_units_with_bad_data_are_given_up_without_end() -> None:
     slots = started(workers=1, units=50, in_flight=1, attempts=1)
     for n in range(50):
@@ -401,7 +421,7 @@ def test_a_unit_that_answers_but_never_ends_is_ended() -> None:
     assert dispatched(slots.decide(11.0)) == [(1, 0)]  # blamed: alone
     (given_up,) = settled(slots.decide(21.5))
     assert (given_up.unit, given_up.attempts) == (0, 2)
-    assert "unit_limit_s = 10 s" in given_up.fault.error
+    assert "unit_limit_s = 10.0 s" in given_up.fault.error
     slots.ready(2, 22.0)
     assert dispatched(slots.decide(22.0)) == [(2, 2)]
 
