@@ -29,14 +29,14 @@ ARRAYS = {
 
 
 def small_country(folder: Path) -> World:
-    """Write scenes of two UTM zones and a run of two networks in four views: some hundred units of work."""
+    """Write scenes of two UTM zones and a run of two networks in four views: some dozens of units of work."""
     here = world(folder, models=2, grid={"crs": "EPSG:5179", "resolution_m": 10})
     here.settings["infer"] = {"tile_px": 64, "overlap_px": 32, "tta": "flips4", "precision": "fp32", "batch": 1}
-    array = image(700, 530)
+    array = image(430, 530)
     array[:, 200:260, 100:300] = 0
     here.scene("a-20230506", array)
-    here.scene("b-20240102", image(410, 620, 2), transform=moved(-90, -120))
-    here.scene("c-20240203", image(330, 350, 3), crs=UTM51)
+    here.scene("b-20240102", image(310, 420, 2), transform=moved(-90, -120))
+    here.scene("c-20240203", image(230, 250, 3), crs=UTM51)
     return here
 
 

@@ -88,16 +88,11 @@ def needed(fault: Fault) -> pytest.MarkDecorator | tuple[()]:
     return pytest.mark.skipif(fault.needs_root and os.geteuid() != 0, reason="to mount takes root")
 
 
-def parameters(quick: bool) -> list:
-    return [pytest.param(f, id=f.name, marks=needed(f)) for f in FAULTS if f.quick == quick]
-
-
-@pytest.mark.parametrize("fault", parameters(quick=True))
-def test_a_run_survives(fault: Fault, undisturbed: Undisturbed, out: Path, rows: list[str]) -> None:
-    survive(fault, undisturbed, out, rows)
+SHORT = bool(os.environ.get("CHAOS_SHORT"))
+"""Whether only the faults are tried that a check of every change has time for."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", parameters(quick=False))
-def test_a_run_survives_more(fault: Fault, undisturbed: Undisturbed, out: Path, rows: list[str]) -> None:
+@pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=needed(f)) for f in FAULTS if f.quick or not SHORT])
+def test_a_run_survives(fault: Fault, undisturbed: Undisturbed, out: Path, rows: list[str]) -> None:
     survive(fault, undisturbed, out, rows)
