@@ -144,7 +144,7 @@ def test_patterns_on_a_bucket(monkeypatch):
     for key in ("s/x/b.tif", "s/x/a.TIF", "s/x/c.txt", "s/y/d.tif"):
         store.put(key, b"12345")
     opened = []
-    monkeypatch.setattr("obstore.store.from_url", lambda url: opened.append(url) or store)
+    monkeypatch.setattr("obstore.store.from_url", lambda url, **_: opened.append(url) or store)
     assert expand("s3://bucket/s/x/*.tif") == ["s3://bucket/s/x/b.tif"]
     assert expand("s3://bucket/s/x") == ["s3://bucket/s/x/a.TIF", "s3://bucket/s/x/b.tif"]
     assert expand("s3://bucket/s/?/[bd].tif") == ["s3://bucket/s/x/b.tif", "s3://bucket/s/y/d.tif"]
