@@ -74,7 +74,8 @@ def read_vectors(what: str, path: str, field: str | None = None) -> Vectors:
         if field is not None and field not in known:
             raise _unknown(what, path, field, known)
         meta, _, blobs, columns = pyogrio.raw.read(place, columns=[] if field is None else [field], force_2d=True)
-        shapes = np.asarray(shapely.from_wkb(blobs))
+        with np.errstate(invalid="ignore"):  # what is not a number gets an error of its own
+            shapes = np.asarray(shapely.from_wkb(blobs))
     except UnknownField:
         raise
     except Exception as error:  # pyogrio raises many kinds; all mean that the file is not what was asked for
@@ -197,6 +198,9 @@ def _repaired(shapes: np.ndarray) -> np.ndarray:
     wrong = ~shapely.is_valid(shapes)
     # "linework", the default, takes minutes for a few hundred edges that cross each other
     shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
+    # GEOS may leave two polygons that share an edge
+    still = ~shapely.is_valid(shapes)
+    shapes[still] = [shapely.buffer(shapely.union_all(shapely.get_parts(shape)), 0) for shape in shapes[still]]
     for index in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), (POLYGON, MULTIPOLYGON))):
         shapes[index] = shapely.union_all(_parts(shapes[index : index + 1]))
     return shapes

@@ -60,5 +60,5 @@ def test_a_file_is_small_utf_8_and_named_in_every_error(tmp_path):
             read_yaml(path)
     path.write_bytes(b"\xef\xbb\xbfa: \xec\x82\xb0")
     assert read_yaml(path) == {"a": "산"}
-    with pytest.raises(ValueError, match="none.* is not a file"):
+    with pytest.raises(ValueError, match=r"none.* is not a file"):
         read_yaml(tmp_path / "none")
