@@ -136,18 +136,20 @@ def _check_json(what: str, path: str) -> None:
 
 
 def _check_tables(what: str, path: str) -> None:
-    """Refuse a database whose layers are not plain tables: a view is a program, and may never end."""
+    """Refuse a database whose layers are not tables: a view or a virtual table is a program, and may never end."""
     uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as database:
             layers = "SELECT table_name FROM gpkg_contents"
-            kinds = database.execute(f"SELECT name, type FROM sqlite_master WHERE name IN ({layers})").fetchall()
+            found = database.execute(f"SELECT name, type, sql FROM sqlite_master WHERE name IN ({layers})").fetchall()
     except sqlite3.Error as error:
         raise ValueError(f"{what}: {path} cannot be read: {error}; give a whole GPKG file") from error
-    views = [name for name, kind in kinds if kind != "table"]
-    if views:
+    if not found:
+        raise ValueError(f"{what}: {path} cannot be read: it holds no layer; give a whole GPKG file")
+    programs = [name for name, kind, sql in found if kind != "table" or not str(sql).upper().startswith("CREATE TABLE")]
+    if programs:
         raise ValueError(
-            f"{what}: {path} cannot be read: its layer {views[0]!r} is a view; write it as a table: ogr2ogr"
+            f"{what}: {path} cannot be read: its layer {programs[0]!r} is not a table; write it as one: ogr2ogr"
         )
 
 

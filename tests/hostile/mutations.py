@@ -1,6 +1,6 @@
 """Whole files with some bytes changed, cut or doubled: each is refused, or read to its last pixel.
 
-HOSTILE_MUTATIONS says how many of each kind (default 60), HOSTILE_SEED which.
+HOSTILE_MUTATIONS says how many of each kind (default 30), HOSTILE_SEED which.
 """
 
 import os
@@ -119,7 +119,7 @@ def _kinds(folder: Path) -> dict[str, tuple[bytes, str, Callable[[Path], object]
 def cases(folder: Path) -> list[Case]:
     """Return every case."""
     draw = random.Random(int(os.environ.get("HOSTILE_SEED", "0")))
-    count = int(os.environ.get("HOSTILE_MUTATIONS", "60"))
+    count = int(os.environ.get("HOSTILE_MUTATIONS", "30"))
     made = []
     for name, (data, suffix, read) in _kinds(folder).items():
         read(_written(folder / f"whole {name}{suffix}", data))
