@@ -7,12 +7,15 @@ directory.
 from __future__ import annotations
 
 import difflib
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.engine import ENGINES, Resources
 from jobs.addresses import addresses
+from models.card import NAME, Label
 from tiler.coarse import CoarseSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
@@ -276,7 +279,7 @@ class RecipeConfig(_Frozen):
 
     out: str
     """Folder of the bundle."""
-    classes: tuple[str, ...] = Field(default=("industrial",), min_length=1)
+    classes: tuple[Label, ...] = Field(default=("industrial",), min_length=1)
     """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
     by softmax, the first is background."""
     network: NetworkConfig
@@ -284,3 +287,12 @@ class RecipeConfig(_Frozen):
     train: dict[str, Any] = {}
     """Settings of `models.train.TrainSpec`."""
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _named(self) -> RecipeConfig:
+        name = Path(self.out).resolve().name
+        if not re.fullmatch(NAME, name):
+            raise ValueError(
+                f"out: {self.out!r:.200} ends in {name!r:.200}, which cannot name a bundle; choose another folder"
+            )
+        return self

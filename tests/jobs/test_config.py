@@ -227,3 +227,10 @@ def test_extends_goes_through_a_few_files_only(tmp_path):
     assert load(RunConfig, str(tmp_path / "15.yaml")).out == "o"
     with pytest.raises(ValueError, match=r"16\.yaml: `extends` goes through more than 16 files"):
         load(RunConfig, str(tmp_path / "16.yaml"))
+
+
+@pytest.mark.parametrize("out", ["/", "runs/a\nb", "runs/" + "x" * 201, "runs/a\\b"])
+def test_a_recipe_whose_bundle_could_have_no_name_is_refused_before_it_trains(out, tmp_path):
+    recipe = {"out": out, "network": {"architecture": "unet", "weights": "random:1"}, "data": {"run": "r.yaml"}}
+    assert "cannot name a bundle" in refusal(tmp_path, kind=RecipeConfig, **recipe)
+    assert load(RecipeConfig, write(tmp_path, **recipe | {"out": "."})).out == "."

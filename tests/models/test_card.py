@@ -71,7 +71,7 @@ def test_fields_that_came_later_do_not_change_what_older_cards_are():
 def test_a_name_stands_in_file_names_and_reports(name):
     with pytest.raises(ValueError, match="name"):
         card(name=name)
-    if name not in (".", ".."):
+    if not name or not name.isprintable() or len(name) > 200:
         with pytest.raises(ValueError, match="classes"):
             card(classes=(name,))
     assert card(name="산단 a.b-1 (x)").name == "산단 a.b-1 (x)"
