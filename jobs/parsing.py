@@ -71,6 +71,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ValueError(f"{path}: `extends` goes in a circle through {[str(p) for p in seen]}; break it")
     if len(seen) >= MOST_PARENTS:
         raise ValueError(f"{seen[0]}: `extends` goes through more than {MOST_PARENTS} files; merge some")
+    if not path.exists():
+        raise ValueError(f"configuration {path} does not exist (looked in {Path.cwd()}); check the path")
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping of keys to values, found {type(values).__name__}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.config import EngineConfig, Frozen, LimitsConfig
+from models.card import NAME, Label
 from tiler.split import Split
 
 
@@ -62,7 +65,7 @@ class RecipeConfig(Frozen):
 
     out: str
     """Folder of the bundle."""
-    classes: tuple[str, ...] = Field(default=("industrial",), min_length=1)
+    classes: tuple[Label, ...] = Field(default=("industrial",), min_length=1)
     """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
     by softmax, the first is background."""
     network: NetworkConfig
@@ -71,3 +74,12 @@ class RecipeConfig(Frozen):
     """Settings of `models.train.TrainSpec`."""
     engine: EngineConfig = EngineConfig()
     limits: LimitsConfig = LimitsConfig()
+
+    @model_validator(mode="after")
+    def _named(self) -> RecipeConfig:
+        name = Path(self.out).resolve().name
+        if not re.fullmatch(NAME, name):
+            raise ValueError(
+                f"out: {self.out!r:.200} ends in {name!r:.200}, which cannot name a bundle; choose another folder"
+            )
+        return self

@@ -98,7 +98,7 @@ class PlannedTrain:
         network = self.recipe.network
         data = self.recipe.data.model_dump()
         task = TrainingTask(
-            name=Path(out).name,
+            name=Path(out).resolve().name,
             out=absolute(out),
             key=self.key,
             stores=stores,

@@ -35,8 +35,11 @@ CONTRACT = 1
 LARGEST_BYTES = 2**22
 """Of a card."""
 MOST_CHANNELS = 1024
-Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f/\\]{1,200}$")]
-"""What stands in file names, tags and reports: no control characters, no parts of a path."""
+NAME = r"^[^\x00-\x1f\x7f-\x9f/\\]{1,200}$"
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+"""What stands in file names: no control characters, no parts of a path."""
+Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
+"""What stands in tags and reports: no control characters."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -62,7 +65,7 @@ class Card(BaseModel):
     offset: tuple[Number, ...]
     """Per channel, in the units of the sensor: the network sees (x - offset) / scale."""
     scale: tuple[Positive, ...]
-    classes: tuple[Name, ...] = Field(min_length=1)
+    classes: tuple[Label, ...] = Field(min_length=1)
     """Names of the output channels; one name is the binary case."""
     metrics: dict[str, float] = {}
     """Scores by name; a score that is undefined (NaN) is null in the file."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiler.grids import PixelGrid
+from tiler.remote import reached, remote
 from tiler.sources import is_printable
 from tiler.suspect import check_file, check_shape, check_transform, is_on_earth
 
@@ -112,7 +113,9 @@ def _alone(path: str) -> AbstractContextManager[object]:
 
     if path.startswith(STORES):
         return nullcontext()
-    return rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME=f"/vsicurl/{path}" if "://" in path else "none")
+    if "://" in path:
+        return rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME=f"/vsicurl/{path}", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+    return rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME="none")
 
 
 def limit_block_cache() -> None:
@@ -167,16 +170,19 @@ def expand(patterns: str | Sequence[str]) -> list[str]:
 
 
 def _expand_remote(pattern: str) -> list[str]:
-    from obstore.store import from_url
-
     if not re.search(r"[*?\[]", pattern) and PurePosixPath(pattern).suffix.lower() in DRIVERS:
         return [pattern]
+    if not pattern.startswith(STORES):
+        raise ValueError(
+            f"{pattern!r} names no raster file; a web host lists nothing: name each file ({sorted(DRIVERS)})"
+        )
     scheme, rest = pattern.split("://", 1)
     bucket, _, key = rest.partition("/")
     prefix = re.split(r"[*?\[]", key)[0].rpartition("/")[0] if re.search(r"[*?\[]", key) else key.rstrip("/")
     wanted = key if prefix != key.rstrip("/") else f"{prefix}/*"
-    store = from_url(f"{scheme}://{bucket}")
-    keys = (entry["path"] for batch in store.list(prefix or None) for entry in batch)
+    with reached(pattern):
+        listed = list(remote(f"{scheme}://{bucket}").list(prefix or None))
+    keys = (entry["path"] for batch in listed for entry in batch)
     return [
         f"{scheme}://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, wanted) and Path(k).suffix.lower() in DRIVERS
     ]
@@ -185,11 +191,10 @@ def _expand_remote(pattern: str) -> list[str]:
 def fingerprint(path: str) -> str:
     """Return what identifies a file's content without reading it: ETag, or size and time of the last change."""
     if "://" in path:
-        from obstore.store import from_url
-
         scheme, rest = path.split("://", 1)
         bucket, _, key = rest.partition("/")
-        meta = from_url(f"{scheme}://{bucket}").head(key)
+        with reached(path):
+            meta = remote(f"{scheme}://{bucket}").head(key)
         return f"{path}|{meta['size']}|{meta['e_tag']}"
     stat = _container(path).stat()
     return f"{Path(path).name}|{stat.st_size}|{stat.st_mtime_ns}"

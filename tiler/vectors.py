@@ -74,7 +74,8 @@ def read_vectors(what: str, path: str, field: str | None = None) -> Vectors:
         if field is not None and field not in known:
             raise _unknown(what, path, field, known)
         meta, _, blobs, columns = pyogrio.raw.read(place, columns=[] if field is None else [field], force_2d=True)
-        shapes = np.asarray(shapely.from_wkb(blobs))
+        with np.errstate(invalid="ignore"):  # what is not a number gets an error of its own
+            shapes = np.asarray(shapely.from_wkb(blobs))
     except UnknownField:
         raise
     except Exception as error:  # pyogrio raises many kinds; all mean that the file is not what was asked for
@@ -135,18 +136,20 @@ def _check_json(what: str, path: str) -> None:
 
 
 def _check_tables(what: str, path: str) -> None:
-    """Refuse a database whose layers are not plain tables: a view is a program, and may never end."""
+    """Refuse a database whose layers are not tables: a view or a virtual table is a program, and may never end."""
     uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as database:
             layers = "SELECT table_name FROM gpkg_contents"
-            kinds = database.execute(f"SELECT name, type FROM sqlite_master WHERE name IN ({layers})").fetchall()
+            found = database.execute(f"SELECT name, type, sql FROM sqlite_master WHERE name IN ({layers})").fetchall()
     except sqlite3.Error as error:
         raise ValueError(f"{what}: {path} cannot be read: {error}; give a whole GPKG file") from error
-    views = [name for name, kind in kinds if kind != "table"]
-    if views:
+    if not found:
+        raise ValueError(f"{what}: {path} cannot be read: it holds no layer; give a whole GPKG file")
+    programs = [name for name, kind, sql in found if kind != "table" or not str(sql).upper().startswith("CREATE TABLE")]
+    if programs:
         raise ValueError(
-            f"{what}: {path} cannot be read: its layer {views[0]!r} is a view; write it as a table: ogr2ogr"
+            f"{what}: {path} cannot be read: its layer {programs[0]!r} is not a table; write it as one: ogr2ogr"
         )
 
 
@@ -197,6 +200,9 @@ def _repaired(shapes: np.ndarray) -> np.ndarray:
     wrong = ~shapely.is_valid(shapes)
     # "linework", the default, takes minutes for a few hundred edges that cross each other
     shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
+    # GEOS may leave two polygons that share an edge
+    still = ~shapely.is_valid(shapes)
+    shapes[still] = [shapely.buffer(shapely.union_all(shapely.get_parts(shape)), 0) for shape in shapes[still]]
     for index in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), (POLYGON, MULTIPOLYGON))):
         shapes[index] = shapely.union_all(_parts(shapes[index : index + 1]))
     return shapes

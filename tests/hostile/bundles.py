@@ -85,7 +85,7 @@ def _weights(good: bytes, folder: Path) -> dict[str, bytes]:
         "whole numbers for floats": changed(dtype="I32"),
         "bytes for floats": changed(dtype="U8", shape=[stop - start]),
         "a tensor missing": header(*_without(described, data, first)),
-        "a tensor too many": header(described | {"more": tensor("F32", [1], len(data), len(data) + 4)}, data + bytes(4)),
+        "a tensor too many": header(described | {"y": tensor("F32", [1], len(data), len(data) + 4)}, data + bytes(4)),
         "a petabyte": header({"x": tensor("F32", [2**48], 0, 2**50)}),
         "NaN": good[: 8 + size + start] + struct.pack("<f", float("nan")) * ((stop - start) // 4) + data[stop:],
         "infinity": good[: 8 + size + start] + struct.pack("<f", float("inf")) * ((stop - start) // 4) + data[stop:],

@@ -23,6 +23,8 @@ ADDRESSES_BYTES = 12 * 2**30
 """Address space: what allocates what a header promises gets a MemoryError instead of the machine."""
 PEAK_BYTES = 2**30
 """Resident memory that a kind may reach, over what it held after its imports."""
+EITHER = "refused or read, whichever"
+"""What a mutation may be said to be: it must only not crash, hang or raise anything but a refusal."""
 TOLD = 3000
 """Characters of the longest message that is fit for a terminal."""
 
@@ -62,7 +64,7 @@ def outcome(case: Case) -> dict[str, object]:
 
 def peak_bytes() -> int:
     """Return the largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
 def try_all(module: str, folder: Path) -> list[dict[str, object]]:
@@ -75,6 +77,7 @@ def try_all(module: str, folder: Path) -> list[dict[str, object]]:
     Returns:
         What became of each; the last entry is of the process itself.
     """
+    folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "tests.hostile.cases", f"tests.hostile.{module}", str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -94,6 +97,8 @@ def problems(found: list[dict[str, object]]) -> list[str]:
         if says is None:
             if case["became"] != "accepted":
                 wrong.append(f"{case['name']}: {case['became']}: {told[:300]}")
+            continue
+        if says == EITHER and case["became"] in ("accepted", "refused"):
             continue
         if case["became"] not in ("refused", "quarantined"):
             wrong.append(f"{case['name']}: {case['became']}: {told[:300]}")

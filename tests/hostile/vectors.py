@@ -58,7 +58,7 @@ def _comb(teeth: int) -> np.ndarray:
 RANDOM = np.random.default_rng(1)
 TANGLE = _around(*(RANDOM.random((2, 3000)) - 0.5))
 REFUSED: dict[str, str] = {
-    "a hedgehog": feature(polygon(star(200_000, 0.1))),
+    "a hedgehog": feature(polygon(star(150_000, 0.1))),
     "a tangle": feature(polygon(TANGLE)),
     "a tangle in a large polygon": feature(polygon(star(100_000, 0.0), TANGLE)),
     "triangles over each other": feature(
@@ -98,7 +98,7 @@ REFUSED: dict[str, str] = {
 """As .geojson."""
 ACCEPTED: dict[str, str] = {
     "a million points": shapely.to_geojson(shapely.Polygon(star(1_000_000, 0.0, waves=37))),
-    "a comb of long teeth": feature(polygon(_comb(20_000))),
+    "a comb of long teeth": feature(polygon(_comb(5_000))),
     "a bow tie": feature(polygon(_square()[[0, 2, 1, 3, 0]])),
     "three dimensions": feature(polygon(np.insert(_square(), 2, 99.0, axis=1))),
     "a collection": feature(
@@ -158,6 +158,15 @@ def _databases(folder: Path) -> dict[str, Path]:
         )
         database.execute("UPDATE gpkg_contents SET table_name = ?", (table,))
         database.execute("UPDATE gpkg_geometry_columns SET table_name = ?", (table,))
+    made["a GeoPackage of a virtual table"] = folder / "virtual.gpkg"
+    (folder / "virtual.gpkg").write_bytes(data)
+    with sqlite3.connect(folder / "virtual.gpkg") as database:
+        database.execute("CREATE VIRTUAL TABLE outside USING rtree(id, a, b)")
+        database.execute("UPDATE gpkg_contents SET table_name = 'outside'")
+    made["a GeoPackage without layers"] = folder / "empty.gpkg"
+    (folder / "empty.gpkg").write_bytes(data)
+    with sqlite3.connect(folder / "empty.gpkg") as database:
+        database.execute("DELETE FROM gpkg_contents")
     for suffix, text in (
         (".gpkg", "not a database"),
         (".fgb", "fgb\3fgb\0noise"),

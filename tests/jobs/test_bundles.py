@@ -2,8 +2,9 @@
 
 import pytest
 
-from jobs.bundles import read_bundles
+from jobs.bundles import card_of, read_bundles
 from models.bundle import load_files
+from models.card import LARGEST_BYTES
 from tests.jobs.worlds import write_bundle
 
 
@@ -18,3 +19,16 @@ def test_the_files_of_each_in_order(tmp_path):
 def test_a_bundle_that_is_not_there_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="card"):
         read_bundles([str(tmp_path / "nowhere")])
+
+
+def test_a_card_is_read_with_the_folder_in_every_error(tmp_path):
+    folder = write_bundle(tmp_path / "one")
+    assert card_of(folder).name == "one"
+    card = tmp_path / "one" / "card.json"
+    for data, says in ((b"{}", "is not a card"), (b" " * (LARGEST_BYTES + 1), "no card is that large")):
+        card.write_bytes(data)
+        with pytest.raises(ValueError, match=rf"models: .*one.*{says}"):
+            card_of(folder)
+    card.unlink()
+    with pytest.raises(ValueError, match=r"no bundle at .*one \(card\.json is missing\); train it first"):
+        card_of(folder)

@@ -199,3 +199,39 @@ def test_the_resolved_configuration_is_frozen_and_comes_back_the_same(tmp_path):
     assert RunConfig.model_validate(config.model_dump(mode="json")) == config
     with pytest.raises(ValueError, match="frozen"):
         config.out = "elsewhere"
+
+
+def test_hosts_are_asked_only_if_the_run_names_them(tmp_path):
+    address = "https://data.example.org/a.tif"
+    told = refusal(tmp_path, f"scenes={address}", **MINIMAL)
+    assert "scenes: 'https://data.example.org/a.tif' may not be opened" in told
+    assert "sources: {schemes: [https], hosts: [HOST]}" in told
+    sources = {"schemes": ["s3", "https"], "hosts": ["data.example.org"]}
+    config = load(RunConfig, write(tmp_path, **MINIMAL, sources=sources), [f"scenes={address}"])
+    assert config.scenes == address
+    told = refusal(tmp_path, "area=https://other.example.org/a.gpkg", **MINIMAL, sources=sources)
+    assert "area: " in told
+    assert "its host 'other.example.org' is not among ['data.example.org']" in told
+
+
+def test_long_values_and_many_errors_are_told_shortly(tmp_path):
+    told = refusal(tmp_path, out="o", scenes=[{"id": "/" * 5000, "files": 1}] * 50)
+    assert "scenes.0.id" in told
+    assert "more like these" in told
+    assert len(told) < 5000
+
+
+def test_extends_goes_through_a_few_files_only(tmp_path):
+    write(tmp_path, "0.yaml", **MINIMAL)
+    for number in range(1, 20):
+        write(tmp_path, f"{number}.yaml", extends=f"{number - 1}.yaml")
+    assert load(RunConfig, str(tmp_path / "15.yaml")).out == "o"
+    with pytest.raises(ValueError, match=r"16\.yaml: `extends` goes through more than 16 files"):
+        load(RunConfig, str(tmp_path / "16.yaml"))
+
+
+@pytest.mark.parametrize("out", ["/", "runs/a\nb", "runs/" + "x" * 201, "runs/a\\b"])
+def test_a_recipe_whose_bundle_could_have_no_name_is_refused_before_it_trains(out, tmp_path):
+    recipe = {"out": out, "network": {"architecture": "unet", "weights": "random:1"}, "data": {"run": "r.yaml"}}
+    assert "cannot name a bundle" in refusal(tmp_path, kind=RecipeConfig, **recipe)
+    assert load(RecipeConfig, write(tmp_path, **recipe | {"out": "."})).out == "."

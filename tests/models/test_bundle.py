@@ -1,7 +1,9 @@
+import hashlib
 import json
 import os
 
 import pytest
+import safetensors.torch
 import torch
 
 from models.bundle import bundle_files, load_bundle, load_files, read_bundle, save_bundle
@@ -155,3 +157,24 @@ def test_rounded_weights_are_not_saved(trained, monkeypatch):
     monkeypatch.setattr("models.precision._cpu_has_bf16", lambda: True)
     with pytest.raises(ValueError, match="float32 weights"):
         bundle_files(prepare(trained, "bf16", "cpu"), card())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_make_every_pixel_nan_are_refused(value):
+    spoilt = network(4)
+    with torch.no_grad():
+        next(spoilt.network.parameters()).view(-1)[7] = value
+    with pytest.raises(ValueError, match=r"hold NaN or infinity in network\."):
+        load_files(bundle_files(spoilt, card()))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64, torch.int32])
+def test_weights_of_another_type_are_not_converted_in_silence(trained, kind):
+    state = {name: value.to(kind) for name, value in trained.state_dict().items()}
+    weights = safetensors.torch.save(state)
+    changed = read_card(bundle_files(trained, card())).model_copy(
+        update={"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    )
+    files = {"weights.safetensors": weights, "card.json": changed.model_dump_json().encode()}
+    with pytest.raises(ValueError, match=rf"as {kind}, the network has torch\.(float32|int64)"):
+        load_files(files)

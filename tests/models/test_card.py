@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from models.card import Card, read_card
+from models.card import LARGEST_BYTES, Card, read_card
 from tests.models.test_bundle import OFFSET, card
 
 
@@ -65,3 +65,30 @@ def test_fields_that_came_later_do_not_change_what_older_cards_are():
         assert (again.temperature, again.origin, again.digest()) == (new.temperature, new.origin, new.digest())
     with pytest.raises(ValueError, match="temperature"):
         card(temperature=0.0)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a\\b", "..", ".", "", "a\nb", "\x1b[2J", "a\0", "x" * 201])
+def test_a_name_stands_in_file_names_and_reports(name):
+    with pytest.raises(ValueError, match="name"):
+        card(name=name)
+    if not name or not name.isprintable() or len(name) > 200:
+        with pytest.raises(ValueError, match="classes"):
+            card(classes=(name,))
+    assert card(name="산단 a.b-1 (x)").name == "산단 a.b-1 (x)"
+
+
+@pytest.mark.parametrize(
+    "change", [{"scale": (0.0,) * 5}, {"scale": (float("inf"),) * 5}, {"offset": (float("nan"),) * 5}]
+)
+def test_scaling_is_by_finite_numbers_above_nought(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        card(**change)
+
+
+def test_an_endless_card_is_told_shortly():
+    with pytest.raises(ValueError, match="more than a card's"):
+        read_card(b"{}" + b" " * LARGEST_BYTES)
+    wrong = card(weights_sha256="ab" * 32).model_dump(mode="json") | {"channels": [1] * 1000}
+    with pytest.raises(ValueError, match="is not a card of format 1") as error:
+        read_card(json.dumps(wrong).encode())
+    assert len(str(error.value)) < 1000

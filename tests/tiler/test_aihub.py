@@ -111,3 +111,43 @@ def test_what_is_no_delivery_is_refused(tmp_path, delivery):
     part.write_bytes(part.read_bytes()[:40])
     with pytest.raises(ValueError, match="is damaged"):
         scan(str(delivery), "SN10")
+
+
+def test_members_of_an_archive_that_cannot_be_meant_well_are_listed_and_not_opened(delivery):
+    part = delivery / TRAINING / "01.원천데이터/TS_SN10_SN10"
+    data = (part / f"{NAMES[0]}.tif").read_bytes()
+    shutil.rmtree(part)
+    link, locked = zipfile.ZipInfo("SN10_CHN_00003_230409.tif"), zipfile.ZipInfo("SN10_CHN_00004_230409.tif")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(f"{part}.zip", "w") as archive:
+        for name in (f"{NAMES[0]}.tif", f"../{NAMES[1]}.tif", "/x/SN10_CHN_00005_230409.tif", link, locked):
+            archive.writestr(name, data)
+        archive.filelist[-1].flag_bits |= 1
+    listing = scan(str(delivery), "SN10")
+    assert [t.id for t in listing.tiles] == [NAMES[0], NAMES[2]]
+    why = {path.rpartition("_SN10.zip/")[2]: reason for path, reason in listing.unmatched if ".zip" in path}
+    assert why == {
+        f"../{NAMES[1]}.tif": "its name leaves the archive",
+        "/x/SN10_CHN_00005_230409.tif": "its name leaves the archive",
+        "SN10_CHN_00003_230409.tif": "it is a link",
+        "SN10_CHN_00004_230409.tif": "it is encrypted",
+    }
+
+
+def test_names_that_no_list_can_show_are_escaped(delivery):
+    part = delivery / TRAINING / "01.원천데이터/TS_SN10_SN10"
+    (part / "caf\udce9\x1b\n.tif").touch()
+    ((path, reason),) = scan(str(delivery), "SN10").unmatched
+    assert path.endswith("TS_SN10_SN10/caf\\udce9\\x1b\\n.tif")
+    assert "control characters" in reason
+
+
+def test_links_to_nothing_and_impossible_days_are_listed(delivery):
+    part = delivery / TRAINING / "01.원천데이터/TS_SN10_SN10"
+    (part / "SN10_CHN_00009_230409.tif").symlink_to("none.tif")
+    shutil.copy(part / f"{NAMES[0]}.tif", part / "SN10_CHN_00009_991399.tif")
+    (part / "up").symlink_to("..")
+    assert sorted(reason for _, reason in scan(str(delivery), "SN10").unmatched) == [
+        "not a file",
+        "not named like SN10_CHN_00001_230409.tif",
+    ]

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 import warnings
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from numpy.testing import assert_array_equal
 from obstore.store import MemoryStore
 
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, numbers, write_tif
+from tests.tiler.web_for_tests import web
 from tiler.rasters import (
     CACHE_BYTES,
     digest,
@@ -24,6 +27,7 @@ from tiler.rasters import (
     read_header,
     read_window,
 )
+from tiler.sources import is_printable
 
 
 def test_a_header_says_what_the_file_holds(tmp_path):
@@ -144,7 +148,7 @@ def test_patterns_on_a_bucket(monkeypatch):
     for key in ("s/x/b.tif", "s/x/a.TIF", "s/x/c.txt", "s/y/d.tif"):
         store.put(key, b"12345")
     opened = []
-    monkeypatch.setattr("obstore.store.from_url", lambda url: opened.append(url) or store)
+    monkeypatch.setattr("obstore.store.from_url", lambda url, **_: opened.append(url) or store)
     assert expand("s3://bucket/s/x/*.tif") == ["s3://bucket/s/x/b.tif"]
     assert expand("s3://bucket/s/x") == ["s3://bucket/s/x/a.TIF", "s3://bucket/s/x/b.tif"]
     assert expand("s3://bucket/s/?/[bd].tif") == ["s3://bucket/s/x/b.tif", "s3://bucket/s/y/d.tif"]
@@ -215,3 +219,66 @@ def test_the_cache_of_blocks_is_capped_unless_the_environment_says_how_large(set
     environment = rest if setting is None else {**rest, "GDAL_CACHEMAX": setting}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == limit
+
+
+OVERVIEWS = '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{}</MDI></Metadata></PAMDataset>'
+
+
+def test_a_local_file_never_reaches_the_network(tmp_path, monkeypatch):
+    """Neither through what its sidecar names, nor because a folder is called like an address."""
+    (tmp_path / "web").mkdir()
+    with web(tmp_path / "web", tmp_path / "log") as host:
+        path = write_tif(tmp_path / "a.tif", numbers(2, 40, 61))
+        for address in (f"/vsicurl/{host.address}/o.tif", f"{host.address}/o.tif"):
+            (tmp_path / "a.tif.aux.xml").write_text(OVERVIEWS.format(address))
+            os.utime(path)
+            assert read_header(path).bands == 2
+            read_window(path, [1, 2], 3, 4, 20, 30)
+        monkeypatch.chdir(tmp_path)
+        authority = host.address.removeprefix("http://")
+        write_tif(tmp_path / "http:" / authority / "b.tif", numbers(1, 40, 61))
+        (found,) = expand("*/*/b.tif")
+        assert found == f"http:/{authority}/b.tif"
+        assert read_header(found).width == 61
+        read_window(found, [1], 0, 0, 40, 61)
+        assert host.asked() == []
+
+
+def test_a_file_of_a_host_is_fetched_alone(tmp_path):
+    array = numbers(2, 400, 610)
+    write_tif(tmp_path / "web" / "a.tif", array, tiled=True, blockxsize=64, blockysize=64)
+    with web(tmp_path / "web", tmp_path / "log") as host:
+        address = f"{host.address}/a.tif"
+        assert expand(address) == [address]
+        assert fingerprint(address).startswith(f"{address}|{os.path.getsize(tmp_path / 'web' / 'a.tif')}|")
+        assert read_header(address).bands == 2
+        assert_array_equal(read_window(address, [1, 2], 100, 200, 20, 30), array[:, 100:120, 200:230])
+        assert set(host.asked()) == {"/a.tif"}
+        with pytest.raises(ValueError, match=r"b\.tif cannot be reached.*check the address"):
+            fingerprint(f"{host.address}/b.tif")
+        with pytest.raises(ValueError, match="a web host lists nothing"):
+            expand(f"{host.address}/*.tif")
+        with pytest.raises(ValueError, match=r"b\.tif cannot be opened as GTiff"):
+            read_header(f"{host.address}/b.tif")
+
+
+@pytest.mark.parametrize("name", ["line\nbreak.tif", "\x1b[2J.tif", "caf\udce9.tif", "\u2028.tif"])
+def test_names_that_no_list_can_show_are_refused(name, tmp_path):
+    (tmp_path / name).touch()
+    for pattern in (str(tmp_path), f"{tmp_path}/*.tif"):
+        with pytest.raises(ValueError, match="rename the file") as error:
+            expand(pattern)
+        assert is_printable(str(error.value))
+
+
+def test_a_member_of_a_zip_is_opened_by_its_path(tmp_path):
+    array = numbers(2, 40, 61)
+    data = Path(write_tif(tmp_path / "made.tif", array)).read_bytes()
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("x/a.tif", data)
+    (member,) = expand(f"/vsizip/{tmp_path}/all.zip/x/a.tif")
+    assert_array_equal(read_window(member, [2], 3, 4, 20, 30)[0], array[1, 3:23, 4:34])
+    before = fingerprint(member)
+    with zipfile.ZipFile(tmp_path / "all.zip", "a") as archive:
+        archive.writestr("more.txt", "x")
+    assert fingerprint(member) != before

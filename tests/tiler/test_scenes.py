@@ -1,5 +1,6 @@
 """Scenes: files in, one grid out; what is missing is marked; what cannot be is refused in three parts."""
 
+import os
 import tarfile
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -10,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from pydantic import ValidationError
+from rasterio.crs import CRS
 
 from tests.real_data import needs, real
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, moved, numbers, write_tif
 from tests.tiler.test_landsat import mtl
 from tiler.grids import Box
 from tiler.rasters import read_header
-from tiler.scenes import SceneSpec, open_scene
+from tiler.scenes import SceneSpec, check_distinct, open_scene
 from tiler.sensors import SENSORS, Sensor
 
 TWO = Sensor(name="TWO", bands=("red", "nir"), valid_min=0, valid_max=10_000, nodata=0, resolution_m=10)
@@ -341,7 +343,7 @@ def test_a_band_without_a_number_a_file_or_a_name(tmp_path):
         open_files(path, bands={"red": 1, "nir": 2, "swir": 3})
     with pytest.raises(ValueError, match=r"band nir is to come from '\*B5\.tif', found among .*: nothing; give"):
         open_files(path, bands={"red": "a.tif", "nir": "*B5.tif"})
-    with pytest.raises(ValueError, match=r"band number 3 is wanted, .*a\.tif has 2; correct `bands`"):
+    with pytest.raises(ValueError, match=r"band number 3 is wanted, .*a\.tif has 1 to 2; correct `bands`"):
         open_files(path, bands={"red": 1, "nir": 3})
 
 
@@ -412,3 +414,60 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     write_tif(tmp_path / "b.tif", numbers(2, 9, 11), transform=moved(0, 11))
     assert open_files(str(tmp_path)).fingerprint != before.fingerprint
     assert before.size_bytes == (tmp_path / "a.tif").stat().st_size
+
+
+# ---- what cannot be
+
+
+def test_the_same_pixels_twice_are_refused_however_they_are_called(tmp_path):
+    path = write_tif(tmp_path / "a.tif", numbers(4, 17, 29))
+    os.symlink(path, tmp_path / "b.tif")
+    os.link(path, tmp_path / "c.tif")
+    write_tif(tmp_path / "d.tif", numbers(4, 17, 29))
+    a, b, c, d = (open_scene(SceneSpec(id=n, files=f"{tmp_path}/{n}.tif"), SENSORS["SN10"]) for n in "abcd")
+    check_distinct([a, d])
+    for other in (b, c):
+        with pytest.raises(ValueError, match=rf"scenes a and {other.id} are the same file .*; take one out"):
+            check_distinct([a, d, other])
+    both = open_scene(SceneSpec(id="e", files=[f"{tmp_path}/a.tif", f"{tmp_path}/d.tif"]), SENSORS["SN10"])
+    turned = {"red": 4, "green": 3, "blue": 2, "nir": 1}
+    check_distinct([a, both, open_scene(SceneSpec(id="f", files=path, bands=turned), SENSORS["SN10"])])
+
+
+@pytest.mark.parametrize("number", [0, -1, 5])
+def test_band_numbers_are_those_of_the_file(number, tmp_path):
+    path = write_tif(tmp_path / "a.tif", numbers(4, 17, 29))
+    spec = SceneSpec(id="a", files=path, bands={"red": number, "green": 2, "blue": 3, "nir": 4})
+    with pytest.raises(ValueError, match=rf"band number {number} is wanted, .*a\.tif has 1 to 4"):
+        open_scene(spec, SENSORS["SN10"])
+
+
+@pytest.mark.parametrize(("side_m", "fine"), [(0.0101, True), (0.0099, False), (9_900, True), (10_100, False)])
+def test_pixels_are_those_of_the_sensor_by_orders_of_magnitude(side_m, fine, tmp_path):
+    path = write_tif(tmp_path / "a.tif", numbers(4, 17, 29), transform=Affine(side_m, 0, 5e5, 0, -side_m, 4e6))
+    if fine:
+        open_scene(SceneSpec(id="a", files=path), SENSORS["SN10"])
+    else:
+        with pytest.raises(ValueError, match=r"scene a: its pixels are .* those of sensor SN10 10 m; correct"):
+            open_scene(SceneSpec(id="a", files=path), SENSORS["SN10"])
+
+
+@pytest.mark.parametrize("crs", ["EPSG:99999", 'LOCAL_CS["site",UNIT["metre",1]]', "EPSG:4978"])
+def test_a_crs_of_the_settings_says_where_on_the_earth(crs, tmp_path):
+    path = write_tif(tmp_path / "a.tif", numbers(4, 17, 29), crs=None)
+    with pytest.raises(ValueError, match=r"scene a: its `crs` .*; give one like EPSG:32652"):
+        open_scene(SceneSpec(id="a", files=path, crs=crs), SENSORS["SN10"])
+
+
+def test_a_local_crs_counts_as_none(tmp_path):
+    local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    path = write_tif(tmp_path / "a.tif", numbers(4, 17, 29), crs=local)
+    with pytest.raises(ValueError, match="no CRS and no transform that say where"):
+        open_scene(SceneSpec(id="a", files=path), SENSORS["SN10"])
+    assert open_scene(SceneSpec(id="a", files=path, crs=UTM52), SENSORS["SN10"]).grid.pyproj_crs.to_epsg() == 32652
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a b", ".x", "-x", "x" * 201, "a\n", "a\0", "ü", ""])
+def test_an_id_stands_in_names_of_folders(name):
+    with pytest.raises(ValidationError):
+        SceneSpec(id=name)
