@@ -16,6 +16,7 @@ from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
+from cluster.redact import redacted
 from cluster.units import unfinished
 from jobs.catalog import catalog_facts
 from jobs.cells import MosaicPlan
@@ -55,7 +56,7 @@ def _is_recorded(run: Run, products: Mapping[str, Any], quarantined: Mapping[str
     if not run.storage.exists("run.json") or not run.storage.exists(last):
         return False
     record = json.loads(run.storage.get("run.json"))
-    now = products, run.config.model_dump(mode="json"), dict(quarantined)
+    now = products, redacted(run.config.model_dump(mode="json")), redacted(quarantined)
     return (record["products"], record["config"], record["quarantined"]) == now
 
 

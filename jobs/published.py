@@ -5,7 +5,7 @@
     OUT/map             on a disk: a link to that folder, for people and for QGIS
 
 Whoever reads follows the pointer (or the link) once and sees one map or the other, never parts of two. The folder of an
-earlier map stays until somebody removes it (`sandan sweep`): readers may still be in it.
+earlier map stays: readers may still be in it.
 """
 
 from __future__ import annotations

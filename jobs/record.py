@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cluster.redact import redacted
 from jobs.cells import MosaicPlan
 from jobs.ledger import ledger
 from jobs.plan import LogitPlan, Run
@@ -58,8 +59,8 @@ def run_record(
     return {
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "config": run.config.model_dump(mode="json"),
+        "command": redacted([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "config": redacted(run.config.model_dump(mode="json")),
         "versions": versions(),
         "git_commit": git_commit(),
         "machine": {"system": platform.platform(), "processor": platform.machine()},
@@ -77,7 +78,7 @@ def run_record(
         ],
         "stages": stages,
         "ledger": ledger(stages, run.config.engine.price_per_worker_hour),
-        "quarantined": dict(quarantined),
+        "quarantined": redacted(quarantined),
         "windows": plan.faults.counts,
         "affected_cells": [cell_name(cell) for cell in plan.affected],
         "products": dict(products),

@@ -78,6 +78,9 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     except Locked as error:
         print(f"sandan {job.name}: {error}", file=sys.stderr)
         return BUSY
+    except OSError as error:  # of the lock: the job's own are handled where it runs
+        print(f"sandan {job.name}: {error}", file=sys.stderr)
+        return FAULT
     if code in (FAULT, INCOMPLETE):
         print(f"more of it: sandan logs {config.out} --failed", file=sys.stderr)
     return code

@@ -112,3 +112,18 @@ def test_reading_a_record_that_is_not_there(mapped):
     run = plan_run(load(RunConfig, mapped.config, [f"out={mapped.folder}/elsewhere"]))
     with pytest.raises(ValueError, match="run `sandan publish`"):
         read_record(run)
+
+
+def test_secrets_are_not_kept(tmp_path, monkeypatch):
+    """Neither in the record, nor in the report, the log, or what failed."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+    monkeypatch.setattr("sys.argv", ["sandan", "map", "--set", "note=wJalrXUtnFEMI"])
+    here = world(tmp_path / "wJalrXUtnFEMI")
+    here.scene("only", image(60, 80))
+    with answering():
+        assert map_job.main(here.command()) == 0
+        assert map_job.main(here.command()) == 0
+    kept = [p for p in here.out.rglob("*") if p.suffix in (".json", ".jsonl", ".html") and ".zarr" not in str(p)]
+    assert {"run.json", "report.html", "1.jsonl", "map.json"} <= {p.name for p in kept}
+    told = [p for p in kept if p.name in ("run.json", "report.html") or p.suffix == ".jsonl"]
+    assert [p.name for p in told if "wJalrXUtnFEMI" in p.read_text().replace("scenes/only", "")] == []
