@@ -56,8 +56,8 @@ def _is_recorded(run: Run, products: Mapping[str, Any], quarantined: Mapping[str
     if not run.storage.exists("run.json") or not run.storage.exists(last):
         return False
     record = json.loads(run.storage.get("run.json"))
-    now = products, redacted(run.config.model_dump(mode="json")), redacted(quarantined)
-    return (record["products"], record["config"], record["quarantined"]) == now
+    now = redacted((products, run.config.model_dump(mode="json"), quarantined))
+    return [record["products"], record["config"], record["quarantined"]] == now
 
 
 def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined: Mapping[str, str]) -> None:

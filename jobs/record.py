@@ -56,11 +56,11 @@ def run_record(
 ) -> dict[str, Any]:
     """Return the content of `run.json`."""
     stages = stage_facts(run.storage, STAGES)
-    return {
+    record = {
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": redacted([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "config": redacted(run.config.model_dump(mode="json")),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "config": run.config.model_dump(mode="json"),
         "versions": versions(),
         "git_commit": git_commit(),
         "machine": {"system": platform.platform(), "processor": platform.machine()},
@@ -78,11 +78,12 @@ def run_record(
         ],
         "stages": stages,
         "ledger": ledger(stages, run.config.engine.price_per_worker_hour),
-        "quarantined": redacted(quarantined),
+        "quarantined": dict(quarantined),
         "windows": plan.faults.counts,
         "affected_cells": [cell_name(cell) for cell in plan.affected],
         "products": dict(products),
     }
+    return dict(redacted(record))
 
 
 def _scene(plan: LogitPlan) -> dict[str, Any]:
