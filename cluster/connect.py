@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,8 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
     options: dict[str, Any] = own if address == "local" else {}
     if address == "local":  # its workers inherit the environment
         one_heap_for_children()
-    terminate = signal.getsignal(signal.SIGTERM)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _own_signals():
             warnings.simplefilter("ignore")  # Ray's announcements of its own future
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, TimeoutError) as error:
@@ -64,8 +64,17 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
             f"asked for the Ray cluster at {address!r}; found none ({error}); "
             "start one, correct the address or RAY_ADDRESS, or leave both out to use this machine"
         ) from error
-    if terminate != signal.SIG_DFL and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place of what ends a run in good order
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Put back what SIGTERM did before: Ray puts its own handler, and in the end none, in the place of ours."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _private_token() -> None:
@@ -86,7 +95,8 @@ def disconnect() -> None:
     import ray
 
     if ray.is_initialized():
-        ray.shutdown()
+        with _own_signals():
+            ray.shutdown()
 
 
 def cluster_facts() -> dict[str, Any]:

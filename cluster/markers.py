@@ -18,6 +18,8 @@ from cluster.storage import Storage
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
 Record: TypeAlias = Mapping[str, Any]
 
+FOUND = "found"
+"""In the record of a unit that somebody else had finished: nothing was done."""
 _SUFFIX = ".json"
 _NAME = r"[A-Za-z0-9_=,+@-][A-Za-z0-9_.=,+@-]*"
 _UNIT = re.compile(rf"({_NAME}/)?{_NAME}")
@@ -109,7 +111,7 @@ class Marked:
         def marked(key: Keyed | str) -> Record:
             unit = unit_of(key)  # before the work: a bad name must not cost an hour
             if (standing := _found(markers, unit)) is not None:
-                return standing  # of a run that joined, or of another copy of a late unit
+                return {**standing, FOUND: True}  # of a run that joined, or of another copy of a late unit
             start_s = time.monotonic()
             record = dict(work(key) or {})
             marker = {

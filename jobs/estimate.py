@@ -9,7 +9,7 @@ from tiler.lattice import Lattice
 
 BASE_MEMORY_BYTES = 250 * 2**20
 """A worker with numpy, zarr, rasterio and Ray loaded, as measured."""
-TORCH_MEMORY_BYTES = 550 * 2**20
+TORCH_MEMORY_BYTES = 650 * 2**20
 """What torch and the networks' libraries add, as measured."""
 IN_FLIGHT = 2
 """Units that a worker holds at once: one is read or written while another computes."""

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from cluster.engine import Done, Engine, open_engine
-from cluster.markers import Marked, Markers, unit_of
+from cluster.markers import FOUND, Marked, Markers, unit_of
 from cluster.storage import Storage
 from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
@@ -98,7 +98,8 @@ def run_stage(
                 peak = max(peak, _add_up(sums, result.record))
                 busy_s += result.seconds
                 failures.mend(unit)
-                logger.info("done", extra={"event": "done", "unit": unit, "seconds": result.seconds})
+                event = "found" if FOUND in (result.record or ()) else "done"
+                logger.info(event, extra={"event": event, "unit": unit, "seconds": result.seconds})
                 progress.advance()
             else:
                 outcome.failed[unit] = result.reason

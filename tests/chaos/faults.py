@@ -17,7 +17,8 @@ from tests.chaos.runs import Command, start
 from tests.jobs.worlds import World
 
 SERIAL, RAY = ("engine.kind=serial",), ("engine.kind=ray", "engine.workers=2")
-MOUNT_MB = 3
+DISK = "2200m"
+"""As much as the run is expected to write at most: of a file system in memory only what is written takes any."""
 
 
 @dataclass
@@ -27,18 +28,19 @@ class Scene:
     here: World
     out: Path
     random: random.Random
-    undisturbed_s: float
-    """What the run takes where nothing happens."""
+    units: int
+    """Of the run."""
 
     def start(self, *changes: str, options: tuple[str, ...] = (), path: Path | None = None) -> Command:
         """Start the run."""
         return start(self.here, self.out, *changes, options=options, path=path)
 
-    def sometime(self, command: Command, least_s: float = 0.0) -> None:
-        """Wait for a random moment of the run, after the first marker."""
-        while not any(self.out.glob("markers/*/*/*.json")) and command.process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(least_s + self.random.random() * max(0.5, self.undisturbed_s - 3.0))
+    def sometime(self, command: Command) -> None:
+        """Wait for a random moment of the run: a unit's end, or soon after."""
+        wanted = self.random.randrange(1, self.units)
+        while len(list(self.out.glob("markers/*/**/*.json"))) < wanted and command.process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(0.2 * self.random.random())
 
 
 Ended = tuple[int, str]
@@ -85,18 +87,28 @@ def _strike(scene: Scene, changes: tuple[str, ...], blow: Callable[[psutil.Proce
 
 
 def fill_disk(scene: Scene, changes: tuple[str, ...]) -> Ended:
-    """The disk of the run is full; then somebody makes room."""
-    scene.out.mkdir(parents=True)
-    _mount("mount", "-t", "tmpfs", "-o", f"size={MOUNT_MB}m", "tmpfs", str(scene.out))
-    ended = scene.start(*changes).wait()
-    _mount("mount", "-o", "remount,size=1g", str(scene.out))
+    """Somebody else fills the disk while the run works, and makes room afterwards."""
+    _small_disk(scene.out)
+    command = scene.start(*changes)
+    scene.sometime(command)
+    ballast = scene.out / "ballast"
+    with suppress(OSError), ballast.open("wb") as file:
+        while command.process.poll() is None:
+            file.write(bytes(1 << 20))
+            file.flush()
+    ended = command.wait()
+    ballast.unlink()
     return ended
+
+
+def _small_disk(place: Path) -> None:
+    place.mkdir(parents=True)
+    _mount("mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place))
 
 
 def freeze_disk(scene: Scene, changes: tuple[str, ...]) -> Ended:
     """The disk of the run is read-only when the command is repeated."""
-    scene.out.mkdir(parents=True)
-    _mount("mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(scene.out))
+    _small_disk(scene.out)
     kill_driver(scene, changes)
     _mount("mount", "-o", "remount,ro", str(scene.out))
     ended = scene.start(*changes).wait()
@@ -113,7 +125,7 @@ time.time = lambda: _time() + (_jump if time.monotonic() - _began > {after} else
 
 def jump_clock(scene: Scene, changes: tuple[str, ...]) -> Ended:
     """The clock of the machine jumps by a day, back or ahead, while the run works; it is killed, too."""
-    jump, after_s = scene.random.choice((-86400.0, 86400.0)), 2.0 + scene.random.random() * scene.undisturbed_s / 2
+    jump, after_s = scene.random.choice((-86400.0, 86400.0)), 1.0 + 9.0 * scene.random.random()
     place = scene.out.parent / f"{scene.out.name}-clock"
     place.mkdir()
     (place / "sitecustomize.py").write_text(CLOCK.format(jump=jump, after=after_s))
@@ -169,8 +181,8 @@ FAULTS = (
     Fault("driver of a cluster terminated", terminate_driver, RAY, (143, 0)),
     Fault("worker killed", kill_worker, RAY, (0,), quick=True),
     Fault("worker hung", hang_worker, RAY, (0,)),
-    Fault("disk full", fill_disk, SERIAL, (1,), needs_root=True),
-    Fault("disk full under a cluster", fill_disk, RAY, (1,), needs_root=True),
+    Fault("disk full", fill_disk, SERIAL, (1, 0), needs_root=True),
+    Fault("disk full under a cluster", fill_disk, RAY, (1, 0), needs_root=True),
     Fault("disk read-only", freeze_disk, SERIAL, (2,), needs_root=True),
     Fault("clock jumps a day, and killed", jump_clock, SERIAL, (0,)),
     Fault("started twice", start_twice, SERIAL, (0,)),

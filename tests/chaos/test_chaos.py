@@ -60,7 +60,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
 
 def survive(fault: Fault, undisturbed: Undisturbed, out: Path, rows: list[str]) -> None:
     """Do harm, repeat the command, compare."""
-    scene = Scene(undisturbed.here, out, random.Random(f"{fault.name} {SEED}"), undisturbed.seconds)
+    scene = Scene(undisturbed.here, out, random.Random(f"{fault.name} {SEED}"), len(undisturbed.units))
     began_s = time.monotonic()
     code, told = fault.do(scene, fault.changes)
     assert code in fault.codes, f"seed {SEED}: ended with {code}\n{told}"
