@@ -24,7 +24,7 @@ Output = Literal["cog", "stac", "report"]
 class Frozen(BaseModel):
     """A part of a configuration: unknown keys are errors, and nothing changes once it is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GridConfig(Frozen):

@@ -7,6 +7,8 @@ import pytest
 from tests.hostile.cases import problems, try_all
 
 KINDS = ("archives", "bundles", "configurations", "scenes", "vectors")
+SLOW = ("bundles", "vectors")
+"""Half a minute of the ten that the suite may take; the tests of their readers have the plain cases."""
 
 
 def told(kind: str, found: list[dict[str, object]]) -> str:
@@ -21,7 +23,7 @@ def told(kind: str, found: list[dict[str, object]]) -> str:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in KINDS])
 def test_every_case_is_refused_or_quarantined_with_a_clear_error(kind: str, tmp_path: Path):
     found = try_all(kind, tmp_path)
     print(told(kind, found))

@@ -72,7 +72,7 @@ def test_a_job_is_a_module_of_its_name(name):
 @pytest.mark.parametrize("name", JOBS)
 def test_every_job_says_where_a_configuration_is_not(capsys, name):
     assert main([name, "nowhere.yaml"]) == 2
-    assert f"sandan {name}: nowhere.yaml does not exist" in capsys.readouterr().err
+    assert f"sandan {name}: configuration nowhere.yaml does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
