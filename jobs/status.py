@@ -18,6 +18,7 @@ from cluster.lock import latest
 from cluster.logs import entries, runs
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import decide
 from jobs.failures import failures_of
 from jobs.infer import estimate as estimate_infer
@@ -32,7 +33,7 @@ from jobs.publish import estimate as estimate_publish
 from jobs.publish import publish_key
 from jobs.published import current
 from jobs.shell import BAD_INPUT, DONE, INCOMPLETE
-from jobs.stale import stale_stores
+from jobs.stale import Wanted, stale_stores
 
 EPILOG = """examples:
   sandan status examples/aberystwyth/map.yaml
@@ -76,19 +77,21 @@ class Status:
         return not self.quarantined and all(stage.done == stage.units for stage in self.stages)
 
 
-def status_of(run: Run) -> Status:
+def status_of(run: Run | PlannedDataset) -> Status:
     """Look at the folder of a run; nothing is written, and no worker is asked."""
-    storage = run.storage
-    plans = [] if (precision := decide(run, None)) is None or not run.config.models else run.logits(precision)
-    plan = run.mosaic(plans) if plans else None
-    estimates = [estimate_ingest(run)]
-    if run.config.models:
+    storage, key = run.storage, None
+    stores: dict[str, list[Wanted]] = {}
+    if isinstance(run, PlannedDataset):
+        estimates = run.estimates()
+    else:
+        estimates, stores["ingest"] = [estimate_ingest(run)], wanted_scenes(run)
+    if isinstance(run, Run) and run.config.models:
+        precision = decide(run, None)
+        plans = [] if precision is None else list(run.logits(precision))
+        plan = run.mosaic(plans) if plans else None
+        stores |= {"infer": wanted_logits(plans), "mosaic": [] if plan is None else [wanted_map(plan)]}
         estimates += [estimate_infer(run), estimate_mosaic(run), estimate_publish(run)]
-    stores = {
-        "ingest": wanted_scenes(run),
-        "infer": wanted_logits(plans),
-        "mosaic": [] if plan is None else [wanted_map(plan)],
-    }
+        key = None if plan is None else publish_key(run, plan)
     stages: list[Stage] = []
     quarantined: dict[str, str] = {}
     for one in estimates:
@@ -107,7 +110,7 @@ def status_of(run: Run) -> Status:
         last_exit=code,
         stages=stages,
         quarantined=quarantined,
-        published=_published(run, None if plan is None else publish_key(run, plan)),
+        published=_published(storage, key),
     )
 
 
@@ -119,8 +122,8 @@ def _last_run(storage: Storage) -> tuple[str, int | None]:
     return names[-1], ends[-1] if ends else None
 
 
-def _published(run: Run, key: str | None) -> str:
-    pointer = current(run.storage)
+def _published(storage: Storage, key: str | None) -> str:
+    pointer = current(storage)
     if not pointer:
         return "nothing"
     if pointer["key"] == key:
@@ -161,7 +164,7 @@ def config_of(target: str) -> RunConfig:
     storage = Storage(target)
     for name in reversed(runs(storage)):
         for entry in entries(storage, name):
-            if entry.get("event") == "start" and "scenes" in entry["facts"]["config"]:
+            if entry.get("event") == "start" and "sensor" in entry["facts"]["config"]:  # no recipe
                 return parse(RunConfig, entry["facts"]["config"], f"{target}/logs/{name}")
     raise ValueError(f"{target} is neither a configuration nor the folder of a run (it has no logs); check the path")
 
@@ -178,7 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args(argv)
     try:
-        status = status_of(plan_run(config_of(arguments.run)))
+        config = config_of(arguments.run)
+        status = status_of(plan_run(config) if config.dataset is None else plan_dataset(config))
     except (ValueError, OSError) as error:
         print(f"sandan status: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT

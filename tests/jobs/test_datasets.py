@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
+from jobs import status
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.ingest import main
@@ -110,3 +111,14 @@ def test_a_data_set_is_not_mapped(run, capsys):
 
     assert map_main([str(run)]) == BAD_INPUT
     assert "names a `dataset`" in capsys.readouterr().err
+
+
+def test_its_status_is_told_by_its_configuration_and_by_its_folder(run, capsys):
+    assert status.main([str(run)]) == INCOMPLETE
+    assert "pending" in capsys.readouterr().out
+    assert main([str(run)]) == DONE
+    capsys.readouterr()
+    assert status.main([str(run.parent / "out"), "--json"]) == DONE
+    found = json.loads(capsys.readouterr().out)
+    assert [(s["stage"], s["pending"], s["failed"]) for s in found["stages"]] == [("ingest", 0, 0)]
+    assert found["published"] == "nothing"
