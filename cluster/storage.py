@@ -140,6 +140,25 @@ class Storage:
             found = obstore.list_with_delimiter(self._store(), _checked(prefix.rstrip("/")) if prefix else None)
             yield from (str(item["path"]) for item in found["objects"])
 
+    def copy(self, key: str, to: str) -> None:
+        """Give an object a second key; nothing happens where there is none.
+
+        On a disk both are names of one file, if the disk can do that: whoever replaces one leaves the other as it is.
+        """
+        with self._errors("copy", key), contextlib.suppress(FileNotFoundError, NotFoundError):
+            if not self.is_local:
+                obstore.copy(self._store(), _checked(key), _checked(to))
+                return
+            with _beside(self.path(to)) as half:
+                try:
+                    os.link(self.path(key), half)
+                except FileNotFoundError:
+                    return
+                except OSError:  # a disk without hard links
+                    shutil.copyfile(self.path(key), half)
+                    _flush(half)
+                os.replace(half, self.path(to))
+
     def folders(self, prefix: str = "") -> Iterator[str]:
         """Names of the folders in the folder ``prefix``, in no order, from one listing."""
         if not self._present():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -28,6 +29,11 @@ class CellTask:
     def unit(self) -> str:
         """The name of the unit of work; a row of cells has a folder."""
         return f"{self.map}_r{self.cell.row}/c{self.cell.col}"
+
+    @property
+    def scenes_key(self) -> str:
+        """What makes the cell, beside its place and the grid: a digest of the names of its scenes' logits, in order."""
+        return hashlib.sha256("\n".join(self.scenes).encode()).hexdigest()[:12]
 
 
 class CellTasks(Sequence[CellTask]):

@@ -17,11 +17,13 @@ from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate, mosaic_memory
 from jobs.infer import complete, require_ingested
+from jobs.inherit import heirs, inherit
 from jobs.plan import LogitPlan, Precision, Run, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Mosaic
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.supervise import supervision
 from tiler.grids import CELL_PX
 from tiler.map_store import create_map_store
 from tiler.stores import is_complete, keep_facts
@@ -33,6 +35,9 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
     if not is_complete(url):
         create_map_store(url, plan.grid, (t.cell for t in plan.tasks), plan.extent, run.classes)
         keep_facts(url, {"made_of": dict(plan.made_of)})
+    taken = 0 if supervision().joins else inherit(run.storage, markers_of(run.storage, "mosaic"), plan)
+    if taken:
+        print(f"mosaic: {taken} cells are those of an earlier map", file=sys.stderr)
     stage = Mosaic(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         map_url=url,
@@ -46,7 +51,8 @@ def estimate(run: Run) -> Estimate:
     precision = decide(run, None) or Precision("cuda", "bf16", 8)
     plans = run.logits(precision)
     plan = run.mosaic(plans)
-    left = sum(map(sum, unfinished(markers_of(run.storage, "mosaic"), plan.tasks.by_row())))
+    markers = markers_of(run.storage, "mosaic")
+    left = sum(map(sum, unfinished(markers, plan.tasks.by_row()))) - sum(1 for _ in heirs(run.storage, markers, plan))
     layers = 2 * len(run.classes)
     scene_px = sum(p.source.scene.grid.height * p.source.scene.grid.width for p in plans)
     share = left / len(plan.tasks)

@@ -225,6 +225,7 @@ class Run:
         what = {
             "contract": CONTRACTS["mosaic"],
             "grid": asdict(self.grid),
+            "classes": self.classes,
             "logits": names,
             "quarantined windows": faults.facts,
         }

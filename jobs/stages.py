@@ -164,6 +164,7 @@ class Mosaic:
             return {
                 "seen_px": seen_px,
                 "quarantined_windows": missed,
+                "scenes": task.scenes_key,
                 "ground_km2": seen_px * target.grid.pixels.pixel_area_m2((box.y0 + box.y1) / 2) / 1e6,
                 **clock.facts,
                 "bytes_written": written,

@@ -58,6 +58,10 @@ def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box
     finish_group(group, facts)
 
 
+LAYERS = ("logit", "spread", "count", "latest")
+"""The arrays of a map store."""
+
+
 class MapStore:
     """A map store opened for filling and reading."""
 
@@ -87,3 +91,13 @@ class MapStore:
         rows, cols = self._slices(box)
         array = array_of(self.group, name)
         return np.asarray(array[(*(slice(None),) * (array.ndim - 2), rows, cols)])
+
+
+def cell_keys(store: MapStore, cell: Cell) -> list[str]:
+    """Return the keys of what `MapStore.write` writes of a cell, a file or an object for each of `LAYERS`.
+
+    A layer of fill values has none.
+    """
+    row, col = cell.row - store.origin[0] // CELL_PX, cell.col - store.origin[1] // CELL_PX
+    arrays = [array_of(store.group, name) for name in LAYERS]
+    return [f"{a.path}/{a.metadata.encode_chunk_key((*(0,) * (a.ndim - 2), row, col))}" for a in arrays]

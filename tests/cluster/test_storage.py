@@ -114,6 +114,20 @@ def test_files_are_uploaded_whole(storage: Storage, tmp_path: Path, move: bool) 
     assert list(storage.list()) == ["deep/copy"]
 
 
+def test_copies_are_objects_of_their_own(storage: Storage) -> None:
+    storage.put("a/one", b"first")
+    storage.copy("a/one", "b/c/two")
+    storage.put("a/one", b"second")
+    assert (storage.get("a/one"), storage.get("b/c/two")) == (b"second", b"first")
+    storage.copy("a/one", "b/c/two")
+    assert storage.get("b/c/two") == b"second"
+    storage.copy("absent", "b/three")
+    assert not storage.exists("b/three")
+    assert sorted(storage.folders()) == ["a", "b"]
+    assert list(storage.folders("b")) == ["c"]
+    assert list(storage.folders("absent")) == []
+
+
 def test_survives_a_trip_to_another_process(storage: Storage) -> None:
     storage.put("k", b"v")
     there = pickle.loads(pickle.dumps(storage))
