@@ -3,7 +3,10 @@
     python benchmarks/memory.py                                     scenes of 2,048, 8,192 and 36,000 px a side
     python benchmarks/memory.py --sides 2048 --raster tile.tif      and one real raster of one band, whatever its size
 
-Each scene goes through `sandan ingest`, `infer`, `mosaic` and `publish`, every command a process of its own, with one
+A scene of 2,048 px is a single unit of Ingest, of which a worker holds two: a run of that side has three scenes, beside
+each other, so that what is compared is the side and not how much there is to do at once.
+
+Each run goes through `sandan ingest`, `infer`, `mosaic` and `publish`, every command a process of its own, with one
 worker (`--engine ray` or `serial`). Generated scenes hold one byte a pixel, all valid; the network is a small one in
 one view: what a pass takes does not depend on the scene. Worker: the largest resident memory of a worker, as the stage
 recorded it. Command: the largest proportional set size of the command and all that it started (Ray's own processes
@@ -32,6 +35,8 @@ from models.networks import NetworkSpec
 from models.weights import build_with_weights
 
 SIDES = (2048, 8192, 36_000)
+SCENES = {2048: 3}
+"""Of a run with scenes of this side, if not one."""
 STAGES = ("ingest", "infer", "mosaic", "publish")
 CHANNELS = ("cover", "mask")
 ARCHITECTURE, ENCODER = "unet", "tu-mobilenetv3_small_050"
@@ -39,13 +44,16 @@ BLOCK_PX = 1024
 SENSOR = "{name: COVER, bands: [cover], valid_min: 1, valid_max: 100, nodata: 0, scale: 1.0, resolution_m: 10}"
 
 
-def write_scene(path: Path, side_px: int) -> None:
-    """Write a GeoTIFF of one byte a pixel, none missing, block by block."""
+def write_scene(path: Path, side_px: int, number: int = 0) -> None:
+    """Write a GeoTIFF of one byte a pixel, none missing, block by block; `number` of its kind lie to the west."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[0:BLOCK_PX, 0:BLOCK_PX]
     base = 40 + 30 * np.sin(y / 90) * np.cos(x / 70) + random.integers(0, 9, (BLOCK_PX, BLOCK_PX))
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": side_px, "width": side_px, "nodata": 0}
-    profile |= {"crs": "EPSG:32652", "transform": rasterio.Affine(10, 0, 300_000, 0, -10, 4_300_000)}
+    profile |= {
+        "crs": "EPSG:32652",
+        "transform": rasterio.Affine(10, 0, 300_000 + 10 * side_px * number, 0, -10, 4_300_000),
+    }
     profile |= {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate"}
     with rasterio.open(path, "w", **profile) as file:
         for row in range(0, side_px, BLOCK_PX):
@@ -74,21 +82,21 @@ def write_bundle(folder: Path) -> None:
     save_bundle(folder, network, card)
 
 
-def measure(folder: Path, name: str, raster: Path, engine: str) -> list[dict[str, Any]]:
-    """Run the four commands on a raster; return a row for each."""
+def measure(folder: Path, name: str, rasters: list[Path], engine: str) -> list[dict[str, Any]]:
+    """Run the four commands on rasters of one side; return a row for each."""
     out, file = folder / name, folder / f"{name}.yaml"
     shutil.rmtree(out, ignore_errors=True)
     values = {
         "out": str(out),
         "sensor": str(folder / "sensor.yaml"),
-        "scenes": [{"id": name, "files": str(raster)}],
+        "scenes": [{"id": f"{name}-{number}", "files": str(raster)} for number, raster in enumerate(rasters)],
         "models": [str(folder / "bundle")],
         "infer": {"tta": "none", "precision": "bf16", "batch": 4},
         "outputs": ["cog"],
         "engine": {"kind": engine, "workers": 1},
     }
     file.write_text(json.dumps(values))
-    with rasterio.open(raster) as data:
+    with rasterio.open(rasters[0]) as data:
         side = max(data.shape)
     rows = []
     for stage in STAGES:
@@ -126,14 +134,15 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sensor.yaml").write_text(SENSOR)
     write_bundle(folder / "bundle")
-    rasters = {}
+    rasters: dict[str, list[Path]] = {}
     for side in arguments.sides:
-        rasters[f"generated-{side}"] = folder / f"{side}.tif"
-        if not rasters[f"generated-{side}"].is_file():
-            write_scene(folder / f"{side}.tif", side)
-    rasters |= {path.stem: path.resolve() for path in arguments.raster}
+        rasters[f"generated-{side}"] = files = [folder / f"{side}-{n}.tif" for n in range(SCENES.get(side, 1))]
+        for number, path in enumerate(files):
+            if not path.is_file():
+                write_scene(path, side, number)
+    rasters |= {path.stem: [path.resolve()] for path in arguments.raster}
     print("| stage | scene | worker, GB | expected, GB | command, GB | s |\n| --- | --- | --- | --- | --- | --- |")
-    rows = [row for name, path in rasters.items() for row in measure(folder, name, path, arguments.engine)]
+    rows = [row for name, paths in rasters.items() for row in measure(folder, name, paths, arguments.engine)]
     found = {"date": datetime.now(UTC).date().isoformat(), "engine": arguments.engine, "rows": rows}
     Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1))
 
