@@ -220,6 +220,7 @@ def small_scene() -> np.ndarray:
     return array
 
 
+@pytest.mark.slow  # a minute of Ray; with one class the fast suite does it
 def test_two_workers_of_ray_make_the_map_of_one_process(both_engines):
     serial, ray = both_engines.out, both_engines.folder / "ray"
     assert json.loads((ray / "run.json").read_text())["stages"]["infer"]["engine"]["workers"] == 2

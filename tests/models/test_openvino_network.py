@@ -48,6 +48,7 @@ def test_each_shape_is_converted_once(network, monkeypatch):
     assert made == [(1, 3, 32, 32), (1, 3, 64, 32)]
 
 
+@pytest.mark.slow
 def test_an_ensemble_runs_on_it():
     bundles = [files("one", 1), files("two", 2, ("mask", "red"), temperature=2.0)]
     random = torch.Generator().manual_seed(5)
