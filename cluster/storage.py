@@ -156,7 +156,7 @@ class Storage:
                     return
                 except OSError:  # a disk without hard links
                     shutil.copyfile(self.path(key), half)
-                    _flush(half)
+                    flush(half)
                 os.replace(half, self.path(to))
 
     def folders(self, prefix: str = "") -> Iterator[str]:
@@ -188,13 +188,13 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             if move:
                 with contextlib.suppress(OSError):  # another file system: copy instead
-                    _flush(source)
+                    flush(source)
                     os.replace(source, target)
-                    _flush(target.parent)
+                    flush(target.parent)
                     return
             with _beside(target) as half:
                 shutil.copyfile(source, half)
-                _flush(half)
+                flush(half)
                 os.replace(half, target)
             if move:
                 source.unlink()
@@ -217,6 +217,15 @@ class Storage:
             ) from error
 
 
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, and would be there after a power cut."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """Give a name to write to, beside a file that must be whole or absent; what is left there at the end is removed."""
@@ -225,7 +234,7 @@ def _beside(target: Path) -> Iterator[Path]:
     half = target.with_name(f"{target.name}#{uuid.uuid4().int}")
     try:
         yield half
-        _flush(target.parent)
+        flush(target.parent)
     finally:
         half.unlink(missing_ok=True)
 
@@ -235,15 +244,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _first_line(error: BaseException) -> str:

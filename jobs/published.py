@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from cluster.storage import Storage
+from cluster.storage import Storage, flush
 
 POINTER, LINK, FOLDER = "map.json", "map", "maps"
 
@@ -40,7 +40,7 @@ def new_folder(storage: Storage, key: str) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
         for path in [*folder.rglob("*"), folder, folder.parent]:
-            _flush(path)
+            flush(path)
         return
     with TemporaryDirectory() as scratch:
         yield Path(scratch)
@@ -69,11 +69,3 @@ def show(storage: Storage) -> str:
                 beside.replace(link)
             return f"{storage.url}/{LINK}"
     return f"{storage.url}/{folder}"
-
-
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
