@@ -119,9 +119,7 @@ class RunLock:
                     break
             elif not wait:
                 raise Locked(
-                    f"{holder.told(self.clock())} is at work in {self.storage.url}; wait for it, stop it, "
-                    f"or help it from here with --join",
-                    holder,
+                    f"{holder.told(self.clock())} holds {self.storage.url}; wait until it ends, or stop it", holder
                 )
             else:
                 self.sleep(BEAT_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,10 +58,7 @@ def catalog_facts(
         transform=grid.transform,
         resolution_m=None if crs.is_geographic else plan.grid.resolution[0] * crs.axis_info[0].unit_conversion_factor,
         assets=assets,
-        models=[
-            _model(path, card, folder if run.storage.is_local else None)
-            for path, card in zip(run.config.models, run.cards, strict=True)
-        ],
+        models=[_model(path, card) for path, card in zip(run.config.models, run.cards, strict=True)],
         scenes=[
             SceneFacts(p.source.scene.id, p.source.scene.acquired, [x.path for x in p.source.scene.pieces])
             for p in plans
@@ -96,10 +92,10 @@ def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
     return {key: float(text) for key, text in found.items() if text is not None}
 
 
-def _model(path: str, card: Any, folder: Path | None) -> ModelFacts:
+def _model(path: str, card: Any) -> ModelFacts:
     weights = f"{path}/weights.safetensors"
-    if "://" not in path:  # beside a catalogue on this machine a relative link stays true when both are moved
-        weights = str(Path(weights).resolve()) if folder is None else os.path.relpath(weights, folder)
+    if "://" not in path:  # absolute: a relative one means two places, through the link OUT/map and in its folder
+        weights = str(Path(weights).resolve())
     return ModelFacts(
         name=card.name,
         architecture=card.architecture,

@@ -205,6 +205,7 @@ JOB = Job(
     "  sandan infer map.yaml --set infer.overlap_px=128 --set engine.kind=serial --dry-run",
     kind=RunConfig,
     plan=plan_infer,
+    helps=True,
 )
 
 

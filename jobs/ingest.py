@@ -149,6 +149,7 @@ JOB = Job(
     "  sandan ingest map.yaml --set out=s3://bucket/runs/june --dry-run",
     kind=RunConfig,
     plan=plan_ingest,
+    helps=True,
 )
 
 

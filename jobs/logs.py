@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cluster.logs import entries, runs
 from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.parsing import load
+from jobs.recipe_config import RecipeConfig
 from jobs.shell import BAD_INPUT, DONE
 
 EPILOG = """examples:
@@ -56,6 +58,22 @@ def text_of(line: Mapping[str, Any]) -> str:
     return head + ("" if not error else "\n    " + error.replace("\n", "\n    "))
 
 
+def folder_of(target: str) -> str:
+    """Return the folder of a run, or of a recipe's bundle, named by its YAML file or by itself.
+
+    Raises:
+        ValueError: the file is neither; says what is wrong with it as a run.
+    """
+    if not Path(target).is_file():
+        return target
+    try:
+        return load(RunConfig, target).out
+    except ValueError as error:
+        with suppress(ValueError):
+            return load(RecipeConfig, target).out
+        raise error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -64,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run")
+    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run or of a bundle")
     parser.add_argument("--failed", action="store_true", help="only warnings and errors")
     parser.add_argument("--stage", default="", help="only of this stage")
     parser.add_argument("--unit", default="", help="only of units whose names begin so")
@@ -73,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="the lines as they are")
     arguments = parser.parse_args(argv)
     try:
-        place = load(RunConfig, arguments.run).out if Path(arguments.run).is_file() else arguments.run
+        place = folder_of(arguments.run)
         storage = Storage(place)
         names = [name for name in runs(storage) if name.startswith(arguments.of)]
         if not names:

@@ -89,6 +89,7 @@ JOB = Job(
     "  sandan map map.yaml --set out=s3://bucket/june --set engine.workers=8",
     kind=RunConfig,
     plan=plan_map,
+    helps=True,
 )
 
 

@@ -131,6 +131,7 @@ JOB = Job(
     "  sandan mosaic map.yaml --set 'grid={crs: EPSG:5179, resolution_m: 10}' --dry-run",
     kind=RunConfig,
     plan=plan_mosaic,
+    helps=True,
 )
 
 

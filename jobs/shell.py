@@ -53,6 +53,8 @@ class Job:
     kind: type[RunConfig] | type[RecipeConfig]
     plan: Callable[[Any], Planned]
     """Check everything the configuration names; a ValueError or OSError means bad input."""
+    helps: bool = False
+    """Whether a second command may help one that is at work (`--join`): its work is units, which two can share."""
 
 
 def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
@@ -72,11 +74,11 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     command = " ".join(["sandan", job.name, *(sys.argv[1:] if argv is None else argv)])
     try:
-        with supervised(job.name, config, command, arguments.join):
+        with supervised(job.name, config, command, job.helps and arguments.join):
             code = _run(job.name, planned)
             logger.info("ended with %d", code, extra={"event": "end", "facts": {"exit": code}})
     except Locked as error:
-        print(f"sandan {job.name}: {error}", file=sys.stderr)
+        print(f"sandan {job.name}: {error}{'; --join helps it from here' if job.helps else ''}", file=sys.stderr)
         return BUSY
     except OSError as error:  # of the lock: the job's own are handled where it runs
         print(f"sandan {job.name}: {error}", file=sys.stderr)
@@ -128,9 +130,10 @@ def _parser(job: Job) -> argparse.ArgumentParser:
         help="override one key of the configuration (YAML value); may be repeated",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
-    parser.add_argument(
-        "--join", action="store_true", help="help the run that is at work in the folder, if there is one"
-    )
+    if job.helps:
+        parser.add_argument(
+            "--join", action="store_true", help="help the run that is at work in the folder, if there is one"
+        )
     return parser
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from jobs.publish import estimate as estimate_publish
 from jobs.publish import publish_key
 from jobs.published import current
 from jobs.shell import BAD_INPUT, DONE, INCOMPLETE
+from jobs.stages import QUALITY
 from jobs.stale import Wanted, stale_stores
 
 EPILOG = """examples:
@@ -95,7 +97,12 @@ def status_of(run: Run | PlannedDataset) -> Status:
     stages: list[Stage] = []
     quarantined: dict[str, str] = {}
     for one in estimates:
-        failed = {f"{one.stage}/{unit}": facts["reason"] for unit, facts in failures_of(storage, one.stage).items()}
+        known = {store.name for store in stores.get(one.stage, ())}
+        failed = {
+            f"{one.stage}/{unit}": facts["reason"]
+            for unit, facts in failures_of(storage, one.stage).items()
+            if one.stage not in stores or store_of(unit) in known  # else of a scene or a map that is another by now
+        }
         quarantined |= failed
         stale = len(stale_stores(storage, one.stage, stores[one.stage]).stores) if one.stage in stores else 0
         left = one.units - one.done
@@ -112,6 +119,11 @@ def status_of(run: Run | PlannedDataset) -> Status:
         quarantined=quarantined,
         published=_published(storage, key),
     )
+
+
+def store_of(unit: str) -> str:
+    """Return the name of the store that a unit fills or closes: of a scene, of its logits, of a map."""
+    return re.sub(rf"({QUALITY}|_r-?\d+)$", "", unit.partition("/")[0])
 
 
 def _last_run(storage: Storage) -> tuple[str, int | None]:

@@ -125,7 +125,7 @@ def supervised(job: str, config: RunConfig | RecipeConfig, command: str, join: b
 @contextmanager
 def waiting_turn(storage: Storage, what: str) -> Iterator[None]:
     """Hold the lock of another folder than the job's own, after whoever holds it."""
-    lock = RunLock(storage.child("lock"), supervision().run or new_run("helper"), what)
+    lock = RunLock(storage.child("lock"), supervision().run or new_run("waiting"), what)
     lock.acquire(wait=True)
     try:
         yield

@@ -172,7 +172,7 @@ def _model_item(model: ModelFacts, facts: CatalogFacts) -> pystac.Item:
     }
     item = _item(model.name, facts, properties, ("mlm", "file", "classification"))
     local = "://" not in model.href and not model.href.startswith("/")
-    href = posixpath.relpath(model.href, posixpath.dirname(_model_path(model.name))) if local else model.href
+    href = posixpath.normpath(f"../../{model.href}") if local else model.href  # seen from the item's folder
     fields = _file(model.weights_bytes, model.weights_sha256)
     fields |= {"bands": bands, "mlm:artifact_type": "safetensors.torch.save_file"}
     item.add_asset("weights", pystac.Asset(href, "Weights", None, WEIGHTS_TYPE, ["mlm:model", "mlm:weights"], fields))

@@ -63,7 +63,7 @@ class ModelFacts:
     digest: str
     """Identity of the bundle, as the run recorded it."""
     href: str
-    """Where the weights lie."""
+    """Where the weights lie; a relative path is seen from the catalogue."""
     weights_sha256: str | None = None
     weights_bytes: int | None = None
     tile_px: int = 512

@@ -80,7 +80,7 @@ def _title(process: psutil.Process) -> str:
 def start(here: World, out: Path, *changes: str, options: Sequence[str] = (), path: Path | None = None) -> Command:
     """Start a map; `path` is put before all places of Python modules."""
     words = [*here.command(f"out={out}", *changes), *options]
-    # The pool puts aside its thread count by itself; a token of a test session's own cluster must not be inherited.
+    # A cluster, or a token, of the test session is not the run's.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment["PYTHONPATH"] = os.pathsep.join(str(p) for p in (path, ROOT) if p is not None)
     process = subprocess.Popen(

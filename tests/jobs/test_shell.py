@@ -44,7 +44,7 @@ def job(planned, seen=None) -> Job:
             raise planned
         return planned
 
-    return Job("map", "Make it.", "  sandan map map.yaml", RunConfig, plan)
+    return Job("map", "Make it.", "  sandan map map.yaml", RunConfig, plan, helps=True)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_the_second_run_is_refused_or_joins(config, capsys):
     second = Planned()
     assert run_job(job(second), [config]) == BUSY
     told = capsys.readouterr().err
-    assert re.search(r"sandan map: 'sandan map \S+' on \S+ \(process \d+, .*\) is at work in \S+/lock; wait", told)
+    assert re.search(r"sandan map: 'sandan map \S+' on \S+ \(process \d+, .*\) holds \S+/lock; wait", told)
     assert second.ran == 0
 
     joined = []
@@ -197,3 +197,10 @@ def test_the_second_run_is_refused_or_joins(config, capsys):
     assert run_job(job(Joining()), [config, "--join"]) == DONE
     assert joined == [True, False], "where nobody is at work, nobody is joined"
     assert codes == [DONE]
+
+
+def test_what_two_cannot_share_cannot_be_joined(capsys, config):
+    with pytest.raises(SystemExit) as ended:
+        run_job(Job("train", "Train.", "  sandan train x.yaml", RunConfig, lambda _: Planned()), [config, "--join"])
+    assert ended.value.code == BAD_INPUT
+    assert "--join" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pystac
 import pytest
@@ -149,6 +150,21 @@ def test_the_folder_can_be_moved(tmp_path):
         str(tmp_path / "there/models/unet-a/unet-a.json"),
         str(tmp_path / "there/models/segformer/segformer.json"),
     ]
+
+
+def test_the_catalogue_is_the_same_wherever_it_is_written_from(tmp_path, monkeypatch):
+    """Weights above the catalogue were once found, or not, depending on how deep the working folder was."""
+    places = (Path("/"), tmp_path)
+    one = facts()
+    above = dataclasses.replace(
+        one, models=[dataclasses.replace(one.models[0], href="../../bundles/a/weights.safetensors")]
+    )
+    for number, place in enumerate(places):
+        monkeypatch.chdir(place)
+        write_catalog(tmp_path / str(number), facts=above)
+    found = [read(tmp_path / str(number))["models/unet-a/unet-a.json"] for number in range(len(places))]
+    assert found[0] == found[1]
+    assert found[0]["assets"]["weights"]["href"] == "../../../../bundles/a/weights.safetensors"
 
 
 def test_the_extension_classes_of_pystac_read_the_map(tmp_path):
