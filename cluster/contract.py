@@ -84,15 +84,18 @@ class Engine(Protocol):
     """Runs work on keys: a factory is called once per worker, what it returns once per key, in any order.
 
     Factories are pickled: frozen dataclasses of an importable module. The returned callable must be **thread-safe**:
-    a worker calls it for ``concurrency`` keys at once, so that reading the next unit overlaps computing this one;
-    it does its own locking around what must not overlap (a GPU, a model). It returns a small picklable record.
+    a worker calls it for some keys at once, so that reading the next unit overlaps computing this one; it does its own
+    locking around what must not overlap (a GPU, a model). It returns a small picklable record.
     A unit may run more than once (a worker was lost, a slow one is doubled), so it must be idempotent.
     """
 
     def run(
-        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None
+        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None, at_once: int = 2
     ) -> Iterator[Done[K, R] | Failed[K]]:
         """Report every key exactly once, in any order; keys are taken lazily, as workers become free.
+
+        A worker works on ``at_once`` keys at a time, or on the engine's ``concurrency`` where that is less: two where
+        computing is what takes time, more where units wait for disks. Each needs memory of its own.
 
         What is done about a unit that fails is told in ``cluster.retry``.
 

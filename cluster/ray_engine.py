@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from cluster.connect import cluster_facts, connect, disconnect
@@ -38,12 +39,12 @@ class RayEngine:
         return self._resolved
 
     def run(
-        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None
+        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None, at_once: int = 2
     ) -> Iterator[Done[K, R] | Failed[K]]:
         """See ``Engine.run``; a factory that raises is a ``WorkerError`` with its traceback."""
         if self._running:
             raise RuntimeError("asked to run a stage while another runs; exhaust or close its iterator first")
-        pool = Pool(factory, self.resources)
+        pool = Pool(factory, replace(self.resources, concurrency=min(at_once, self.resources.concurrency)))
         self._running = True
         try:
             yield from pool.run(keys, stop)

@@ -18,8 +18,9 @@ class Resources:
     """GPUs of one worker: 0, a fraction (several workers share one), or whole ones."""
     threads_per_worker: int | Auto = "auto"
     """CPU threads that one worker computes with, and the CPUs it reserves."""
-    concurrency: int = 2
-    """Calls running at once in one worker, so that one reads while another computes."""
+    concurrency: int = 4
+    """Units that one worker works on at once, at most: stages ask for two or more, so that one reads while another
+    computes."""
     unit_limit_s: float | None = None
     """How long a unit may take before its worker is killed and the unit blamed; None: without limit. Not for the serial
     engine, which has no worker to kill."""

@@ -35,9 +35,9 @@ class _Alone:
 class SerialEngine:
     """This process, results in order: what every other engine is compared with.
 
-    `concurrency` keys are worked on at once, as the contract allows, so that one is read while another computes. A unit
-    that hangs or kills its worker hangs or kills this process: only another engine can help. For the same reason a unit
-    that is worked on in the caller's own thread (`concurrency` 1) is finished, whatever the grace of a stop.
+    `concurrency` keys are worked on at once, at most, so that one is read while another computes. A unit that hangs or
+    kills its worker hangs or kills this process: only another engine can help. For the same reason a unit that is
+    worked on in the caller's own thread (`concurrency` 1) is finished, whatever the grace of a stop.
     """
 
     def __init__(
@@ -55,16 +55,17 @@ class SerialEngine:
         self._sleep, self._jitter = sleep, jitter
 
     def run(
-        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None
+        self, factory: Callable[[], Callable[[K], R]], keys: Iterable[K], stop: Stop | None = None, at_once: int = 2
     ) -> Iterator[Done[K, R] | Failed[K]]:
         """See ``Engine.run``; an exception of the factory is raised as it is."""
         stop = stop or Stop()
         work = factory()
         if self._explicit:
             limit_torch_threads(self._threads)
-        run = self._one_by_one if self._concurrency == 1 else self._on_threads
+        at_once, begun = min(at_once, self._concurrency), _until(keys, stop)
+        results = self._one_by_one(work, begun, stop) if at_once == 1 else self._on_threads(work, begun, stop, at_once)
         in_row = 0
-        for result in run(work, _until(keys, stop), stop):
+        for result in results:
             yield result
             lost = isinstance(result, Failed) and result.kind is not Kind.INPUT
             in_row = 0 if isinstance(result, Done) else in_row + lost
@@ -77,9 +78,11 @@ class SerialEngine:
             if isinstance(result, Done | Failed):
                 yield result
 
-    def _on_threads(self, work: Callable[[K], R], keys: Iterator[K], stop: Stop) -> Iterator[Done[K, R] | Failed[K]]:
+    def _on_threads(
+        self, work: Callable[[K], R], keys: Iterator[K], stop: Stop, at_once: int
+    ) -> Iterator[Done[K, R] | Failed[K]]:
         begun: deque[Future[Any]] = deque()
-        pool = ThreadPoolExecutor(self._concurrency, "serial")
+        pool = ThreadPoolExecutor(at_once, "serial")
 
         def first() -> Iterator[Done[K, R] | Failed[K]]:
             result = _awaited(begun.popleft(), stop)
@@ -91,7 +94,7 @@ class SerialEngine:
         try:
             for key in keys:
                 begun.append(pool.submit(self._one, work, key, stop, beside=True))
-                if len(begun) == 2 * self._concurrency:  # some wait, so that no thread does while the first is slow
+                if len(begun) == 2 * at_once:  # some wait, so that no thread does while the first is slow
                     yield from first()
             while begun:
                 yield from first()

@@ -13,6 +13,8 @@ TORCH_MEMORY_BYTES = 650 * 2**20
 """What torch and the networks' libraries add, as measured."""
 IN_FLIGHT = 2
 """Units that a worker holds at once: one is read or written while another computes."""
+INGEST_IN_FLIGHT = 3
+"""Of Ingest: one more, because a unit that is flushed to the disk waits and computes nothing."""
 ACTIVATION_BYTES_PER_PIXEL = {"unet": 600, "unetplusplus": 910, "deeplabv3plus": 510}
 """Live activations of one view of one pixel in fp32, by architecture: the growth of a process through one pass of four
 512 px tiles on EfficientNet-B5, rounded up. Lighter encoders take less."""
@@ -48,7 +50,7 @@ class Estimate:
 
 def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:
     """Return the expected peak of a worker of Ingest: image, masks and copies of one shard."""
-    return BASE_MEMORY_BYTES + IN_FLIGHT * shard_px**2 * (bands * (2 * itemsize + 2) + 24)
+    return BASE_MEMORY_BYTES + INGEST_IN_FLIGHT * shard_px**2 * (bands * (2 * itemsize + 2) + 24)
 
 
 def coarse_memory(values: int) -> int:

@@ -16,7 +16,7 @@ from cluster.engine import Engine
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
-from jobs.estimate import Estimate, coarse_memory, ingest_memory
+from jobs.estimate import INGEST_IN_FLIGHT, Estimate, coarse_memory, ingest_memory
 from jobs.plan import Run, ScenePlan, plan_run
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
@@ -47,7 +47,15 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
 
     shards = [plan.shards() for plan in by_name.values()]
     filled = run_stage(
-        engine, run.storage, "ingest", stage, shards, "shards", memory_bytes=memory(run), prepare=make_store
+        engine,
+        run.storage,
+        "ingest",
+        stage,
+        shards,
+        "shards",
+        memory_bytes=memory(run),
+        prepare=make_store,
+        at_once=INGEST_IN_FLIGHT,
     )
     closed = sum(len(plan.shards()) for plan in run.scenes if plan.name not in by_name)
     filled.total, filled.before = filled.total + closed, filled.before + closed

@@ -19,7 +19,7 @@ from cluster.markers import FOUND, Marked, Markers, unit_of
 from cluster.storage import Storage
 from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
-from jobs.estimate import BASE_MEMORY_BYTES, format_bytes
+from jobs.estimate import BASE_MEMORY_BYTES, IN_FLIGHT, format_bytes
 from jobs.failures import Failures
 from jobs.progress import Progress
 from jobs.supervise import supervision
@@ -63,6 +63,7 @@ def run_stage(
     facts_as: str | None = None,
     memory_bytes: int | None = None,
     prepare: Callable[[str], object] | None = None,
+    at_once: int = IN_FLIGHT,
 ) -> Outcome:
     """Run the units of a stage that have no marker yet.
 
@@ -77,6 +78,7 @@ def run_stage(
         memory_bytes: peak that is expected of a worker, to be told beside what it was.
         prepare: called with a group's folder before any worker gets one of its units, if any is left: makes the store
             that they write to. It runs on several threads, a few groups ahead of the workers.
+        at_once: units that a worker works on at a time, which `memory_bytes` counts.
     """
     here = supervision()
     markers = markers_of(storage, name)
@@ -92,7 +94,7 @@ def run_stage(
     logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
     failures = Failures(storage, name)
     with here.stage(facts_as or name) as stop, failures, Progress(left, facts_as or name, unit=word) as progress:
-        for result in engine.run(marked, _keys(groups, masks, prepare, here.joins), stop):
+        for result in engine.run(marked, _keys(groups, masks, prepare, here.joins), stop, at_once):
             unit = unit_of(result.key)
             if isinstance(result, Done):
                 peak = max(peak, _add_up(sums, result.record))
@@ -105,6 +107,7 @@ def run_stage(
                 outcome.failed[unit] = result.reason
                 failures.add(unit, result)
                 progress.advance(note=f"{unit} failed: {result.reason}")
+    told = engine.facts()
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),
         "units": left,
@@ -113,7 +116,7 @@ def run_stage(
         "busy_s": round(busy_s, 3),
         "peak_memory_bytes": peak,
         **({} if memory_bytes is None else {"expected_memory_bytes": memory_bytes + held}),
-        "engine": engine.facts(),
+        "engine": {**told, "concurrency": min(at_once, told["concurrency"])},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if not here.joins:  # whose part of the work would stand for the whole

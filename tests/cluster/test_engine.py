@@ -226,17 +226,17 @@ def test_the_nearest_engine_is_named() -> None:
 @pytest.mark.parametrize(
     ("asked", "cpus", "gpus", "limit", "found"),
     [
-        (Resources(), 2, 0, None, (2, 0, 1, 2, 1)),
-        (Resources(), 1, 0, None, (1, 0, 1, 2, 1)),
-        (Resources(), 16, 0, None, (4, 0, 4, 2, 4)),
-        (Resources(), 6, 0, 2, (2, 0, 2, 2, 2)),
-        (Resources(), 16, 1, None, (1, 1, 16, 2, 16)),
-        (Resources(), 64, 8, 6, (8, 1, 6, 2, 6)),
-        (Resources(gpus_per_worker=0.5), 8, 2, None, (4, 0.5, 2, 2, 2)),
-        (Resources(gpus_per_worker=0), 8, 2, None, (2, 0, 4, 2, 4)),
-        (Resources(workers=3, threads_per_worker=2), 8, 0, None, (3, 0, 2, 2, 2)),
-        (Resources(workers=3), 2, 0, None, (3, 0, 1, 2, 0.666)),
-        (Resources(workers=2, threads_per_worker=8), 6, 0, None, (2, 0, 8, 2, 3)),
+        (Resources(), 2, 0, None, (2, 0, 1, 4, 1)),
+        (Resources(), 1, 0, None, (1, 0, 1, 4, 1)),
+        (Resources(), 16, 0, None, (4, 0, 4, 4, 4)),
+        (Resources(), 6, 0, 2, (2, 0, 2, 4, 2)),
+        (Resources(), 16, 1, None, (1, 1, 16, 4, 16)),
+        (Resources(), 64, 8, 6, (8, 1, 6, 4, 6)),
+        (Resources(gpus_per_worker=0.5), 8, 2, None, (4, 0.5, 2, 4, 2)),
+        (Resources(gpus_per_worker=0), 8, 2, None, (2, 0, 4, 4, 4)),
+        (Resources(workers=3, threads_per_worker=2), 8, 0, None, (3, 0, 2, 4, 2)),
+        (Resources(workers=3), 2, 0, None, (3, 0, 1, 4, 0.666)),
+        (Resources(workers=2, threads_per_worker=8), 6, 0, None, (2, 0, 8, 4, 3)),
         (Resources(workers=2, concurrency=1), 8, 4, None, (2, 1, 4, 1, 4)),
     ],
 )
@@ -275,23 +275,35 @@ def test_nothing_needs_ray_to_be_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@dataclass(frozen=True)
 class Meeting:
-    """Work that answers only when as many keys as expected are worked on at once."""
+    """Work that answers only when as many keys as expected are worked on at once, in one worker."""
 
-    def __init__(self, parties):
-        self.barrier = threading.Barrier(parties, timeout=20)
+    parties: int
 
-    def __call__(self):
-        return self.work
+    def __call__(self) -> Callable[[int], int]:
+        barrier = threading.Barrier(self.parties, timeout=20)
 
-    def work(self, key):
-        self.barrier.wait()
-        return key
+        def work(key: int) -> int:
+            barrier.wait()
+            return key
+
+        return work
 
 
-def test_a_serial_engine_works_on_as_many_keys_at_once_as_it_may():
-    results = list(SerialEngine(1, concurrency=3).run(Meeting(3), range(9)))
-    assert [r.record for r in results] == list(range(9)), "in order"
+@pytest.mark.parametrize("kind", sorted(ENGINES))
+def test_a_worker_works_on_as_many_keys_at_once_as_the_stage_asks_for(kind: str, request: pytest.FixtureRequest):
+    if kind == "ray":
+        request.getfixturevalue("ray_here")
+    with open_engine(kind, Resources(workers=1, threads_per_worker=1)) as engine:
+        for parties in (3, 1):
+            results = list(engine.run(Meeting(parties), range(9), at_once=parties))
+            assert sorted(r.record for r in results if isinstance(r, Done)) == list(range(9))
+
+
+def test_an_engine_may_allow_fewer_keys_at_once_than_asked_for():
+    results = list(SerialEngine(1, concurrency=3).run(Meeting(3), range(9), at_once=5))
+    assert [r.record for r in results if isinstance(r, Done)] == list(range(9)), "in order"
 
 
 def test_a_serial_engine_takes_keys_as_it_needs_them():

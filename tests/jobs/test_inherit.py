@@ -21,10 +21,10 @@ def work(monkeypatch) -> list[tuple[str, set[str]]]:
     asked: list[tuple[str, set[str]]] = []
     run = SerialEngine.run
 
-    def watched(self, factory, keys, stop=None):
+    def watched(self, factory, keys, stop=None, at_once=2):
         keys = list(keys)
         asked.append((factory.fields["stage"], {getattr(key, "unit", key) for key in keys}))
-        return run(self, factory, keys, stop)
+        return run(self, factory, keys, stop, at_once)
 
     monkeypatch.setattr(SerialEngine, "run", watched)
     return asked

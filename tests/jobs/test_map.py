@@ -73,10 +73,10 @@ def work(monkeypatch) -> list[tuple[str, int]]:
     asked: list[tuple[str, int]] = []
     run = SerialEngine.run
 
-    def watched(self, factory, keys, stop=None):
+    def watched(self, factory, keys, stop=None, at_once=2):
         keys = list(keys)
         asked.append((factory.fields["stage"], len(keys)))
-        return run(self, factory, keys, stop)
+        return run(self, factory, keys, stop, at_once)
 
     monkeypatch.setattr(SerialEngine, "run", watched)
     return asked
@@ -173,7 +173,7 @@ class Interrupted(SerialEngine):
 
     left = 0
 
-    def run(self, factory, keys, stop=None):
+    def run(self, factory, keys, stop=None, at_once=2):
         for done in super().run(factory, keys, stop):
             Interrupted.left -= 1
             if Interrupted.left < 0:

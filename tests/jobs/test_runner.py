@@ -145,7 +145,7 @@ def test_groups_are_prepared_before_their_first_unit_and_only_if_any_is_left(tmp
     run_stage(SerialEngine(1), storage, "infer", Stage(), [groups[1]], "windows")
 
     class Watched(SerialEngine):
-        def run(self, factory, keys, stop=None):
+        def run(self, factory, keys, stop=None, at_once=2):
             def seen():
                 for key in keys:
                     assert key.unit.rpartition("/")[0] in told
@@ -170,7 +170,7 @@ def test_keys_are_made_as_workers_ask_for_them(tmp_path):
             yield Key(f"a/{n}")
 
     class Impatient(SerialEngine):
-        def run(self, factory, keys, stop=None):
+        def run(self, factory, keys, stop=None, at_once=2):
             for number, done in enumerate(super().run(factory, keys, stop)):
                 if number == 7:
                     raise KeyboardInterrupt
@@ -194,7 +194,7 @@ def test_what_cannot_be_prepared_stops_the_stage(tmp_path):
 
 def test_an_interrupted_stage_keeps_what_was_finished(tmp_path):
     class Interrupted(SerialEngine):
-        def run(self, factory, keys, stop=None):
+        def run(self, factory, keys, stop=None, at_once=2):
             for number, done in enumerate(super().run(factory, keys, stop)):
                 if number == 2:
                     raise KeyboardInterrupt

@@ -252,7 +252,7 @@ class ShuffledEngine(SerialEngine):
         super().__init__(1)
         self._random = random.Random(seed)
 
-    def run(self, factory: Any, keys: Any, stop: Any = None) -> Iterator[Any]:
+    def run(self, factory: Any, keys: Any, stop: Any = None, at_once: int = 2) -> Iterator[Any]:
         """Run in any order; report each key once."""
         mixed = list(keys)
         self._random.shuffle(mixed)
