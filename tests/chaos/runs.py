@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from tests.jobs.worlds import UTM51, World, image, moved, world
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 300.0
+SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+"""Of all that is left to chance."""
 ARRAYS = {
     "ingest": ("image", "valid", "quality/histogram", "quality/quicklook"),
     "infer": ("logits",),
@@ -42,7 +45,7 @@ def small_country(folder: Path) -> World:
 
 @dataclass
 class Command:
-    """A `sandan map` that runs."""
+    """A command of Sandan that runs."""
 
     process: subprocess.Popen
     started_s: float = field(default_factory=time.monotonic)
@@ -67,7 +70,7 @@ class Command:
 
     def workers(self) -> list[psutil.Process]:
         """Return the workers of Ray that hold a part of the run."""
-        return [p for p in self.family() if _title(p).startswith("ray::Worker")]
+        return [p for p in self.family() if _title(p).startswith(("ray::Worker", "ray::RayTrainWorker"))]
 
 
 def _title(process: psutil.Process) -> str:
@@ -79,12 +82,16 @@ def _title(process: psutil.Process) -> str:
 
 def start(here: World, out: Path, *changes: str, options: Sequence[str] = (), path: Path | None = None) -> Command:
     """Start a map; `path` is put before all places of Python modules."""
-    words = [*here.command(f"out={out}", *changes), *options]
+    return begin("jobs.map", *here.command(f"out={out}", *changes), *options, path=path)
+
+
+def begin(module: str, *words: str, path: Path | None = None) -> Command:
+    """Start a module as a command; `path` is put before all places of Python modules."""
     # A cluster, or a token, of the test session is not the run's.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment["PYTHONPATH"] = os.pathsep.join(str(p) for p in (path, ROOT) if p is not None)
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.map", *words],
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -93,6 +100,21 @@ def start(here: World, out: Path, *changes: str, options: Sequence[str] = (), pa
         start_new_session=True,
     )
     return Command(process)
+
+
+def orphans(family: Sequence[psutil.Process], within_s: float = 120.0) -> list[str]:
+    """Return those of a killed command's family that outlive it: agents of Ray look for their raylet once a minute."""
+    ended_s = time.monotonic() + within_s
+    while (left := [p for p in family if _lives(p)]) and time.monotonic() < ended_s:
+        time.sleep(0.2)
+    return [_title(p) for p in left]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def digest(out: Path) -> dict[str, str]:

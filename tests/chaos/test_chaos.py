@@ -15,10 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.faults import FAULTS, Fault, Scene
-from tests.chaos.runs import digest, litter, small_country, start, units_done
+from tests.chaos.runs import SEED, digest, litter, small_country, start, units_done
 from tests.jobs.worlds import World
-
-SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 
 
 @dataclass
@@ -40,14 +38,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     done = Counter(units_done(out))
     assert set(done.values()) == {1}
     return Undisturbed(here, time.monotonic() - began_s, digest(out), set(done))
-
-
-@pytest.fixture(scope="module")
-def rows() -> Iterator[list[str]]:
-    lines: list[str] = []
-    yield lines
-    heads = "| fault | ended with | units finished before | runs | units done twice | seconds, undisturbed = 1 |"
-    print("\n" + "\n".join([heads, "| --- " * 6 + "|", *lines]))
 
 
 @pytest.fixture
