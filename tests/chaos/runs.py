@@ -70,10 +70,11 @@ class Command:
 
     def workers(self) -> list[psutil.Process]:
         """Return the workers of Ray that hold a part of the run."""
-        return [p for p in self.family() if _title(p).startswith(("ray::Worker", "ray::RayTrainWorker"))]
+        return [p for p in self.family() if title(p).startswith(("ray::Worker", "ray::RayTrainWorker"))]
 
 
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
+    """Return the command line of a process, in whose place Ray writes what it is; empty where it is gone."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -107,7 +108,7 @@ def orphans(family: Sequence[psutil.Process], within_s: float = 120.0) -> list[s
     ended_s = time.monotonic() + within_s
     while (left := [p for p in family if _lives(p)]) and time.monotonic() < ended_s:
         time.sleep(0.2)
-    return [_title(p) for p in left]
+    return [title(p) for p in left]
 
 
 def _lives(process: psutil.Process) -> bool:
