@@ -46,6 +46,8 @@ class Lesson:
     random: random.Random
     written: int = 0
     """Checkpoints, by all commands so far: their numbers count on."""
+    started: int = 0
+    """Commands."""
     left_behind: list[psutil.Process] = field(default_factory=list)
     """What commands that were killed had started."""
     to_be_said: str = ""
@@ -53,6 +55,7 @@ class Lesson:
 
     def start(self) -> Command:
         """Start the training, or what is left of it."""
+        self.started += 1
         return begin("jobs.train", *self.recipe.command(f"out={self.out}"))
 
     def checkpoints(self) -> list[Path]:

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 300.0
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 """Of all that is left to chance."""
+SHORT = bool(os.environ.get("CHAOS_SHORT"))
+"""Whether only the faults are tried that a check of every change has time for."""
 ARRAYS = {
     "ingest": ("image", "valid", "quality/histogram", "quality/quicklook"),
     "infer": ("logits",),
