@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.chaos.nodes import two_nodes
-from tests.chaos.runs import Command, orphans, start, title
+from tests.chaos.runs import Command, events, orphans, start, title
 from tests.jobs.worlds import World
 
 SERIAL, RAY = ("engine.kind=serial",), ("engine.kind=ray", "engine.workers=2")
@@ -102,6 +102,7 @@ def kill_raylet(scene: Scene, changes: tuple[str, ...]) -> Ended:
         raylet.kill()
         ended = command.wait()
         assert orphans(lost) == []
+    assert [e["kind"] for e in events(scene.out) if e.get("event") == "worker_lost"] == ["taken"]
     return ended
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -137,11 +138,16 @@ def digest(out: Path) -> dict[str, str]:
 
 def units_done(out: Path) -> Iterator[str]:
     """Yield the units that all runs in a folder finished, as often as they did, from their logs."""
+    for entry in events(out):
+        if entry.get("event") == "done":
+            yield f"{entry['stage']}/{entry['unit']}"
+
+
+def events(out: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the logs of all runs in a folder."""
     storage = Storage(str(out))
     for run in runs(storage):
-        for entry in entries(storage, run):
-            if entry.get("event") == "done":
-                yield f"{entry['stage']}/{entry['unit']}"
+        yield from entries(storage, run)
 
 
 def litter(out: Path) -> list[str]:
