@@ -97,11 +97,11 @@ def kill_raylet(scene: Scene, changes: tuple[str, ...]) -> Ended:
     with two_nodes() as (address, raylet):
         command = scene.start(*changes, f"engine.address={address}")
         scene.sometime(command, 10, scene.units - 20)  # while windows are inferred: all workers have some
-        lost = raylet.children(recursive=True)
-        assert any(title(p).startswith("ray::Worker") for p in lost), "nobody was at work there"
+        workers = [p for p in raylet.children() if title(p).startswith("ray::Worker")]
+        assert workers, "nobody was at work there"
         raylet.kill()
         ended = command.wait()
-        assert orphans(lost) == []
+        assert orphans(workers) == []
     assert [e["kind"] for e in events(scene.out) if e.get("event") == "worker_lost"] == ["taken"]
     return ended
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,8 +43,10 @@ def main() -> None:
     try:
         second = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
-        raylet = second.all_processes["raylet"][0].process.pid
-        print(json.dumps({"address": cluster.address, "raylet": raylet}), flush=True)
+        raylet = second.all_processes["raylet"][0].process
+        # Whoever killed it leaves a zombie unless somebody waits, and workers take a zombie for a living raylet.
+        threading.Thread(target=raylet.wait, daemon=True).start()
+        print(json.dumps({"address": cluster.address, "raylet": raylet.pid}), flush=True)
         sys.stdin.read()
     finally:
         cluster.shutdown()
