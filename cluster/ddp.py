@@ -12,6 +12,7 @@ from typing import Any
 
 from cluster.checkpoints import CheckpointFolder
 from cluster.contract import WorkerError, limit_torch_threads
+from cluster.remote_log import forwarded, log_again
 from cluster.session import (
     InlineSession,
     TrainSession,
@@ -96,6 +97,7 @@ def launch(
         storage_path: A folder all nodes reach, or ``s3://...``, for checkpoints.
         max_failures: How often lost workers are replaced, from the latest checkpoint, before it fails.
         progress: Called in this thread with every dict of ``report_progress``, a moment later, in order per worker.
+            Warnings that workers log arrive the same way, and are logged here.
         address: See ``connect``.
 
     Raises:
@@ -195,7 +197,8 @@ def _hand_out(mailbox: Any, progress: Progress) -> None:
     import ray
 
     for record in ray.get(mailbox.take.remote()):
-        progress(record)
+        if not log_again(record):
+            progress(record)
 
 
 def _ignore(record: dict[str, Any]) -> None:
@@ -236,7 +239,8 @@ class Entry:
         if not self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         limit_torch_threads(self.threads)
-        with use_session(TrainSession(self._send, CheckpointFolder(self.folder))):
+        session = TrainSession(self._send, CheckpointFolder(self.folder))
+        with forwarded(self._send, f"rank {session.rank_and_world()[0]}"), use_session(session):
             result = self.train_function(config)
             self._flush()
             return result

@@ -24,6 +24,8 @@ _AWAY_S = 5.0
 slowly, and the silence of the workers proves nothing."""
 _DRAIN_POLL_S = 5.0
 _START_WARN_S = 60.0
+NODE_LOST = ("its node has died", "the actor's node was ", "Node is dead")
+"""What Ray says of an actor that went with its node."""
 
 
 class Pool:
@@ -172,7 +174,7 @@ class Pool:
                 self._slots.died(slot, fault, now_s)
             return  # an unanswered probe is left to its deadline
         except errors.RayActorError as error:
-            fault = Fault(Kind.TAKEN if _node_lost(error) else Kind.NODE, str(error))
+            fault = Fault(Kind.TAKEN if node_lost(error) else Kind.NODE, str(error))
             self._slots.died(slot, fault, now_s)
             return
         except errors.RayError as error:
@@ -214,9 +216,10 @@ def policy_of(resources: ResolvedResources) -> d.Policy:
     return d.Policy(resources.workers, in_flight=resources.concurrency, unit_limit_s=resources.unit_limit_s)
 
 
-def _node_lost(error: Any) -> bool:
+def node_lost(error: Any) -> bool:
+    """Whether an actor is dead because its node is: preempted, drained or killed."""
     # There is no field for it in Ray 2.60; a sentence that changes costs a unit one blame, no more.
-    return bool(error.preempted) or "node died" in str(error) or "node is dead" in str(error).lower()
+    return bool(error.preempted) or any(sentence in str(error) for sentence in NODE_LOST)
 
 
 def draining_nodes() -> set[str]:

@@ -14,7 +14,8 @@ from functools import cache
 
 from cluster.storage import Storage
 from tiler.coarse import Coarse, CoarseSpec, modality_name, offered_channels, open_coarse
-from tiler.rasters import expand, read_header
+from tiler.patterns import expand
+from tiler.rasters import read_header
 from tiler.scenes import Scene, SceneSpec
 from tiler.sensors import Sensor, load_sensor
 

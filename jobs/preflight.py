@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from cluster.storage import Storage
 from jobs.config import GridConfig, RunConfig
 from tiler.grids import MapGrid
-from tiler.rasters import expand
+from tiler.patterns import expand
 from tiler.scenes import Scene, SceneSpec
 
 

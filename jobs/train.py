@@ -89,17 +89,25 @@ class PlannedTrain:
         if self.is_trained:
             print(f"{out} is trained already by this recipe on these data")
             return DONE
-        with engine_of(self.recipe.engine) as engine:
+        with engine_of(self.recipe.engine) as engine:  # held to the end: to reach Ray twice would take seconds more
             with waiting_turn(Storage(self.data.out), f"the data of {out}"):  # several recipes may begin at once
                 stores = self.data.ingest(engine)
+            if not stores:
+                return FAULT
             facts = engine.facts()
-        if not stores:
-            return FAULT
-        network = self.recipe.network
-        data = self.recipe.data.model_dump()
-        task = TrainingTask(
-            name=Path(out).resolve().name,
-            out=absolute(out),
+            task = self._task(stores, int(facts.get("threads", 1)))
+            self._launch(task, facts)
+        CheckpointFolder(Storage(f"{task.out}/training").child(run_name_of(task))).clear()  # the bundle is there
+        card = read_card(Storage(out).get("card.json"))
+        note = "" if card.temperature == 1 else f"  temperature {card.temperature:.2f}"
+        print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}{note}")
+        return DONE
+
+    def _task(self, stores: tuple[str, ...], threads: int) -> TrainingTask:
+        network, data = self.recipe.network, self.recipe.data.model_dump()
+        return TrainingTask(
+            name=Path(self.recipe.out).resolve().name,
+            out=absolute(self.recipe.out),
             key=self.key,
             stores=stores,
             missing_limit=self.data.planned.limit if isinstance(self.data, TileData) else None,
@@ -108,14 +116,8 @@ class PlannedTrain:
             network={**network.model_dump(), "begin": absolute_weights(network.weights)},
             data=data | {"sampling": {**data["sampling"], "weights": dict(self.weights)}},
             train=self.spec.model_dump(),
-            threads=int(facts.get("threads", 1)),
+            threads=threads,
         )
-        self._launch(task, facts)
-        CheckpointFolder(Storage(f"{task.out}/training").child(run_name_of(task))).clear()  # the bundle is there
-        card = read_card(Storage(out).get("card.json"))
-        note = "" if card.temperature == 1 else f"  temperature {card.temperature:.2f}"
-        print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}{note}")
-        return DONE
 
     def _launch(self, task: TrainingTask, facts: dict[str, Any]) -> None:
         from cluster import ddp

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from tiler.grids import Box, PixelGrid
 from tiler.placing import box_on
-from tiler.rasters import Header, digest, fingerprint, read_header, read_window
+from tiler.rasters import Form, Header, digest, fingerprint, read_header, read_window
 from tiler.sensors import Sensor
 from tiler.warp import Mapping
 
@@ -121,6 +121,8 @@ class CoarsePiece:
     """First row of the part in the file."""
     col: int
     nodata: float | None
+    form: Form
+    """What the file was like when its header was read."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class Coarse:
         numbers = range(1, len(self.sensor.bands) + 1)
         out = np.full((len(numbers), self.grid.height, self.grid.width), np.nan, np.float32)
         for piece in self.pieces:
-            values = read_window(piece.path, numbers, piece.row, piece.col, piece.box.height, piece.box.width)
+            height, width = piece.box.height, piece.box.width
+            values = read_window(piece.path, numbers, piece.row, piece.col, height, width, form=piece.form)
             here = out[(slice(None), *piece.box.slices)]
             good = self.sensor.valid(values, piece.nodata) & np.isnan(here)
             here[good] = values[good]
@@ -206,7 +209,12 @@ def open_coarse(
     bottom, right = max(b.y1 for b in kept.values()), max(b.x1 for b in kept.values())
     pieces = tuple(
         CoarsePiece(
-            path, box.shift(-top, -left), box.y0 - placed[path].y0, box.x0 - placed[path].x0, header_of(path).nodata
+            path,
+            box.shift(-top, -left),
+            box.y0 - placed[path].y0,
+            box.x0 - placed[path].x0,
+            header_of(path).nodata,
+            header_of(path).form,
         )
         for path, box in kept.items()
     )

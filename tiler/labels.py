@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from tiler.grids import Box, MapGrid, PixelGrid, footprint
-from tiler.rasters import Header, digest, expand, fingerprint, read_header, read_window
+from tiler.patterns import expand
+from tiler.rasters import Header, digest, fingerprint, read_header
 from tiler.warp import Mapping, nearest
 
 IGNORE = 255
@@ -68,7 +69,7 @@ class Labels:
             at = mapping.source_box(box)
             if at.empty:
                 continue
-            codes = read_window(header.path, [1], at.y0, at.x0, at.height, at.width)[0]
+            codes = header.read([1], at)[0]
             found = nearest(mapping, box, self._classes(codes, header.nodata), at, IGNORE)
             out = np.where(out == IGNORE, found, out)
         return out

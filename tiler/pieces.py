@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiler.grids import Box
-from tiler.rasters import read_window
+from tiler.rasters import Form, read_window
 from tiler.scratch import Scratch
 from tiler.sensors import Sensor
 
@@ -23,6 +23,12 @@ class Piece:
     box: Box
     """Scene pixels."""
     nodata: float | None
+    form: Form | None = None
+    """What the file was like when its header was read; None: not compared."""
+
+    def read(self, numbers: Sequence[int], at: Box, out: np.ndarray | None = None) -> np.ndarray:
+        """Read bands by number from a rectangle of the file's own pixels; see `read_window`."""
+        return read_window(self.path, numbers, at.y0, at.x0, at.height, at.width, out, form=self.form)
 
 
 def read_pieces(
@@ -64,10 +70,10 @@ def _read_layers(pieces: Sequence[Piece], sensor: Sensor, box: Box, image: np.nd
         bands = sorted(piece.bands)
         first, numbers = bands[0][0], [number for _, number in bands]
         if [place for place, _ in bands] == list(range(first, first + len(bands))):
-            read_window(piece.path, numbers, at.y0, at.x0, at.height, at.width, image[first : first + len(bands)])
+            piece.read(numbers, at, image[first : first + len(bands)])
         else:
             places = [place for place, _ in bands]
-            image[places] = read_window(piece.path, numbers, at.y0, at.x0, at.height, at.width)
+            image[places] = piece.read(numbers, at)
         low, high, none = sensor.limits(image.dtype, piece.nodata)
         for place, _ in bands:
             least[place], most[place], declared[place] = low, high, none is not None
@@ -84,7 +90,7 @@ def _read_overlapping(
     for piece in pieces:
         part = piece.box.clip(box)
         at = part.shift(-piece.box.y0, -piece.box.x0)
-        values = read_window(piece.path, [number for _, number in piece.bands], at.y0, at.x0, at.height, at.width)
+        values = piece.read([number for _, number in piece.bands], at)
         rows, cols = part.shift(-box.y0, -box.x0).slices
         for (place, _), band in zip(piece.bands, values, strict=True):
             here = sensor.valid(band, piece.nodata) & ~filled[place, rows, cols]

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiler.grids import Box, PixelGrid
-from tiler.rasters import Header, expand, fingerprint, read_header, read_window
+from tiler.patterns import expand
+from tiler.rasters import Header, fingerprint, read_header
 from tiler.warp import Mapping, nearest
 
 
@@ -104,7 +105,7 @@ class QualityBand:
             mapping = Mapping(grid, header.grid)
             at = mapping.source_box(box)
             if not at.empty:
-                values = read_window(header.path, [self.band], at.y0, at.x0, at.height, at.width)[0]
+                values = header.read([self.band], at)[0]
                 out |= nearest(mapping, box, self.rule.missing(values), at, False)
         return out
 

@@ -1,17 +1,13 @@
-"""Opening raster files: which drivers, which files a pattern means, where a file lies, whether it is whole.
+"""Opening raster files: which drivers, where a file lies, whether it is whole, and still what it was.
 
 A file is only ever opened with the driver its suffix names: older GDAL follows a VRT in disguise to other local files.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import glob
 import hashlib
 import os
-import re
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiler.grids import PixelGrid
+from tiler.grids import Box, PixelGrid
+from tiler.hushed import hushed
 from tiler.remote import reached, remote
-from tiler.sources import is_printable
 from tiler.suspect import check_file, check_shape, check_transform, is_on_earth
 
 # rasterio is imported where a file is opened, not here: Infer reads scene stores on machines that may have none.
@@ -48,36 +44,6 @@ OPEN_FILES = 16
 """Files that a thread keeps open between windows."""
 
 
-class _Hushed:
-    """`warnings.catch_warnings` for threads: the first to enter ignores a category, the last to leave restores it.
-
-    Headers are read, and units of Ingest run, on several threads; there each would restore what another has changed.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._caught = warnings.catch_warnings()
-
-    @contextmanager
-    def __call__(self, category: type[Warning]) -> Iterator[None]:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.simplefilter("ignore", category)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if not self._inside:
-                    self._caught.__exit__(None, None, None)
-
-
-_hushed = _Hushed()
-
-
 @contextmanager
 def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
     """Open a raster file for reading.
@@ -100,7 +66,7 @@ def _open(path: str) -> rasterio.DatasetReader:
     if "://" not in path and not path.startswith(ZIPPED):
         check_file(path)
         place = os.path.abspath(path)  # a folder may be called "http:"
-    with _hushed(NotGeoreferencedWarning), _alone(path):  # a missing georeference gets an error of its own
+    with hushed(NotGeoreferencedWarning), _alone(path):  # a missing georeference gets an error of its own
         try:
             return rasterio.open(place, driver=driver)
         except (RasterioError, OSError) as error:
@@ -133,59 +99,27 @@ class _Kept(threading.local):
     """Files that this thread keeps open: a dataset of GDAL must not be shared."""
 
     def __init__(self) -> None:
-        self.opened = lru_cache(maxsize=OPEN_FILES)(lambda path, version: _open(path))
+        self.opened = lru_cache(maxsize=OPEN_FILES)(lambda path, version, form: _open_again(path, form))
 
-    def file(self, path: str) -> rasterio.DatasetReader:
+    def file(self, path: str, form: Form | None) -> rasterio.DatasetReader:
         """Return an open file, anew if it has changed since."""
         try:
             version = "" if "://" in path else fingerprint(path)
         except OSError:
             version = ""  # opening it says what is wrong
-        return self.opened(path, version)
+        return self.opened(path, version, form)
 
 
 _KEPT = _Kept()
 
 
-def expand(patterns: str | Sequence[str]) -> list[str]:
-    """Return the files that paths, globs or folders mean, sorted; `s3://` and `gs://` patterns list the bucket.
-
-    A folder means the raster files in it (not below it). Nothing found gives an empty list.
-
-    Raises:
-        ValueError: a name that is not UTF-8 or holds control characters: it would break every list that names it.
-    """
-    found: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if "://" in pattern:
-            found |= set(_expand_remote(pattern))
-        elif Path(pattern).is_dir():
-            found |= {str(p) for p in Path(pattern).iterdir() if p.suffix.lower() in DRIVERS}
-        else:
-            found |= set(glob.glob(pattern)) | ({pattern} if pattern.startswith(ZIPPED) else set())
-    odd = sorted(name for name in found if not is_printable(name))
-    if odd:
-        raise ValueError(f"{odd[0]!r} is not UTF-8 or holds control characters; rename the file")
-    return sorted(found)
-
-
-def _expand_remote(pattern: str) -> list[str]:
-    if not re.search(r"[*?\[]", pattern) and PurePosixPath(pattern).suffix.lower() in DRIVERS:
-        return [pattern]
-    if not pattern.startswith(STORES):
-        raise ValueError(
-            f"{pattern!r} names no raster file; a web host lists nothing: name each file ({sorted(DRIVERS)})"
-        )
-    scheme, rest = pattern.split("://", 1)
-    bucket, _, key = rest.partition("/")
-    prefix = re.split(r"[*?\[]", key)[0].rpartition("/")[0] if re.search(r"[*?\[]", key) else key.rstrip("/")
-    wanted = key if prefix != key.rstrip("/") else f"{prefix}/*"
-    with reached(pattern):
-        listed = list(remote(f"{scheme}://{bucket}").list(prefix or None))
-    keys = (entry["path"] for batch in listed for entry in batch)
-    return [
-        f"{scheme}://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, wanted) and Path(k).suffix.lower() in DRIVERS
-    ]
+def _open_again(path: str, form: Form | None) -> rasterio.DatasetReader:
+    data = _open(path)
+    found = _form(path, data)
+    if form is not None and found != form:
+        data.close()
+        raise ValueError(f"{path} was {form} when the run was planned, and is {found} now; repeat the command")
+    return data
 
 
 def fingerprint(path: str) -> str:
@@ -218,6 +152,26 @@ def digest(texts: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
+class Form:
+    """What a raster file is like: GDAL would stretch and clip what another one holds into the place of the first."""
+
+    height: int
+    width: int
+    bands: int
+    dtype: str
+    size_bytes: int
+    """0 where it is not known."""
+
+    def __str__(self) -> str:
+        return f"{self.bands} x {self.height} x {self.width} {self.dtype} in {self.size_bytes} bytes"
+
+
+def _form(path: str, data: rasterio.DatasetReader) -> Form:
+    size = 0 if "://" in path or path.startswith(ZIPPED) else Path(path).stat().st_size
+    return Form(data.height, data.width, data.count, data.dtypes[0], size)
+
+
+@dataclass(frozen=True)
 class Header:
     """What the header of a raster file says."""
 
@@ -233,6 +187,15 @@ class Header:
     nodata: float | None
     size_bytes: int
 
+    @property
+    def form(self) -> Form:
+        """What the file must still be like when it is read."""
+        return Form(self.height, self.width, self.bands, self.dtype, self.size_bytes)
+
+    def read(self, bands: Sequence[int], at: Box) -> np.ndarray:
+        """Read bands of a rectangle of the file, which must be of the same form still; see `read_window`."""
+        return read_window(self.path, bands, at.y0, at.x0, at.height, at.width, form=self.form)
+
 
 def read_header(path: str) -> Header:
     """Read a file's header, and its first and last block, so that a truncated file is found before any work starts.
@@ -241,8 +204,8 @@ def read_header(path: str) -> Header:
         ValueError: the file cannot be opened or its blocks cannot be read.
     """
     with open_raster(path) as data:
-        size = 0 if "://" in path or path.startswith(ZIPPED) else Path(path).stat().st_size
-        check_shape(path, data, size)
+        form = _form(path, data)
+        check_shape(path, data, form.size_bytes)
         _probe(path, data)
         transform = None if data.transform.is_identity else tuple(data.transform)[:6]
         grid = None
@@ -250,7 +213,9 @@ def read_header(path: str) -> Header:
             check_transform(path, transform)
         if data.crs is not None and transform is not None and is_on_earth(data.crs.to_wkt()):
             grid = PixelGrid(data.crs.to_wkt(), transform, data.height, data.width)
-        return Header(path, grid, transform, data.height, data.width, data.count, data.dtypes[0], data.nodata, size)
+        return Header(
+            path, grid, transform, form.height, form.width, form.bands, form.dtype, data.nodata, form.size_bytes
+        )
 
 
 def _probe(path: str, data: rasterio.DatasetReader) -> None:
@@ -270,17 +235,35 @@ def _probe(path: str, data: rasterio.DatasetReader) -> None:
 
 
 def read_window(
-    path: str, bands: Sequence[int], row: int, col: int, height: int, width: int, out: np.ndarray | None = None
+    path: str,
+    bands: Sequence[int],
+    row: int,
+    col: int,
+    height: int,
+    width: int,
+    out: np.ndarray | None = None,
+    *,
+    form: Form | None = None,
 ) -> np.ndarray:
     """Read bands (counted from 1) of a pixel window, as (band, y, x) in the file's own dtype, or into `out`.
 
+    Args:
+        path: of the file.
+        bands: their numbers.
+        row: first of the window.
+        col: first of the window.
+        height: of the window, which lies inside the file.
+        width: of the window.
+        out: where the pixels go; none: fresh memory.
+        form: what the file was like when its header was read; none: not compared.
+
     Raises:
-        ValueError: the file cannot be read there.
+        ValueError: the file cannot be read there, or is of another form by now.
     """
     from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
-    data = _KEPT.file(path)
+    data = _KEPT.file(path, form)
     try:
         return np.asarray(data.read(list(bands), window=Window(col, row, width, height), out=out))
     except RasterioError as error:

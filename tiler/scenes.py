@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tiler.coarse import Coarse
 from tiler.grids import Box, PixelGrid
+from tiler.patterns import expand
 from tiler.pieces import Piece, read_pieces
 from tiler.placing import box_on, locate
 from tiler.quality_rule import QualityBand, QualitySpec, open_quality
-from tiler.rasters import ZIPPED, Header, digest, expand, fingerprint, read_header
+from tiler.rasters import ZIPPED, Header, digest, fingerprint, read_header
 from tiler.scratch import Scratch
 from tiler.sensors import Sensor
 from tiler.suspect import check_place
@@ -136,7 +137,7 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
     check_place(f"scene {spec.id}: {first_path}", grid)
     _check_size(spec, sensor, grid)
     pieces = tuple(
-        Piece(path, bands, boxes[path].shift(-top, -left), _nodata(spec, headers[path]))
+        Piece(path, bands, boxes[path].shift(-top, -left), _nodata(spec, headers[path]), headers[path].form)
         for path, bands in chosen.items()
     )
     quality = None if spec.quality is None else open_quality(spec.id, spec.quality, grid)

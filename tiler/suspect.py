@@ -56,12 +56,15 @@ def check_file(path: str) -> None:
 @lru_cache(maxsize=64)
 def _pipes(folder: str, _mtime_ns: int) -> tuple[str, ...]:
     """Return the names in a folder that are neither files nor folders, links followed."""
-    found = []
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if not (entry.is_file() or entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))):
-                found.append(entry.name)
-    return tuple(found)
+        return tuple(entry.name for entry in entries if _is_pipe(entry))
+
+
+def _is_pipe(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not (entry.is_file() or entry.is_dir()) and os.path.exists(entry.path)
+    except OSError:  # a link to itself: whoever opens it is refused, and does not wait
+        return False
 
 
 def check_shape(path: str, data: rasterio.DatasetReader, size_bytes: int) -> None:

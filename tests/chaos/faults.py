@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.chaos.runs import Command, start
+from tests.chaos.nodes import two_nodes
+from tests.chaos.runs import Command, events, orphans, start, title
 from tests.jobs.worlds import World
 
 SERIAL, RAY = ("engine.kind=serial",), ("engine.kind=ray", "engine.workers=2")
@@ -40,9 +41,9 @@ class Scene:
         while not list(self.out.glob("markers/*/**/*.json")) and command.process.poll() is None:
             time.sleep(0.005)
 
-    def sometime(self, command: Command) -> None:
-        """Wait for a random moment of the run: a unit's end, or soon after."""
-        wanted = self.random.randrange(1, self.units)
+    def sometime(self, command: Command, first: int = 1, last: int | None = None) -> None:
+        """Wait for a random moment of the run: a unit's end, or soon after; of the first to the last unit."""
+        wanted = self.random.randrange(first, self.units if last is None else last)
         while len(list(self.out.glob("markers/*/**/*.json"))) < wanted and command.process.poll() is None:
             time.sleep(0.005)
         time.sleep(0.2 * self.random.random())
@@ -89,6 +90,20 @@ def _strike(scene: Scene, changes: tuple[str, ...], blow: Callable[[psutil.Proce
         with suppress(psutil.NoSuchProcess):
             blow(scene.random.choice(workers))
     return command.wait()
+
+
+def kill_raylet(scene: Scene, changes: tuple[str, ...]) -> Ended:
+    """SIGKILL of the raylet of the second of two nodes while a worker is at work there: the machine is gone."""
+    with two_nodes() as (address, raylet):
+        command = scene.start(*changes, f"engine.address={address}")
+        scene.sometime(command, 10, scene.units - 20)  # while windows are inferred: all workers have some
+        workers = [p for p in raylet.children() if title(p).startswith("ray::Worker")]
+        assert workers, "nobody was at work there"
+        raylet.kill()
+        ended = command.wait()
+        assert orphans(workers) == []
+    assert [e["kind"] for e in events(scene.out) if e.get("event") == "worker_lost"] == ["taken"]
+    return ended
 
 
 def fill_disk(scene: Scene, changes: tuple[str, ...]) -> Ended:
@@ -183,6 +198,7 @@ FAULTS = (
     Fault("driver of a cluster terminated", terminate_driver, RAY, (143, 0)),
     Fault("worker killed", kill_worker, RAY, (0,), quick=True),
     Fault("worker hung", hang_worker, RAY, (0,)),
+    Fault("node of a cluster killed", kill_raylet, RAY, (0,)),
     Fault("disk full", fill_disk, SERIAL, (1, 0), needs_root=True),
     Fault("disk full under a cluster", fill_disk, RAY, (1, 0), needs_root=True),
     Fault("disk read-only", freeze_disk, SERIAL, (2,), needs_root=True),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,6 +23,10 @@ from tests.jobs.worlds import UTM51, World, image, moved, world
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 300.0
+SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+"""Of all that is left to chance."""
+SHORT = bool(os.environ.get("CHAOS_SHORT"))
+"""Whether only the faults are tried that a check of every change has time for."""
 ARRAYS = {
     "ingest": ("image", "valid", "quality/histogram", "quality/quicklook"),
     "infer": ("logits",),
@@ -42,7 +48,7 @@ def small_country(folder: Path) -> World:
 
 @dataclass
 class Command:
-    """A `sandan map` that runs."""
+    """A command of Sandan that runs."""
 
     process: subprocess.Popen
     started_s: float = field(default_factory=time.monotonic)
@@ -67,10 +73,11 @@ class Command:
 
     def workers(self) -> list[psutil.Process]:
         """Return the workers of Ray that hold a part of the run."""
-        return [p for p in self.family() if _title(p).startswith("ray::Worker")]
+        return [p for p in self.family() if title(p).startswith(("ray::Worker", "ray::RayTrainWorker"))]
 
 
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
+    """Return the command line of a process, in whose place Ray writes what it is; empty where it is gone."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -79,12 +86,16 @@ def _title(process: psutil.Process) -> str:
 
 def start(here: World, out: Path, *changes: str, options: Sequence[str] = (), path: Path | None = None) -> Command:
     """Start a map; `path` is put before all places of Python modules."""
-    words = [*here.command(f"out={out}", *changes), *options]
+    return begin("jobs.map", *here.command(f"out={out}", *changes), *options, path=path)
+
+
+def begin(module: str, *words: str, path: Path | None = None) -> Command:
+    """Start a module as a command; `path` is put before all places of Python modules."""
     # A cluster, or a token, of the test session is not the run's.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment["PYTHONPATH"] = os.pathsep.join(str(p) for p in (path, ROOT) if p is not None)
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.map", *words],
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -93,6 +104,21 @@ def start(here: World, out: Path, *changes: str, options: Sequence[str] = (), pa
         start_new_session=True,
     )
     return Command(process)
+
+
+def orphans(family: Sequence[psutil.Process], within_s: float = 120.0) -> list[str]:
+    """Return those of a killed command's family that outlive it: agents of Ray look for their raylet once a minute."""
+    ended_s = time.monotonic() + within_s
+    while (left := [p for p in family if _lives(p)]) and time.monotonic() < ended_s:
+        time.sleep(0.2)
+    return [title(p) for p in left]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def digest(out: Path) -> dict[str, str]:
@@ -112,11 +138,16 @@ def digest(out: Path) -> dict[str, str]:
 
 def units_done(out: Path) -> Iterator[str]:
     """Yield the units that all runs in a folder finished, as often as they did, from their logs."""
+    for entry in events(out):
+        if entry.get("event") == "done":
+            yield f"{entry['stage']}/{entry['unit']}"
+
+
+def events(out: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the logs of all runs in a folder."""
     storage = Storage(str(out))
     for run in runs(storage):
-        for entry in entries(storage, run):
-            if entry.get("event") == "done":
-                yield f"{entry['stage']}/{entry['unit']}"
+        yield from entries(storage, run)
 
 
 def litter(out: Path) -> list[str]:

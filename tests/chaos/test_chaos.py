@@ -15,10 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.faults import FAULTS, Fault, Scene
-from tests.chaos.runs import digest, litter, small_country, start, units_done
+from tests.chaos.runs import SEED, SHORT, digest, litter, small_country, start, units_done
 from tests.jobs.worlds import World
-
-SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 
 
 @dataclass
@@ -40,14 +38,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     done = Counter(units_done(out))
     assert set(done.values()) == {1}
     return Undisturbed(here, time.monotonic() - began_s, digest(out), set(done))
-
-
-@pytest.fixture(scope="module")
-def rows() -> Iterator[list[str]]:
-    lines: list[str] = []
-    yield lines
-    heads = "| fault | ended with | units finished before | runs | units done twice | seconds, undisturbed = 1 |"
-    print("\n" + "\n".join([heads, "| --- " * 6 + "|", *lines]))
 
 
 @pytest.fixture
@@ -88,11 +78,8 @@ def needed(fault: Fault) -> pytest.MarkDecorator | tuple[()]:
     return pytest.mark.skipif(fault.needs_root and os.geteuid() != 0, reason="to mount takes root")
 
 
-SHORT = bool(os.environ.get("CHAOS_SHORT"))
-"""Whether only the faults are tried that a check of every change has time for."""
-
-
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=needed(f)) for f in FAULTS if f.quick or not SHORT])
 def test_a_run_survives(fault: Fault, undisturbed: Undisturbed, out: Path, rows: list[str]) -> None:
     survive(fault, undisturbed, out, rows)

@@ -51,7 +51,7 @@ def on_two(config: dict[str, Any], folder: Path, name: str, **options: Any) -> A
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_two_workers_reduce_fail_resume_and_are_watched(tmp_path: Path) -> None:
+def test_two_workers_reduce_fail_resume_and_are_watched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[dict[str, Any]] = []
     with pytest.raises(WorkerError, match=r"(?s)training failed.*test_ddp.*injected after epoch 0"):
         on_two({"epochs": 3, "fail": "once"}, tmp_path, "a", progress=seen.append)
@@ -60,6 +60,10 @@ def test_two_workers_reduce_fail_resume_and_are_watched(tmp_path: Path) -> None:
     (tmp_path / "a" / "000002.json").write_bytes(b"")  # a checkpoint that was damaged: all workers pass over it
     result = on_two({"epochs": 3, "fail": "once"}, tmp_path, "a", progress=seen.append)
     assert result["first"] == 1  # the first epoch was not lost with the run
+    told = [r.getMessage() for r in caplog.records if r.name == "cluster.checkpoints"]
+    assert len(told) == 1, "what a worker warns of is said by the driver, once"
+    assert told[0].startswith("rank 0: asked for the checkpoint")
+    assert "000002.json; found that it is damaged" in told[0]
     assert (result["total"], result["world"]) == (9.0, 2)
     assert (result["device"], result["threads"]) == ("cpu", 1)
     assert sorted((s["rank"], s["epoch"]) for s in seen) == [(r, e) for r in (0, 1) for e in range(3)]

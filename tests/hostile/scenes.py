@@ -158,7 +158,7 @@ HARMLESS_SIDECARS = {
 }
 """Beside a scene that says itself where it lies."""
 ODD: dict[str, dict[str, Any]] = {
-    "rotated": {"transform": TRANSFORM * Affine.rotation(23)},
+    "rotated": {"transform": TRANSFORM @ Affine.rotation(23)},
     "south up": {"transform": Affine(10, 0, 3e5, 0, 10, 4e6)},
     "east is left": {"transform": Affine(-10, 0, 3e5, 0, -10, 4e6)},
     "not square": {"transform": Affine(10, 0, 3e5, 0, -31, 4e6)},
@@ -260,8 +260,8 @@ def _together(folder: Path) -> list[Case]:
         "pieces of unlike bands": {"array": numbers(3, 17, 29)},
         "pieces of unlike types": {"array": numbers(4, 17, 29, dtype="int16")},
         "pieces of unlike CRS": {"crs": "EPSG:32651"},
-        "pieces of unlike pixels": {"transform": TRANSFORM * Affine.scale(1.5)},
-        "pieces between pixels": {"transform": TRANSFORM * Affine.translation(0.5, 0.3)},
+        "pieces of unlike pixels": {"transform": TRANSFORM @ Affine.scale(1.5)},
+        "pieces between pixels": {"transform": TRANSFORM @ Affine.translation(0.5, 0.3)},
     }.items():
         other = _scene(folder, f"other{len(made)}", **changed)
         add(name, "other", [{"id": "x", "files": [base["a"], other]}])

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from tests.tiler.rasters_for_tests import numbers, write_tif
 from tiler.grids import Box
 from tiler.pieces import Piece, read_pieces
+from tiler.rasters import read_header
 from tiler.sensors import Sensor
 
 FOUR = Sensor(name="FOUR", bands=("a", "b", "c", "d"), valid_min=2, valid_max=8000, nodata=77, resolution_m=10)
@@ -76,3 +77,13 @@ def test_a_band_that_no_file_gives_here_leaves_nothing_valid(tmp_path):
     image, valid = read_pieces([three], FOUR, BOX, "uint16", 9)
     assert not valid.any()
     assert (image == 9).all()
+
+
+def test_a_file_that_shrank_since_it_was_planned_is_refused(tmp_path):
+    path = write_tif(tmp_path / "a.tif", numbers(4, 60, 80))
+    bands = ((0, 1), (1, 2), (2, 3), (3, 4))
+    piece = Piece(path, bands, Box(90, 180, 150, 260), None, read_header(path).form)
+    read_pieces([piece], FOUR, BOX, "uint16", 0)
+    write_tif(path, numbers(4, 50, 80))
+    with pytest.raises(ValueError, match=r"4 x 60 x 80 uint16 .* is 4 x 50 x 80 uint16"):
+        read_pieces([piece], FOUR, BOX, "uint16", 0)

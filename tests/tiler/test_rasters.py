@@ -1,4 +1,4 @@
-"""Raster files: the driver of the suffix and no other, patterns, headers, damage found before work starts."""
+"""Raster files: the driver of the suffix alone, headers, damage found before work starts, changed files refused."""
 
 import os
 import subprocess
@@ -18,15 +18,9 @@ from obstore.store import MemoryStore
 
 from tests.tiler.rasters_for_tests import TRANSFORM, UTM52, numbers, write_tif
 from tests.tiler.web_for_tests import web
-from tiler.rasters import (
-    CACHE_BYTES,
-    digest,
-    expand,
-    fingerprint,
-    open_raster,
-    read_header,
-    read_window,
-)
+from tiler.grids import Box
+from tiler.patterns import expand
+from tiler.rasters import CACHE_BYTES, digest, fingerprint, open_raster, read_header, read_window
 from tiler.sources import is_printable
 
 
@@ -131,30 +125,10 @@ def test_damage_between_is_found_by_the_worker(tmp_path):
         read_window(path, [1], 3, 2, 300, 100)
 
 
-def test_patterns_mean_files_in_name_order(tmp_path):
-    for name in ("b.tif", "a.TIF", "c.txt", "d.png", "below/e.tif"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    inside = [f"{tmp_path}/{n}" for n in ("a.TIF", "b.tif", "d.png")]
-    assert expand(str(tmp_path)) == inside
-    assert expand(f"{tmp_path}/*.tif") == [f"{tmp_path}/b.tif"]
-    assert expand([f"{tmp_path}/b.tif", f"{tmp_path}/[ab].*", f"{tmp_path}/b.tif"]) == inside[:2]
-    assert expand(f"{tmp_path}/nothing*.tif") == []
-    assert expand(()) == []
-
-
-def test_patterns_on_a_bucket(monkeypatch):
+def test_the_fingerprint_of_an_object_follows_its_content(monkeypatch):
     store = MemoryStore()
-    for key in ("s/x/b.tif", "s/x/a.TIF", "s/x/c.txt", "s/y/d.tif"):
-        store.put(key, b"12345")
-    opened = []
-    monkeypatch.setattr("obstore.store.from_url", lambda url, **_: opened.append(url) or store)
-    assert expand("s3://bucket/s/x/*.tif") == ["s3://bucket/s/x/b.tif"]
-    assert expand("s3://bucket/s/x") == ["s3://bucket/s/x/a.TIF", "s3://bucket/s/x/b.tif"]
-    assert expand("s3://bucket/s/?/[bd].tif") == ["s3://bucket/s/x/b.tif", "s3://bucket/s/y/d.tif"]
-    assert expand("s3://bucket/s/x/only.tif") == ["s3://bucket/s/x/only.tif"]  # named: no listing needed
-    assert set(opened) == {"s3://bucket"}
-
+    store.put("s/x/b.tif", b"12345")
+    monkeypatch.setattr("obstore.store.from_url", lambda url, **_: store)
     before = fingerprint("s3://bucket/s/x/b.tif")
     assert before.startswith("s3://bucket/s/x/b.tif|5|")
     store.put("s/x/b.tif", b"54321")
@@ -192,6 +166,38 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path):
     path.unlink()
     with pytest.raises(ValueError, match="cannot be opened"):
         read_window(str(path), [2], 1, 2, 5, 7)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        numbers(2, 8, 13),
+        numbers(2, 900, 13),
+        numbers(2, 9, 14),
+        numbers(3, 9, 13),
+        numbers(1, 9, 13),
+        numbers(2, 9, 13).astype("float64"),
+        numbers(2, 9, 13, dtype="int16"),
+    ],
+    ids=["lower", "higher", "wider", "a band more", "a band less", "float64", "int16"],
+)
+def test_a_file_that_became_another_one_is_refused_not_stretched_or_clipped(tmp_path, other):
+    """GDAL would fill the window from whatever is there."""
+    path, array = tmp_path / "a.tif", numbers(2, 9, 13)
+    header = read_header(write_tif(path, array))
+    assert_array_equal(header.read([2], Box(1, 2, 9, 13))[0], array[1, 1:9, 2:13])
+    write_tif(path, other)
+    with pytest.raises(ValueError, match=r"a\.tif was 2 x 9 x 13 uint16 in \d+ bytes when .*, and is \d.*repeat"):
+        header.read([2], Box(1, 2, 9, 13))
+
+
+def test_a_file_of_the_same_form_but_another_size_is_refused(tmp_path):
+    path = write_tif(tmp_path / "a.tif", numbers(1, 9, 13))
+    header = read_header(path)
+    with Path(path).open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(ValueError, match="repeat the command"):
+        header.read([1], Box(0, 0, 9, 13))
 
 
 def test_windows_are_read_into_an_array_that_is_there(tmp_path):

@@ -104,6 +104,15 @@ def test_a_file_is_a_file(tmp_path):
             check_file(f"{tmp_path}/{name}.tif")
 
 
+def test_a_link_to_itself_is_refused_and_harms_no_file_beside_it(tmp_path):
+    """To ask what it is raises an error, which is not that of its neighbours."""
+    (tmp_path / "loop.tif").symlink_to("loop.tif")
+    path = write_tif(tmp_path / "a.tif", numbers(1, 9, 8))
+    check_file(str(path))
+    with pytest.raises(ValueError, match="does not exist, or is a link to nothing; replace"):
+        check_file(str(tmp_path / "loop.tif"))
+
+
 def test_pipes_beside_a_file_are_refused_only_if_they_have_its_name(tmp_path):
     path = write_tif(tmp_path / "a.tif", numbers(4, 9))
     os.mkfifo(tmp_path / "other.tfw")
