@@ -53,6 +53,13 @@ def probed(worker: int) -> None:
     _tell(logging.INFO, "probe", "worker {worker}: silent, asked whether it is there", {"worker": worker})
 
 
+def slow_start(worker: int, where: str) -> None:
+    """A worker is long in starting, and said what it is doing; empty where it has become ready since."""
+    if where:
+        facts = {"worker": worker, "reason": where.strip().rpartition("\n")[2].strip(), "error": where}
+        _tell(logging.WARNING, "slow_start", "worker {worker}: long in starting; it is at: {reason}", facts)
+
+
 def worker_lost(worker: int, fault: Fault) -> None:
     """A worker is gone, or was killed."""
     level = logging.INFO if fault.kind is Kind.TAKEN else logging.WARNING

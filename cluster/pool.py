@@ -11,6 +11,7 @@ from cluster import decisions as d
 from cluster import events
 from cluster.contract import Done, Failed, FatalFault, WorkerError
 from cluster.faults import Fault, Kind, describe, fault_of
+from cluster.ray_state import draining_nodes, running
 from cluster.resources import ResolvedResources
 from cluster.slots import Slots
 from cluster.stopping import Stop
@@ -22,7 +23,8 @@ _WAIT_S = 0.25
 _AWAY_S = 5.0
 """The longest time that a turn of the driver counts for: in a longer one it was stopped itself, or reports were taken
 slowly, and the silence of the workers proves nothing."""
-_DRAIN_POLL_S = 5.0
+_STATE_POLL_S = 5.0
+"""How often Ray is asked which nodes drain, and which workers that start have a process."""
 _START_WARN_S = 60.0
 
 
@@ -47,7 +49,7 @@ class Pool:
         """What each open reference is: its kind, its slot and its unit."""
         self._keys: dict[int, Any] = {}
         self._next_unit = 0
-        self._last_drain_s = 0.0
+        self._last_state_s = 0.0
         self._last_turn_s = time.monotonic()
 
     def run(self, keys: Iterable[Any], stop: Stop | None = None) -> Iterator[Done[Any, Any] | Failed[Any]]:
@@ -64,7 +66,7 @@ class Pool:
                 if self._slots.finished or stop.overdue(time.monotonic()):
                     break
                 self._listen(_WAIT_S)
-                started = any(slot.node for slot in self._slots.slots.values())
+                started = any(slot.placed_s is not None for slot in self._slots.slots.values())
                 if not warned and not started and time.monotonic() - started_s > _START_WARN_S:
                     warned = True
                     logger.warning("no worker after %g s: asked for %s; waiting", _START_WARN_S, self._resources)
@@ -107,8 +109,9 @@ class Pool:
                     self._calls[call] = ("do", slot, unit)
                 case d.Probe(slot):
                     events.probed(slot)
-                    probe = self._actors[slot].probe.options(concurrency_group="probe")
-                    self._calls[probe.remote()] = ("probe", slot, None)
+                    self._probe(slot, "probe")
+                case d.Ask(slot):
+                    self._probe(slot, "where")
                 case d.Kill(slot, fault):
                     events.worker_lost(slot, fault)
                     self._kill(slot)
@@ -116,11 +119,8 @@ class Pool:
                     events.retried(self._keys[unit], fault, attempts, after_s, slot)
                 case d.Abort(unit, fault, given_up):
                     end = FatalFault(events.unit_name(self._keys[unit]), fault, given_up)
-                case d.GiveUp(reason):
-                    end = WorkerError(
-                        f"asked for {self._resources.workers} workers; {reason}\nlook for memory (dmesg, the logs in "
-                        "Ray's session folder), lower threads or units per worker, or try the serial engine"
-                    )
+                case d.GiveUp(reason, advice):
+                    end = WorkerError(f"asked for {self._resources.workers} workers; {reason}\n{advice}")
         for action in actions:
             match action:
                 case d.Settle(unit, result, None):
@@ -145,6 +145,11 @@ class Pool:
         )
         self._actors[slot] = actor.remote(r.threads_per_worker, r.gpus_per_worker)
         self._calls[self._actors[slot].start.remote(self._factory)] = ("start", slot, None)
+        self._probe(slot, "placed")
+
+    def _probe(self, slot: int, kind: str) -> None:
+        probe = self._actors[slot].probe.options(concurrency_group="probe")
+        self._calls[probe.remote()] = (kind, slot, None)
 
     def _listen(self, wait_s: float) -> None:
         """Wait until something happens, this long at most, and tell the slots."""
@@ -158,7 +163,7 @@ class Pool:
             kind, slot, unit = self._calls.pop(call)
             if slot in self._slots.slots:
                 self._hear(call, kind, slot, unit)
-        self._watch_drains()
+        self._ask_ray()
 
     def _hear(self, call: Any, kind: str, slot: int, unit: int | None) -> None:
         errors, now_s = self._ray.exceptions, time.monotonic()
@@ -184,6 +189,11 @@ class Pool:
             if what == "error":
                 raise WorkerError(f"a worker could not start: its factory raised\n{value}")
             self._slots.ready(slot, now_s, node=value)
+        elif kind == "placed":
+            self._slots.placed(slot, now_s)
+        elif kind == "where" and what == "answer":
+            self._slots.told(slot, value)
+            events.slow_start(slot, value)
         elif kind == "probe":
             self._slots.answered(slot, now_s)
         elif unit is not None and what == "ok":
@@ -191,12 +201,15 @@ class Pool:
         elif unit is not None:
             self._slots.raised(slot, unit, fault_of(value), now_s)
 
-    def _watch_drains(self) -> None:
-        if time.monotonic() - self._last_drain_s < _DRAIN_POLL_S:
+    def _ask_ray(self) -> None:
+        now_s, slots = time.monotonic(), self._slots.slots
+        if now_s - self._last_state_s < _STATE_POLL_S:
             return
-        self._last_drain_s = time.monotonic()
+        self._last_state_s = now_s
         draining = draining_nodes()
-        self._slots.drain([number for number, slot in self._slots.slots.items() if slot.node in draining])
+        self._slots.drain([number for number, slot in slots.items() if slot.node in draining])
+        for slot in running((n, self._actors[n]) for n, s in slots.items() if s.placed_s is None):
+            self._slots.placed(slot, now_s)
 
     def _kill(self, slot: int) -> None:
         actor = self._actors.pop(slot, None)
@@ -211,20 +224,10 @@ class Pool:
 
 def policy_of(resources: ResolvedResources) -> d.Policy:
     """The policy of a pool: a worker is given as many units as it may work on at once."""
-    return d.Policy(resources.workers, in_flight=resources.concurrency, unit_limit_s=resources.unit_limit_s)
+    r = resources
+    return d.Policy(r.workers, in_flight=r.concurrency, unit_limit_s=r.unit_limit_s, start_limit_s=r.start_limit_s)
 
 
 def _node_lost(error: Any) -> bool:
     # There is no field for it in Ray 2.60; a sentence that changes costs a unit one blame, no more.
     return bool(error.preempted) or "node died" in str(error) or "node is dead" in str(error).lower()
-
-
-def draining_nodes() -> set[str]:
-    """Ids of nodes that will go away soon (spot notices, maintenance); empty where Ray cannot say."""
-    try:
-        from ray._private.state import state
-
-        return set(state.get_draining_nodes())
-    except Exception:  # a private function, and only an optimisation: work lost with a node is done again anyway
-        logger.debug("cannot list draining nodes", exc_info=True)
-        return set()
