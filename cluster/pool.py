@@ -23,6 +23,8 @@ _WAIT_S = 0.25
 _AWAY_S = 5.0
 """The longest time that a turn of the driver counts for: in a longer one it was stopped itself, or reports were taken
 slowly, and the silence of the workers proves nothing."""
+_STALE_S = 0.05
+"""The age from which what was heard is no ground for decisions; to listen again costs a tenth of a unit's overhead."""
 _STATE_POLL_S = 5.0
 """How often Ray is asked which nodes drain, and which workers that start have a process."""
 _START_WARN_S = 60.0
@@ -49,7 +51,7 @@ class Pool:
         """What each open reference is: its kind, its slot and its unit."""
         self._keys: dict[int, Any] = {}
         self._next_unit = 0
-        self._last_state_s = 0.0
+        self._last_state_s = self._heard_s = 0.0
         self._last_turn_s = time.monotonic()
 
     def run(self, keys: Iterable[Any], stop: Stop | None = None) -> Iterator[Done[Any, Any] | Failed[Any]]:
@@ -61,7 +63,8 @@ class Pool:
                 self._heed(stop)
                 self._fill(source)
                 self._look_up()
-                self._listen(0)  # to take a key, or to report a unit, may have taken long: news before decisions
+                if time.monotonic() - self._heard_s > _STALE_S:  # to take a key, or to report a unit, may take long
+                    self._listen(0)
                 yield from self._act(self._slots.decide(time.monotonic()))
                 if self._slots.finished or stop.overdue(time.monotonic()):
                     break
@@ -156,13 +159,15 @@ class Pool:
         if not self._calls:
             time.sleep(wait_s)  # every unit that is left waits for its next try
             return
-        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
-        if ready:
-            ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        calls = list(self._calls)
+        ready, others = self._ray.wait(calls, num_returns=1, timeout=wait_s)
+        if ready and others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         for call in ready:
             kind, slot, unit = self._calls.pop(call)
             if slot in self._slots.slots:
                 self._hear(call, kind, slot, unit)
+        self._heard_s = time.monotonic()
         self._ask_ray()
 
     def _hear(self, call: Any, kind: str, slot: int, unit: int | None) -> None:
@@ -197,6 +202,7 @@ class Pool:
         elif kind == "probe":
             self._slots.answered(slot, now_s)
         elif unit is not None and what == "ok":
+            events.heed(value[0], slot)  # also of a copy that comes too late to count
             self._slots.succeeded(slot, unit, value, now_s)
         elif unit is not None:
             self._slots.raised(slot, unit, fault_of(value), now_s)

@@ -28,7 +28,8 @@ from cluster.engine import (
     open_engine,
     resolve,
 )
-from cluster.markers import Marked, Markers
+from cluster.marked import Marked
+from cluster.markers import Markers
 from cluster.storage import Storage
 from tests.cluster.conftest import ROOT, Faulty
 

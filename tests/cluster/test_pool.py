@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from cluster.decisions import Policy
+from cluster.differences import kept
 from cluster.engine import Done, Failed, ResolvedResources, Stop, WorkerError
 from cluster.faults import Kind
+from cluster.marked import Marked
+from cluster.markers import Markers
 from cluster.pool import Pool, policy_of
+from cluster.storage import Storage
 from cluster.worker import Worker
 from tests.cluster.conftest import CPUS, Faulty, count
 
@@ -142,6 +146,41 @@ def test_a_worker_holds_as_many_units_as_it_may_work_on_at_once() -> None:
     asked = ResolvedResources(3, 0.0, 1, 4, 1.0, 9.0, 5.0)
     assert policy_of(asked) == Policy(3, in_flight=4, unit_limit_s=9.0, start_limit_s=5.0)
     assert [r.record["most"] for r in run(Overlap(), range(3), workers=1, concurrency=1)] == [1, 1, 1]
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Answers with the number of the attempt; the first attempt at unit ``a``, and all at ``b``, are slow."""
+
+    folder: str
+
+    def __call__(self) -> Callable[[str], dict[str, Any]]:
+        def work(key: str) -> dict[str, Any]:
+            attempt = count(self.folder, f"unit-{key}")
+            time.sleep({"a": (2.0, 0.0)[min(attempt, 1)], "b": 4.0}.get(key, 0.01))
+            return {"attempt": attempt if key == "a" else 0, "work_s": float(attempt)}
+
+        return work
+
+
+def test_two_copies_with_different_answers_are_told_and_the_first_one_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = Storage(str(tmp_path / "run"))
+    (tmp_path / "tries").mkdir()
+    urls = (storage.child(f"{folder}/infer").url for folder in ("markers", "differences"))
+    markers_url, differences_url = urls
+    stage = Marked(Undecided(str(tmp_path / "tries")), markers_url, {}, differences_url)
+    policy = Policy(2, hedge_factor=1.0, hedge_floor_s=0.2)
+    with caplog.at_level("INFO", "cluster.events"):
+        results = list(Pool(stage, resources(), policy).run(["c", "d", "e", "a", "b"]))
+    assert sorted(r.key for r in results) == ["a", "b", "c", "d", "e"]
+    assert {r.key: r.record["attempt"] for r in results}["a"] == 1, "the second copy was first"
+    assert Markers(Storage(markers_url)).read("a")["record"]["attempt"] == 1
+    assert "hedge" in {r.event for r in caplog.records}  # type: ignore[attr-defined]
+    told = [r for r in caplog.records if r.event == "differs"]  # type: ignore[attr-defined]
+    assert [(r.unit, r.facts["facts"]) for r in told] == [("a", {"attempt": [1, 0]})]  # type: ignore[attr-defined]
+    assert kept(storage) == {"infer/a": told[0].facts}  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
