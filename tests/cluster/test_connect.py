@@ -23,8 +23,8 @@ def test_an_embedded_ray_has_the_cpus_it_was_given(ray_here: dict[str, Any]) -> 
 def test_workers_of_an_embedded_ray_are_as_important_as_their_driver(ray_here: dict[str, Any]) -> None:
     import ray
 
-    niceness: Any = ray.remote(num_cpus=1)(os.nice)
-    assert ray.get(niceness.remote(0)) == os.nice(0)
+    niceness: Any = ray.remote(num_cpus=1)(lambda: os.nice(0))
+    assert ray.get(niceness.remote()) == os.nice(0)
 
 
 def test_a_second_connect_is_free(ray_here: dict[str, Any]) -> None:

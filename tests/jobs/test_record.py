@@ -68,6 +68,7 @@ def test_units_that_were_done_twice_with_different_answers_are_in_the_record(map
         after = read_record(run)
         assert after["differences"] == {f"infer/{name}/r0_c0": found}
         assert after["products"] == before["products"]
+        assert "done twice with different answers" in (mapped.out / "report.html").read_text()
     finally:
         shutil.rmtree(mapped.out / "differences")
 
