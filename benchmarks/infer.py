@@ -144,7 +144,7 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     import shutil
 
     from cluster.engine import Done
-    from cluster.markers import Marked
+    from cluster.marked import Marked
     from jobs.config import RunConfig
     from jobs.decisions import decide
     from jobs.infer import infer_stage, make_logit_store

@@ -55,6 +55,8 @@ def _start(ray: Any, address: str, cpus: int | None) -> None:
     options: dict[str, Any] = own if address == "local" else {}
     if address == "local":  # its workers inherit the environment
         one_heap_for_children()
+        # By itself Ray runs workers at a niceness of 15: whatever else runs on the machine, they get what it leaves.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         with warnings.catch_warnings(), _own_signals():
             warnings.simplefilter("ignore")  # Ray's announcements of its own future

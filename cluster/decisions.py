@@ -57,6 +57,11 @@ class Policy:
     holds Python's lock (a conversion, a compiler) may keep a healthy worker from answering for tens of seconds."""
     unit_limit_s: float | None = None
     """How long a unit may take before its worker is killed; None: as long as it answers."""
+    start_limit_s: float | None = 900.0
+    """How long a worker may take to be ready before it is killed, counted from when its process is known to run: to
+    wait for a machine is not to hang. None: without limit."""
+    starts: int = 3
+    """Workers in each place that may hang before they are ready, with none ready in between and none at work."""
 
     @property
     def respawns(self) -> int:
@@ -84,6 +89,13 @@ class Dispatch:
 @dataclass(frozen=True)
 class Probe:
     """Ask this slot whether it is there."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask this slot, which is long in starting, where it is."""
 
     slot: int
 
@@ -130,12 +142,13 @@ class Abort:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Stop: workers die faster than units finish."""
+    """Stop: workers die faster than units finish, or none becomes ready."""
 
     reason: str
+    advice: str
 
 
-Action: TypeAlias = Spawn | Dispatch | Probe | Kill | Again | Settle | Abort | GiveUp
+Action: TypeAlias = Spawn | Dispatch | Probe | Ask | Kill | Again | Settle | Abort | GiveUp
 
 
 @dataclass
@@ -149,6 +162,12 @@ class Slot:
     """When it became suspect."""
     heard_s: float = 0.0
     """When something last came from it, or when it was given work after it had none."""
+    placed_s: float | None = None
+    """When its process was first known to run; None while it waits for a machine."""
+    asked: bool = False
+    """It was asked where it is, because it is long in starting."""
+    doing: str = ""
+    """What it answered."""
     node: str = ""
     """Where its worker lives, once that is known."""
     draining: bool = False

@@ -7,8 +7,10 @@ slot), ``kind`` and ``reason`` of a fault.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
+from cluster.differences import DIFFERS
 from cluster.faults import Fault, Kind
 from cluster.markers import unit_of
 
@@ -53,6 +55,22 @@ def probed(worker: int) -> None:
     _tell(logging.INFO, "probe", "worker {worker}: silent, asked whether it is there", {"worker": worker})
 
 
+def slow_start(worker: int, where: str) -> None:
+    """A worker is long in starting, and said what it is doing; empty where it has become ready since."""
+    if where:
+        facts = {"worker": worker, "reason": where.strip().rpartition("\n")[2].strip(), "error": where}
+        _tell(logging.WARNING, "slow_start", "worker {worker}: long in starting; it is at: {reason}", facts)
+
+
+def differs(found: Mapping[str, Any], worker: int | None = None) -> None:
+    """A unit was done twice, with different answers (``cluster.differences``); the first one stands."""
+    told = "; ".join(f"{name} {first!r}, then {second!r}" for name, (first, second) in found["facts"].items())
+    by = " and ".join(f"{who['host']} (process {who['pid']})" for who in (found["first"], found["second"]))
+    facts = {"unit": found["unit"], "worker": worker, "facts": dict(found), "reason": f"{told}; by {by}"}
+    text = "{unit}: done twice with different answers, so the work is not deterministic; the first stands: {reason}"
+    _tell(logging.WARNING, "differs", text, facts)
+
+
 def worker_lost(worker: int, fault: Fault) -> None:
     """A worker is gone, or was killed."""
     level = logging.INFO if fault.kind is Kind.TAKEN else logging.WARNING
@@ -76,6 +94,12 @@ def stopped(reason: str, left: int) -> None:
     """A run has ended early; units that were left have no marker."""
     facts = {"reason": reason, "units": left}
     _tell(logging.INFO, "stopped", "stopped ({reason}): {units} units in flight were left undone", facts)
+
+
+def heed(record: Any, worker: int | None = None) -> None:
+    """Tell what a record says that is not for its reader alone."""
+    if isinstance(record, Mapping) and DIFFERS in record:
+        differs(record[DIFFERS], worker)
 
 
 def _of(key: Any, fault: Fault, attempt: int) -> dict[str, Any]:

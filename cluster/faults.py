@@ -33,6 +33,8 @@ class Kind(enum.StrEnum):
     """The node was taken away (preempted, drained, died): no unit did that."""
     SILENT = "silent"
     """The worker no longer answered: it is hung, stopped or out of reach."""
+    START = "start"
+    """The worker hung before it was ready: in an import, in loading a model, on a mount that is stuck."""
     OVERDUE = "overdue"
     """The unit ran for longer than any unit may."""
     NODE = "node"

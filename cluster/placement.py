@@ -31,6 +31,17 @@ def overdue(slot: Slot, now_s: float, policy: Policy) -> dict[int, Fault]:
     return {unit: guilty if unit in late else beside for unit in slot.units} if late else {}
 
 
+def start_due(slot: Slot, now_s: float, policy: Policy) -> tuple[bool, Fault | None]:
+    """Whether a slot that starts is to be asked where it is (once, at half of the limit), and why it is ended if so."""
+    limit_s = policy.start_limit_s
+    if slot.state is not State.STARTING or slot.placed_s is None or limit_s is None:
+        return False, None
+    taken_s = now_s - slot.placed_s
+    where = slot.doing or "asked where it was, it did not answer: an import or a native call that never lets go"
+    hung = Fault(Kind.START, f"{where.rstrip()}\nnot ready {limit_s:g} s after its process started (start_limit_s)")
+    return taken_s > limit_s / 2 and not slot.asked, hung if taken_s > limit_s else None
+
+
 def can_take(slot: Slot, unit: Unit, units: Mapping[int, Unit], policy: Policy) -> bool:
     """Whether a slot may get one more unit; one that is blamed runs alone, so that no other shares the blame."""
     if slot.state is not State.READY or slot.draining or len(slot.units) >= policy.in_flight:

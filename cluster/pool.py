@@ -11,6 +11,7 @@ from cluster import decisions as d
 from cluster import events
 from cluster.contract import Done, Failed, FatalFault, WorkerError
 from cluster.faults import Fault, Kind, describe, fault_of
+from cluster.ray_state import draining_nodes, running
 from cluster.resources import ResolvedResources
 from cluster.slots import Slots
 from cluster.stopping import Stop
@@ -22,7 +23,10 @@ _WAIT_S = 0.25
 _AWAY_S = 5.0
 """The longest time that a turn of the driver counts for: in a longer one it was stopped itself, or reports were taken
 slowly, and the silence of the workers proves nothing."""
-_DRAIN_POLL_S = 5.0
+_STALE_S = 0.05
+"""The age from which what was heard is no ground for decisions; to listen again costs a tenth of a unit's overhead."""
+_STATE_POLL_S = 5.0
+"""How often Ray is asked which nodes drain, and which workers that start have a process."""
 _START_WARN_S = 60.0
 NODE_LOST = ("its node has died", "the actor's node was ", "Node is dead")
 """What Ray says of an actor that went with its node."""
@@ -49,7 +53,7 @@ class Pool:
         """What each open reference is: its kind, its slot and its unit."""
         self._keys: dict[int, Any] = {}
         self._next_unit = 0
-        self._last_drain_s = 0.0
+        self._last_state_s = self._heard_s = 0.0
         self._last_turn_s = time.monotonic()
 
     def run(self, keys: Iterable[Any], stop: Stop | None = None) -> Iterator[Done[Any, Any] | Failed[Any]]:
@@ -61,12 +65,13 @@ class Pool:
                 self._heed(stop)
                 self._fill(source)
                 self._look_up()
-                self._listen(0)  # to take a key, or to report a unit, may have taken long: news before decisions
+                if time.monotonic() - self._heard_s > _STALE_S:  # to take a key, or to report a unit, may take long
+                    self._listen(0)
                 yield from self._act(self._slots.decide(time.monotonic()))
                 if self._slots.finished or stop.overdue(time.monotonic()):
                     break
                 self._listen(_WAIT_S)
-                started = any(slot.node for slot in self._slots.slots.values())
+                started = any(slot.placed_s is not None for slot in self._slots.slots.values())
                 if not warned and not started and time.monotonic() - started_s > _START_WARN_S:
                     warned = True
                     logger.warning("no worker after %g s: asked for %s; waiting", _START_WARN_S, self._resources)
@@ -109,8 +114,9 @@ class Pool:
                     self._calls[call] = ("do", slot, unit)
                 case d.Probe(slot):
                     events.probed(slot)
-                    probe = self._actors[slot].probe.options(concurrency_group="probe")
-                    self._calls[probe.remote()] = ("probe", slot, None)
+                    self._probe(slot, "probe")
+                case d.Ask(slot):
+                    self._probe(slot, "where")
                 case d.Kill(slot, fault):
                     events.worker_lost(slot, fault)
                     self._kill(slot)
@@ -118,11 +124,8 @@ class Pool:
                     events.retried(self._keys[unit], fault, attempts, after_s, slot)
                 case d.Abort(unit, fault, given_up):
                     end = FatalFault(events.unit_name(self._keys[unit]), fault, given_up)
-                case d.GiveUp(reason):
-                    end = WorkerError(
-                        f"asked for {self._resources.workers} workers; {reason}\nlook for memory (dmesg, the logs in "
-                        "Ray's session folder), lower threads or units per worker, or try the serial engine"
-                    )
+                case d.GiveUp(reason, advice):
+                    end = WorkerError(f"asked for {self._resources.workers} workers; {reason}\n{advice}")
         for action in actions:
             match action:
                 case d.Settle(unit, result, None):
@@ -147,20 +150,27 @@ class Pool:
         )
         self._actors[slot] = actor.remote(r.threads_per_worker, r.gpus_per_worker)
         self._calls[self._actors[slot].start.remote(self._factory)] = ("start", slot, None)
+        self._probe(slot, "placed")
+
+    def _probe(self, slot: int, kind: str) -> None:
+        probe = self._actors[slot].probe.options(concurrency_group="probe")
+        self._calls[probe.remote()] = (kind, slot, None)
 
     def _listen(self, wait_s: float) -> None:
         """Wait until something happens, this long at most, and tell the slots."""
         if not self._calls:
             time.sleep(wait_s)  # every unit that is left waits for its next try
             return
-        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
-        if ready:
-            ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        calls = list(self._calls)
+        ready, others = self._ray.wait(calls, num_returns=1, timeout=wait_s)
+        if ready and others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         for call in ready:
             kind, slot, unit = self._calls.pop(call)
             if slot in self._slots.slots:
                 self._hear(call, kind, slot, unit)
-        self._watch_drains()
+        self._heard_s = time.monotonic()
+        self._ask_ray()
 
     def _hear(self, call: Any, kind: str, slot: int, unit: int | None) -> None:
         errors, now_s = self._ray.exceptions, time.monotonic()
@@ -186,19 +196,28 @@ class Pool:
             if what == "error":
                 raise WorkerError(f"a worker could not start: its factory raised\n{value}")
             self._slots.ready(slot, now_s, node=value)
+        elif kind == "placed":
+            self._slots.placed(slot, now_s)
+        elif kind == "where" and what == "answer":
+            self._slots.told(slot, value)
+            events.slow_start(slot, value)
         elif kind == "probe":
             self._slots.answered(slot, now_s)
         elif unit is not None and what == "ok":
+            events.heed(value[0], slot)  # also of a copy that comes too late to count
             self._slots.succeeded(slot, unit, value, now_s)
         elif unit is not None:
             self._slots.raised(slot, unit, fault_of(value), now_s)
 
-    def _watch_drains(self) -> None:
-        if time.monotonic() - self._last_drain_s < _DRAIN_POLL_S:
+    def _ask_ray(self) -> None:
+        now_s, slots = time.monotonic(), self._slots.slots
+        if now_s - self._last_state_s < _STATE_POLL_S:
             return
-        self._last_drain_s = time.monotonic()
+        self._last_state_s = now_s
         draining = draining_nodes()
-        self._slots.drain([number for number, slot in self._slots.slots.items() if slot.node in draining])
+        self._slots.drain([number for number, slot in slots.items() if slot.node in draining])
+        for slot in running((n, self._actors[n]) for n, s in slots.items() if s.placed_s is None):
+            self._slots.placed(slot, now_s)
 
     def _kill(self, slot: int) -> None:
         actor = self._actors.pop(slot, None)
@@ -213,21 +232,11 @@ class Pool:
 
 def policy_of(resources: ResolvedResources) -> d.Policy:
     """The policy of a pool: a worker is given as many units as it may work on at once."""
-    return d.Policy(resources.workers, in_flight=resources.concurrency, unit_limit_s=resources.unit_limit_s)
+    r = resources
+    return d.Policy(r.workers, in_flight=r.concurrency, unit_limit_s=r.unit_limit_s, start_limit_s=r.start_limit_s)
 
 
 def node_lost(error: Any) -> bool:
     """Whether an actor is dead because its node is: preempted, drained or killed."""
     # There is no field for it in Ray 2.60; a sentence that changes costs a unit one blame, no more.
     return bool(error.preempted) or any(sentence in str(error) for sentence in NODE_LOST)
-
-
-def draining_nodes() -> set[str]:
-    """Ids of nodes that will go away soon (spot notices, maintenance); empty where Ray cannot say."""
-    try:
-        from ray._private.state import state
-
-        return set(state.get_draining_nodes())
-    except Exception:  # a private function, and only an optimisation: work lost with a node is done again anyway
-        logger.debug("cannot list draining nodes", exc_info=True)
-        return set()

@@ -24,14 +24,19 @@ class Resources:
     unit_limit_s: float | None = None
     """How long a unit may take before its worker is killed and the unit blamed; None: without limit. Not for the serial
     engine, which has no worker to kill."""
+    start_limit_s: float | None = 900.0
+    """How long a worker may take from the start of its process until it is ready (imports, loading models) before it is
+    killed and replaced; None: without limit. To wait for a machine does not count."""
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("gpus_per_worker", 0), ("threads_per_worker", 1), ("concurrency", 1)):
             value = getattr(self, name)
             if value != "auto" and not (isinstance(value, int | float) and value >= least):
                 raise ValueError(f"{name} is {value!r}; it must be at least {least}, or 'auto' where that is allowed")
-        if self.unit_limit_s is not None and not self.unit_limit_s > 0:
-            raise ValueError(f"unit_limit_s is {self.unit_limit_s!r}; give seconds above 0, or None for no limit")
+        for name in ("unit_limit_s", "start_limit_s"):
+            limit_s = getattr(self, name)
+            if limit_s is not None and not limit_s > 0:
+                raise ValueError(f"{name} is {limit_s!r}; give seconds above 0, or None for no limit")
         gpus = self.gpus_per_worker
         if gpus != "auto" and gpus > 1 and gpus != int(gpus):
             raise ValueError(f"gpus_per_worker is {gpus}; above 1 it must be a whole number")
@@ -49,6 +54,8 @@ class ResolvedResources:
     """CPUs that one worker reserves: its threads, or less where more workers were asked for than there are CPUs."""
     unit_limit_s: float | None = None
     """How long a unit may take before its worker is killed; None: without limit."""
+    start_limit_s: float | None = 900.0
+    """How long the start of a worker may take before it is killed; None: without limit."""
 
 
 def resolve(resources: Resources, cpus: int, gpus: int, threads_limit: int | None = None) -> ResolvedResources:
@@ -81,7 +88,8 @@ def resolve(resources: Resources, cpus: int, gpus: int, threads_limit: int | Non
     else:
         threads = max(1, min(cpus // workers, threads_limit or cpus))
     cpus_each = _cpus_each(workers, threads, cpus)
-    return ResolvedResources(workers, per_worker, threads, resources.concurrency, cpus_each, resources.unit_limit_s)
+    limits_s = (resources.unit_limit_s, resources.start_limit_s)
+    return ResolvedResources(workers, per_worker, threads, resources.concurrency, cpus_each, *limits_s)
 
 
 def _cpus_each(workers: int, threads: int, cpus: int) -> float:

@@ -7,12 +7,14 @@
     node        losses         no     on another worker, alone    the unit is given up
     silent      silences       no     on another worker           the unit is given up; alone after two
     overdue     attempts       no     on another worker, alone    the unit is given up
+    start       starts         no     in the same slot            the run stops, if no worker is ready
     taken       without end    no     on another worker
     denied      attempts       yes    on another worker           the run stops
     fatal       1                                                 the run stops
 
 Tries are counted for each kind by itself, so that trouble with the network does not use up what a unit's own data may
-cost; together they are finite, but for nodes that are taken away.
+cost; together they are finite, but for nodes that are taken away. A worker that hangs at its start has no unit: there a
+try is a start, and one is counted when every slot had one (``cluster.patience``).
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ def rules(policy: Policy) -> dict[Kind, Rule]:
         Kind.NODE: Rule(policy.losses, blame_from=1),
         Kind.SILENT: Rule(policy.silences, blame_from=2),  # one silence is the node's; twice it may be the unit's
         Kind.OVERDUE: Rule(policy.attempts, blame_from=1),
+        Kind.START: Rule(policy.starts, halts=True),
         Kind.TAKEN: Rule(math.inf),
         Kind.DENIED: Rule(policy.attempts, waits=True, halts=True),
         Kind.FATAL: Rule(1, halts=True),

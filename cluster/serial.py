@@ -114,6 +114,7 @@ class SerialEngine:
         while stop is None or not stop.requested:
             found = attempt(work, key)
             if not isinstance(found, Seen):
+                events.heed(found[0])
                 return Done(key, *found)
             fault = fault_of(found)
             faults[fault.kind] += 1

@@ -14,7 +14,8 @@ from typing import Any
 from cluster import decisions as d
 from cluster.decisions import Slot, State, Unit
 from cluster.faults import Fault, Kind
-from cluster.placement import first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for
+from cluster.patience import Patience
+from cluster.placement import first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for, start_due
 from cluster.retry import Halt, Quarantine, Retry, last_words, verdict
 
 _REMEMBERED = 256
@@ -36,9 +37,7 @@ class Slots:
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._actions: list[d.Action] = []
         self._next_slot = 0
-        self._deaths_in_row = 0
-        self._last_death = ""
-        self._given_up_in_row = 0
+        self._patience = Patience(policy)
 
     @property
     def finished(self) -> bool:
@@ -68,12 +67,24 @@ class Slots:
             del self.units[unit]
         self._queue.clear()
 
+    def placed(self, slot: int, now_s: float) -> None:
+        """The worker's process runs: from now on it may hang, and no longer waits for a machine."""
+        there = self.slots[slot]
+        if there.placed_s is None:
+            there.placed_s = now_s
+
+    def told(self, slot: int, doing: str) -> None:
+        """A worker that was long in starting has said where it is."""
+        self.slots[slot].doing = doing
+
     def ready(self, slot: int, now_s: float, node: str = "") -> None:
         """The worker has started, on this node."""
         there = self.slots[slot]
         there.node, there.heard_s = node, now_s
+        self.placed(slot, now_s)
         if there.state is State.STARTING:
             there.state = State.READY
+            self._patience.ready()
 
     def answered(self, slot: int, now_s: float) -> None:
         """Something came from a slot: it is there."""
@@ -89,7 +100,7 @@ class Slots:
         if sent_s is not None:
             self._durations_s.append(now_s - sent_s)
         if unit in self.units:
-            self._given_up_in_row = 0
+            self._patience.given_up = 0
             self._settle(d.Settle(unit, result, attempts=self.units[unit].faults.total() + 1))
 
     def raised(self, slot: int, unit: int, fault: Fault, now_s: float) -> None:
@@ -123,6 +134,7 @@ class Slots:
         for slot in self.slots.values() if seconds else ():
             slot.since_s += seconds
             slot.heard_s += seconds
+            slot.placed_s = None if slot.placed_s is None else slot.placed_s + seconds
             slot.units = {unit: sent_s + seconds for unit, sent_s in slot.units.items()}
 
     def decide(self, now_s: float) -> list[d.Action]:
@@ -141,6 +153,12 @@ class Slots:
         for number, slot in self.slots.items():
             if slot.state is State.DEAD:
                 continue
+            ask, hung = start_due(slot, now_s, self.policy)
+            if ask:
+                slot.asked = True
+                self._actions.append(d.Ask(number))
+            if hung is not None:
+                self._end(number, hung, {}, now_s)
             lost = overdue(slot, now_s, self.policy)
             if lost:
                 self._end(number, next(f for f in lost.values() if f.kind is Kind.OVERDUE), lost, now_s)
@@ -157,9 +175,9 @@ class Slots:
                 del self.slots[number]
 
     def _spawn(self) -> None:
-        if self._deaths_in_row > self.policy.respawns:
-            reason = f"{self._deaths_in_row} workers died and no unit finished in between; the last: {self._last_death}"
-            self._actions.append(d.GiveUp(reason))
+        working = any(slot.state in (State.READY, State.SUSPECT) for slot in self.slots.values())
+        if end := self._patience.end(working):
+            self._actions.append(end)
             return
         while len(self.slots) < self.policy.workers:
             self.slots[self._next_slot] = Slot()
@@ -204,9 +222,7 @@ class Slots:
         if there.state is State.DEAD:
             return
         there.state = State.DEAD
-        if why.kind is not Kind.TAKEN:
-            self._deaths_in_row += 1
-            self._last_death = why.error
+        self._patience.lost(why)
         self._actions.append(d.Kill(slot, why))
         for unit in reversed(list(lost)):
             self._fail(unit, slot, lost[unit], now_s, front=True)
@@ -224,10 +240,10 @@ class Slots:
         elif holders(self.slots, unit, alive=True):
             pass  # another copy is at work, and decides
         elif isinstance(decided, Quarantine):
-            self._given_up_in_row += fault.kind is not Kind.INPUT
+            self._patience.given_up += fault.kind is not Kind.INPUT
             self._settle(d.Settle(unit, fault=last_words(fault, faults), attempts=attempts))
-            if self._given_up_in_row > self.policy.respawns:
-                self._actions.append(d.Abort(unit, fault, self._given_up_in_row))
+            if self._patience.given_up > self.policy.respawns:
+                self._actions.append(d.Abort(unit, fault, self._patience.given_up))
         elif self.stopping:
             del self.units[unit]
         else:
@@ -248,5 +264,5 @@ class Slots:
         del self.units[settled.unit]
         if settled.unit in self._queue:
             self._queue.remove(settled.unit)
-        self._deaths_in_row = 0
+        self._patience.settled()
         self._actions.append(settled)

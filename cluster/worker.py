@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +16,9 @@ from cluster.faults import Seen, describe
 
 Answer = tuple[str, Any]
 """What came of a call, and its value."""
+
+_FRAMES = 20
+"""Lines of code that a worker tells of where it is, the innermost last."""
 
 
 def attempt(work: Callable[[K], R], key: K) -> tuple[R, float] | Seen:
@@ -34,17 +39,22 @@ class Worker:
         limit_worker(threads, gpus)
         self._threads = threads
         self._work: Callable[[Any], Any] | None = None
+        self._starter: int | None = None
+        """The thread that is at work in ``start``."""
 
     def start(self, factory: bytes) -> Answer:
         """Call the factory: ``("ready", node id)``, or ``("error", traceback)``; an exception is data, not a death."""
         import ray
 
+        self._starter = threading.get_ident()
         try:
             # Unpickled here and not by Ray, so that torch is imported after the thread count is set.
             self._work = pickle.loads(factory)()
             limit_torch_threads(self._threads)
         except Exception:
             return "error", traceback.format_exc()
+        finally:
+            self._starter = None
         return "ready", str(ray.get_runtime_context().get_node_id())
 
     def do(self, key: bytes) -> Answer:
@@ -55,8 +65,9 @@ class Worker:
         return ("error", found) if isinstance(found, Seen) else ("ok", found)
 
     def probe(self) -> Answer:
-        """Answer."""
-        return "answer", None
+        """Answer: ``("answer", where)``, where the thread is that starts the worker; empty if none does."""
+        frame = None if self._starter is None else sys._current_frames().get(self._starter)
+        return "answer", "" if frame is None else "".join(traceback.format_stack(frame)[-_FRAMES:])
 
 
 def limit_worker(threads: int, gpus: float) -> None:

@@ -97,6 +97,9 @@ class EngineConfig(Frozen):
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
     unit_minutes: float | None = Field(default=None, gt=0)
     """How long one unit of work may take before its worker is replaced; none: as long as the worker answers."""
+    start_minutes: float | None = Field(default=15.0, gt=0)
+    """How long a worker may take to load libraries and networks before it is replaced, from when its process runs (to
+    wait for a machine does not count); none: without limit."""
     price_per_worker_hour: float | None = Field(default=None, ge=0)
     """What one worker costs an hour, in any currency: then the ledger of a run tells its cost."""
 
@@ -114,8 +117,9 @@ class EngineConfig(Frozen):
         Raises:
             ValueError: a number that no engine can give.
         """
-        limit_s = None if self.unit_minutes is None else self.unit_minutes * 60
-        return Resources(self.workers, self.gpus_per_worker, self.threads_per_worker, unit_limit_s=limit_s)
+        unit_s, start_s = (None if m is None else m * 60 for m in (self.unit_minutes, self.start_minutes))
+        share = (self.workers, self.gpus_per_worker, self.threads_per_worker)
+        return Resources(*share, unit_limit_s=unit_s, start_limit_s=start_s)
 
 
 class LimitsConfig(Frozen):

@@ -37,6 +37,7 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         summary=_summary(record, evaluation),
         warnings=[
             *(f"{unit}: {error}" for unit, error in record["quarantined"].items()),
+            *_differences(record),
             *remarks(record["windows"], record["affected_cells"]),
         ],
         figures=page_figures(run, record, stores),
@@ -56,6 +57,11 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         },
     )
     run.storage.put("report.html", render_report(facts).encode())
+
+
+def _differences(record: Mapping[str, Any]) -> list[str]:
+    found = record.get("differences", {})  # a record of an earlier version has none
+    return [f"{unit}: done twice with different answers: {one['facts']}" for unit, one in found.items()]
 
 
 def _summary(record: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> list[tuple[str, object]]:

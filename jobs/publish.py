@@ -30,7 +30,7 @@ from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
 from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress import Progress
 from jobs.published import current, new_folder, show, switch
-from jobs.record import run_record
+from jobs.record import differences, run_record
 from jobs.runner import Outcome, markers_of, quarantine, report_failures
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
@@ -50,14 +50,16 @@ def is_published(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) ->
     return current(run.storage).get("key") == publish_key(run, plan, quarantined)
 
 
-def _is_recorded(run: Run, products: Mapping[str, Any], quarantined: Mapping[str, str]) -> bool:
+def _is_recorded(
+    run: Run, products: Mapping[str, Any], quarantined: Mapping[str, str], differing: Mapping[str, Any]
+) -> bool:
     """Whether `run.json` says already what it would say now, and what is written after it is there, too."""
     last = "report.html" if "report" in run.config.outputs else "run.json"
     if not run.storage.exists("run.json") or not run.storage.exists(last):
         return False
     record = json.loads(run.storage.get("run.json"))
-    now = redacted((products, run.config.model_dump(mode="json"), quarantined))
-    return [record["products"], record["config"], record["quarantined"]] == now
+    now = redacted((products, run.config.model_dump(mode="json"), quarantined, differing))
+    return [record["products"], record["config"], record["quarantined"], record.get("differences", {})] == now
 
 
 def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined: Mapping[str, str]) -> None:
@@ -71,7 +73,7 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
         switch(run.storage, key, products)
     show(run.storage)
     products = current(run.storage)
-    if _is_recorded(run, products, quarantined):
+    if _is_recorded(run, products, quarantined, differences(run, plans, plan)):
         return
     record = run_record(run, list(plans), plan, quarantined, products)
     run.storage.put("run.json", json.dumps(record, indent=1, default=str).encode())

@@ -6,13 +6,14 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cluster.differences import kept
 from cluster.redact import redacted
 from jobs.cells import MosaicPlan
 from jobs.ledger import ledger
@@ -79,11 +80,19 @@ def run_record(
         "stages": stages,
         "ledger": ledger(stages, run.config.engine.price_per_worker_hour),
         "quarantined": dict(quarantined),
+        "differences": differences(run, plans, plan),
         "windows": plan.faults.counts,
         "affected_cells": [cell_name(cell) for cell in plan.affected],
         "products": dict(products),
     }
     return dict(redacted(record))
+
+
+def differences(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan) -> dict[str, Any]:
+    """Return the units of a map that were done twice with different answers: `stage/unit` to what differed."""
+    stores = {p.source.name for p in plans} | {p.name for p in plans} | {plan.name}
+    found = kept(run.storage)
+    return {unit: facts for unit, facts in found.items() if unit.split("/", 1)[1].startswith(tuple(stores))}
 
 
 def _scene(plan: LogitPlan) -> dict[str, Any]:

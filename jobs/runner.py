@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 
 from cluster.engine import Done, Engine, open_engine
-from cluster.markers import FOUND, Marked, Markers, unit_of
+from cluster.marked import FOUND, Marked
+from cluster.markers import Markers, unit_of
 from cluster.storage import Storage
 from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
@@ -90,7 +91,8 @@ def run_stage(
     held = _held_already(engine)
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
-    marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
+    markers_url, differences_url = (storage.child(f"{folder}/{name}").url for folder in ("markers", "differences"))
+    marked = Marked(stage, markers_url, {"stage": name}, differences_url)
     logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
     failures = Failures(storage, name)
     with here.stage(facts_as or name) as stop, failures, Progress(left, facts_as or name, unit=word) as progress:

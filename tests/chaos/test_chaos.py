@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.differences import kept
+from cluster.storage import Storage
 from tests.chaos.faults import FAULTS, Fault, Scene
 from tests.chaos.runs import SEED, SHORT, digest, litter, small_country, start, units_done
 from tests.jobs.worlds import World
@@ -63,6 +65,7 @@ def survive(fault: Fault, undisturbed: Undisturbed, out: Path, rows: list[str]) 
     found = digest(out)
     assert found.keys() == undisturbed.digest.keys()
     assert {name for name in found if found[name] != undisturbed.digest[name]} == set(), f"seed {SEED}"
+    assert kept(Storage(str(out))) == {}, f"seed {SEED}: a unit had two answers"
     done = Counter(units_done(out))
     assert set(done) <= undisturbed.units
     twice = sum(count - 1 for count in done.values())

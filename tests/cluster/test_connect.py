@@ -20,6 +20,13 @@ def test_an_embedded_ray_has_the_cpus_it_was_given(ray_here: dict[str, Any]) -> 
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
+def test_workers_of_an_embedded_ray_are_as_important_as_their_driver(ray_here: dict[str, Any]) -> None:
+    import ray
+
+    niceness: Any = ray.remote(num_cpus=1)(lambda: os.nice(0))
+    assert ray.get(niceness.remote()) == os.nice(0)
+
+
 def test_a_second_connect_is_free(ray_here: dict[str, Any]) -> None:
     assert connect(cpus=1) == ray_here == cluster_facts()
 

@@ -28,7 +28,8 @@ from cluster.engine import (
     open_engine,
     resolve,
 )
-from cluster.markers import Marked, Markers
+from cluster.marked import Marked
+from cluster.markers import Markers
 from cluster.storage import Storage
 from tests.cluster.conftest import ROOT, Faulty
 
@@ -250,6 +251,9 @@ def test_the_limit_of_a_unit_reaches_the_workers() -> None:
     assert resolve(Resources(unit_limit_s=600.0), 4, 0).unit_limit_s == 600.0
     with pytest.raises(ValueError, match="unit_limit_s is 0; give seconds above 0"):
         Resources(unit_limit_s=0)
+    assert resolve(Resources(start_limit_s=None), 4, 0).start_limit_s is None
+    with pytest.raises(ValueError, match="start_limit_s is -1; give seconds above 0"):
+        Resources(start_limit_s=-1)
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads_per_worker": 0}, {"concurrency": 0}, {"workers": "all"}])

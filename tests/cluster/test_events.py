@@ -17,6 +17,12 @@ class Key:
     unit: str = "scene/r0_c4"
 
 
+DIFFERENCE = {
+    "unit": "scene/r0_c4",
+    "facts": {"digest": ["d0", "d1"]},
+    "first": {"host": "node-1", "pid": 5},
+    "second": {"host": "node-2", "pid": 6},
+}
 AWAY = Fault(Kind.TRANSIENT, "Traceback\nConnectionError: away {so} far")
 
 
@@ -48,6 +54,24 @@ AWAY = Fault(Kind.TRANSIENT, "Traceback\nConnectionError: away {so} far")
             logging.INFO,
             {"event": "worker_lost"},
             "drained",
+        ),
+        (
+            lambda: events.differs(DIFFERENCE, 3),
+            logging.WARNING,
+            {"event": "differs", "unit": "scene/r0_c4", "worker": 3, "facts": DIFFERENCE},
+            "digest 'd0', then 'd1'; by node-1 (process 5) and node-2 (process 6)",
+        ),
+        (
+            lambda: events.heed({"n": 1, "differs": DIFFERENCE}),
+            logging.WARNING,
+            {"event": "differs", "worker": None},
+            "scene/r0_c4: done twice with different answers",
+        ),
+        (
+            lambda: events.slow_start(3, "File a.py, in read\n  data = f.read()\n"),
+            logging.WARNING,
+            {"event": "slow_start", "worker": 3, "error": "File a.py, in read\n  data = f.read()\n"},
+            "worker 3: long in starting; it is at: data = f.read()",
         ),
         (lambda: events.worker_asked(3, again=True), logging.INFO, {"event": "worker_respawn"}, "worker 3"),
         (lambda: events.worker_asked(3, again=False), logging.DEBUG, {"event": "worker_spawn"}, "worker 3"),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.markers import FOUND, Marked, Markers, unit_of
+from cluster.markers import Markers, unit_of
 from cluster.storage import Storage
 
 
@@ -24,30 +21,6 @@ class Cell:
     @property
     def unit(self) -> str:
         return f"r{self.row}_c{self.col}"
-
-
-@dataclass(frozen=True)
-class Digests:
-    """Returns another digest at every call, and has a device."""
-
-    device: str = "cpu x 1"
-
-    def __call__(self) -> Any:
-        class Work:
-            device = self.device
-            calls = 0
-
-            def __call__(self, key: Cell) -> dict[str, Any]:
-                if key.row < 0:
-                    raise RuntimeError("no such row")
-                self.calls += 1
-                return {"digest": f"d{self.calls}"}
-
-        return Work()
-
-
-def nothing() -> Callable[[str], None]:
-    return lambda key: None
 
 
 @pytest.fixture
@@ -108,51 +81,3 @@ def test_keys_name_their_units() -> None:
     assert unit_of(Cell(3, 11)) == "r3_c11"
     assert unit_of("S2A_T52SDG/r0_c1") == "S2A_T52SDG/r0_c1"
     assert unit_of("S2A_T52SDG.2024-05-01") == "S2A_T52SDG.2024-05-01"
-
-
-def test_marked_work_leaves_a_marker_with_facts(tmp_path: Path) -> None:
-    stage = pickle.loads(pickle.dumps(Marked(Digests(), str(tmp_path), {"contract": 3})))
-    record = stage()(Cell(2, 5))
-    marker = Markers(Storage(str(tmp_path))).read("r2_c5")
-    assert record == marker["record"] == {"digest": "d1"}
-    assert marker["contract"] == 3
-    assert marker["device"] == "cpu x 1"
-    assert marker["pid"] == os.getpid()
-    assert marker["seconds"] >= 0
-    assert set(marker) == {"contract", "unit", "record", "seconds", "device", "host", "pid", "finished"}
-
-
-def test_work_that_raises_leaves_none(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="no such row"):
-        Marked(Digests(), str(tmp_path))()(Cell(-1, 0))
-    assert Markers(Storage(str(tmp_path))).done() == set()
-
-
-def test_a_second_copy_gets_the_first_record_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Both began before either was done."""
-
-    class Overtaken(Digests):
-        def __call__(self) -> Callable[[Cell], dict[str, str]]:
-            work = super().__call__()
-
-            def slow(key: Cell) -> dict[str, str]:
-                Markers(Storage(str(tmp_path))).create(key.unit, {"record": {"digest": "d0"}})
-                return work(key)
-
-            return slow
-
-    with caplog.at_level(logging.WARNING):
-        assert Marked(Overtaken(), str(tmp_path))()(Cell(0, 1)) == {"digest": "d0"}
-    assert "finished twice with different digests: d0, then d1" in caplog.text
-
-
-def test_what_is_done_already_is_not_done_again(tmp_path: Path) -> None:
-    """As a run finds it that joined another one, or a late unit's second copy."""
-    work = Marked(Digests(), str(tmp_path))()
-    found = {"digest": "d1", FOUND: True}
-    assert [work(Cell(0, 1)) for _ in range(3)] == [{"digest": "d1"}, found, found]
-    assert work(Cell(0, 2)) == {"digest": "d2"}, "the work was called twice in all"
-
-
-def test_nothing_to_record_is_fine(tmp_path: Path) -> None:
-    assert Marked(nothing, str(tmp_path))()("unit-1") == {}

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.decisions import Policy, Slot, State, Unit
 from cluster.faults import Kind
-from cluster.placement import can_take, first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for
+from cluster.placement import can_take, first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for, start_due
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,26 @@ def test_units_are_overdue_by_their_own_dispatch(limit_s: float | None, late: li
     lost = overdue(slot, 8.0, Policy(1, unit_limit_s=limit_s))
     assert [unit for unit, fault in lost.items() if fault.kind is Kind.OVERDUE] == late
     assert set(lost) == (set(slot.units) if late else set()), "all go with their worker"
+
+
+@pytest.mark.parametrize(
+    ("slot", "now_s", "ask", "hung"),
+    [
+        (Slot(), 1e9, False, False),  # waits for a machine
+        (Slot(placed_s=5.0), 55.0, False, False),
+        (Slot(placed_s=5.0), 55.1, True, False),
+        (Slot(placed_s=5.0, asked=True), 55.1, False, False),
+        (Slot(placed_s=5.0, asked=True), 105.0, False, False),
+        (Slot(placed_s=5.0, asked=True), 105.1, False, True),
+        (Slot(State.READY, placed_s=5.0), 1e9, False, False),
+        (Slot(State.DEAD, placed_s=5.0), 1e9, False, False),
+    ],
+)
+def test_a_start_is_asked_at_half_of_its_limit_and_ended_at_the_whole(
+    slot: Slot, now_s: float, ask: bool, hung: bool
+) -> None:
+    asked, fault = start_due(slot, now_s, Policy(1, start_limit_s=100.0))
+    assert (asked, fault is not None) == (ask, hung)
 
 
 CLEAN, BLAMED = Unit(), Unit(blamed=True)

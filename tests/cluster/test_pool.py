@@ -14,10 +14,15 @@ from typing import Any
 import pytest
 
 from cluster.decisions import Policy
+from cluster.differences import kept
 from cluster.engine import Done, Failed, ResolvedResources, Stop, WorkerError
 from cluster.faults import Kind
-from cluster.pool import Pool, draining_nodes, policy_of
-from tests.cluster.conftest import Faulty, count
+from cluster.marked import Marked
+from cluster.markers import Markers
+from cluster.pool import Pool, policy_of
+from cluster.storage import Storage
+from cluster.worker import Worker
+from tests.cluster.conftest import CPUS, Faulty, count
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -138,8 +143,44 @@ def test_what_happens_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture
 
 
 def test_a_worker_holds_as_many_units_as_it_may_work_on_at_once() -> None:
-    assert policy_of(ResolvedResources(3, 0.0, 1, 4, 1.0, 9.0)) == Policy(3, in_flight=4, unit_limit_s=9.0)
+    asked = ResolvedResources(3, 0.0, 1, 4, 1.0, 9.0, 5.0)
+    assert policy_of(asked) == Policy(3, in_flight=4, unit_limit_s=9.0, start_limit_s=5.0)
     assert [r.record["most"] for r in run(Overlap(), range(3), workers=1, concurrency=1)] == [1, 1, 1]
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Answers with the number of the attempt; the first attempt at unit ``a``, and all at ``b``, are slow."""
+
+    folder: str
+
+    def __call__(self) -> Callable[[str], dict[str, Any]]:
+        def work(key: str) -> dict[str, Any]:
+            attempt = count(self.folder, f"unit-{key}")
+            time.sleep({"a": (2.0, 0.0)[min(attempt, 1)], "b": 4.0}.get(key, 0.01))
+            return {"attempt": attempt if key == "a" else 0, "work_s": float(attempt)}
+
+        return work
+
+
+def test_two_copies_with_different_answers_are_told_and_the_first_one_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = Storage(str(tmp_path / "run"))
+    (tmp_path / "tries").mkdir()
+    urls = (storage.child(f"{folder}/infer").url for folder in ("markers", "differences"))
+    markers_url, differences_url = urls
+    stage = Marked(Undecided(str(tmp_path / "tries")), markers_url, {}, differences_url)
+    policy = Policy(2, hedge_factor=1.0, hedge_floor_s=0.2)
+    with caplog.at_level("INFO", "cluster.events"):
+        results = list(Pool(stage, resources(), policy).run(["c", "d", "e", "a", "b"]))
+    assert sorted(r.key for r in results) == ["a", "b", "c", "d", "e"]
+    assert {r.key: r.record["attempt"] for r in results}["a"] == 1, "the second copy was first"
+    assert Markers(Storage(markers_url)).read("a")["record"]["attempt"] == 1
+    assert "hedge" in {r.event for r in caplog.records}  # type: ignore[attr-defined]
+    told = [r for r in caplog.records if r.event == "differs"]  # type: ignore[attr-defined]
+    assert [(r.unit, r.facts["facts"]) for r in told] == [("a", {"attempt": [1, 0]})]  # type: ignore[attr-defined]
+    assert kept(storage) == {"infer/a": told[0].facts}  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -217,5 +258,51 @@ def test_a_stage_that_cannot_be_found_over_there_is_said_so() -> None:
         run(eval, range(1))
 
 
-def test_nodes_that_drain_can_be_listed() -> None:
-    assert draining_nodes() == set()
+@dataclass(frozen=True)
+class HangsAtStart:
+    """Its first ``times`` starts never end."""
+
+    folder: str
+    times: int
+
+    def __call__(self) -> Callable[[int], int]:
+        if count(self.folder, "start") < self.times:
+            time.sleep(600)
+        return abs
+
+
+def test_a_worker_that_hangs_at_its_start_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pool = Pool(HangsAtStart(str(tmp_path), 1), resources(workers=1), Policy(1, start_limit_s=3.0))
+    with caplog.at_level("INFO", "cluster.events"):
+        results = list(pool.run(range(3)))
+    assert sorted(r.key for r in results if isinstance(r, Done)) == [0, 1, 2]
+    told = {r.event: r for r in caplog.records}  # type: ignore[attr-defined]
+    assert set(told) == {"slow_start", "worker_lost", "worker_respawn"}
+    assert ", in start\n" in told["slow_start"].error  # type: ignore[attr-defined]
+    assert told["worker_lost"].kind == "start"  # type: ignore[attr-defined]
+
+
+class Stuck(Worker):
+    """Never leaves its constructor: an import from a mount that does not answer."""
+
+    def __init__(self, threads: int, gpus: float) -> None:
+        time.sleep(600)
+
+
+def test_a_worker_that_never_leaves_its_constructor_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.pool.Worker", Stuck)
+    monkeypatch.setattr("cluster.pool._STATE_POLL_S", 0.5)
+    pool = Pool(Overlap(), resources(workers=1), Policy(1, start_limit_s=0.5, starts=1))
+    with pytest.raises(
+        WorkerError, match=r"1 workers hung before they were ready; .*did not answer(.|\n)*start_minutes"
+    ):
+        list(pool.run(range(3)))
+
+
+def test_to_wait_for_a_machine_is_not_to_hang(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    everything = ResolvedResources(2, 0.0, 1, 1, float(CPUS))  # a second one fits when the first has gone
+    policy = Policy(2, in_flight=1, start_limit_s=2.0, hedge_floor_s=99.0)
+    with caplog.at_level("INFO", "cluster.events"):
+        results = list(Pool(Faulty(str(tmp_path), {0: ("sleep:3.5",)}), everything, policy).run(range(2)))
+    assert len(results) == 2
+    assert not caplog.records

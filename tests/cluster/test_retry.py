@@ -33,6 +33,8 @@ POLICY = Policy(3, back_off_s=2.0, back_off_limit_s=10.0)
         (Kind.SILENT, 6, Quarantine()),
         (Kind.OVERDUE, 1, Retry(0.0, elsewhere=True, blame=True)),
         (Kind.OVERDUE, 2, Quarantine()),
+        (Kind.START, 1, Retry(0.0, elsewhere=True, blame=False)),
+        (Kind.START, 3, Halt()),
         (Kind.TAKEN, 1, Retry(0.0, elsewhere=True, blame=False)),
         (Kind.TAKEN, 10**6, Retry(0.0, elsewhere=True, blame=False)),
         (Kind.DENIED, 1, Retry(1.0, elsewhere=True, blame=False)),

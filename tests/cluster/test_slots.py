@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.decisions import Abort, Action, Again, Dispatch, GiveUp, Kill, Policy, Probe, Settle, Spawn, State
+from cluster.decisions import Abort, Action, Again, Ask, Dispatch, GiveUp, Kill, Policy, Probe, Settle, Spawn, State
 from cluster.faults import Fault, Kind
 from cluster.slots import Slots
 
@@ -424,6 +424,91 @@ def test_a_unit_that_answers_but_never_ends_is_ended() -> None:
     assert "unit_limit_s = 10.0 s" in given_up.fault.error
     slots.ready(2, 22.0)
     assert dispatched(slots.decide(22.0)) == [(2, 2)]
+
+
+def starting(workers: int = 1, **policy: Any) -> Slots:
+    slots = Slots(Policy(workers, start_limit_s=100.0, **policy))
+    slots.add(0)
+    slots.exhausted = True
+    slots.decide(0.0)
+    return slots
+
+
+def test_a_worker_that_waits_for_a_machine_is_never_ended() -> None:
+    slots = starting()
+    assert slots.decide(1e9) == []
+    slots.placed(0, 1e9)
+    assert slots.decide(1e9 + 50.0) == []
+
+
+def test_a_worker_that_hangs_at_its_start_is_asked_then_ended() -> None:
+    slots = starting()
+    slots.placed(0, 10.0)
+    slots.placed(0, 90.0)  # the first word counts
+    assert slots.decide(60.0) == []
+    assert slots.decide(60.1) == [Ask(0)]
+    slots.told(0, "File bundles.py, in read\n")
+    assert slots.decide(110.0) == []
+    actions = slots.decide(110.1)
+    assert killed(actions) == [0]
+    assert Spawn(1) in actions
+    (fault,) = [a.fault for a in actions if isinstance(a, Kill)]
+    assert fault.kind is Kind.START
+    assert fault.error.splitlines() == [
+        "File bundles.py, in read",
+        "not ready 100 s after its process started (start_limit_s)",
+    ]
+    slots.ready(1, 120.0)
+    assert dispatched(slots.decide(120.0)) == [(1, 0)]
+    assert slots.units[0].faults.total() == 0, "no unit is to blame"
+
+
+def test_who_looked_away_cannot_tell_how_long_a_start_took() -> None:
+    slots = starting()
+    slots.placed(0, 10.0)
+    slots.away(1000.0)
+    assert slots.decide(1060.0) == []
+    assert slots.decide(1060.1) == [Ask(0)]
+
+
+def test_a_start_may_take_for_ever_where_no_limit_is_set() -> None:
+    slots = Slots(Policy(1, start_limit_s=None))
+    slots.decide(0.0)
+    slots.placed(0, 0.0)
+    assert slots.decide(1e9) == []
+
+
+@pytest.mark.parametrize(("workers", "starts"), [(1, 1), (1, 3), (3, 2)])
+def test_starts_that_hang_again_and_again_end_the_pool(workers: int, starts: int) -> None:
+    slots, hung = starting(workers, starts=starts), 0
+    for round_number in range(starts + 1):
+        now_s = 1000.0 * round_number
+        for slot in slots.slots:
+            slots.placed(slot, now_s)
+        actions = slots.decide(now_s + 101.0)
+        hung += len(killed(actions))
+        ends = [a for a in actions if isinstance(a, GiveUp)]
+        if ends:
+            assert hung == starts * workers
+            assert f"{hung} workers hung before they were ready" in ends[0].reason
+            assert "start_minutes" in ends[0].advice
+            return
+    pytest.fail("it would start for ever")
+
+
+def test_a_node_where_workers_hang_does_not_stop_those_that_work() -> None:
+    slots = started(workers=2, units=1, exhausted=False, start_limit_s=100.0)
+    slots.decide(0.0)
+    slots.died(1, PREEMPTED, 0.0)
+    for n in range(50):
+        now_s = 1000.0 * n
+        for slot, there in slots.slots.items():
+            if there.state is State.STARTING:
+                slots.placed(slot, now_s)
+        slots.answered(0, now_s + 100.0)  # at work on a long unit
+        actions = slots.decide(now_s + 101.0)
+        assert not any(isinstance(a, GiveUp) for a in actions)
+    assert 0 in slots.slots
 
 
 def test_a_stop_drops_what_waits_and_reports_what_runs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 
 import pytest
 
@@ -56,7 +57,29 @@ def test_a_key_that_cannot_be_unpickled_fails_its_unit_and_not_the_worker() -> N
     what, seen = worker.do(b"no pickle")
     assert what == "error"
     assert "Unpickling" in seen.trace
-    assert worker.probe() == ("answer", None)
+    assert worker.probe() == ("answer", "")
+
+
+@pytest.mark.usefixtures("_environment")
+def test_a_worker_that_starts_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def stuck_on_a_mount() -> object:
+        inside.set()
+        go_on.wait(10)
+        raise OSError("stale mount")
+
+    worker = Worker(1, 0.0)
+    monkeypatch.setattr("cluster.worker.pickle.loads", lambda factory: stuck_on_a_mount)
+    thread = threading.Thread(target=worker.start, args=(b"",))
+    thread.start()
+    inside.wait(10)
+    what, where = worker.probe()
+    go_on.set()
+    thread.join()
+    assert what == "answer"
+    assert "in stuck_on_a_mount" in where
+    assert worker.probe() == ("answer", "")
 
 
 @pytest.mark.usefixtures("_environment")

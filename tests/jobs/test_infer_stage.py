@@ -7,12 +7,13 @@ from cluster.engine import SerialEngine
 from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.infer import infer
-from jobs.infer_stage import read_under
+from jobs.infer_stage import digest_of, read_under
 from jobs.ingest import ingest
 from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from models.imagery import Imagery
 from tests.jobs.worlds import INFER, answering, image, inferred_pair, opened, world
+from tiler.logit_store import Flag
 from tiler.scene_store import SceneStore
 
 
@@ -35,6 +36,19 @@ def test_tiles_are_the_networks_input_at_each_place(run):
         assert places == [(shard.row, shard.col)]
         assert tiles.dtype == np.float32
         np.testing.assert_array_equal(tiles[0], scene.network_input(logits.lattice.window(*places[0])))
+
+
+def test_a_digest_tells_answers_apart_and_leaves_out_what_is_quarantined():
+    windows = np.random.default_rng(0).normal(size=(3, 2, 5, 7)).astype(np.float16)
+    whole = digest_of(windows, [0, 0, 0])
+    assert whole == digest_of(np.asfortranarray(windows), [0, 0, 0])
+    other = windows.copy()
+    other[1, 0, 4, 6] = np.nextafter(other[1, 0, 4, 6], np.float16(9))
+    assert digest_of(other, [0, 0, 0]) != whole
+    assert digest_of(windows[::-1], [0, 0, 0]) != whole
+    quarantined = [0, Flag.NAN, 0]
+    assert digest_of(other, quarantined) == digest_of(windows, quarantined) != whole
+    assert digest_of(windows[:0], []) == "crc32:00000000"
 
 
 def test_windows_without_a_valid_pixel_are_left_out(run, monkeypatch):

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from cluster.differences import keep
+from cluster.storage import Storage
 from jobs import map as map_job
 from jobs import record as record_job
 from jobs.config import RunConfig
@@ -48,6 +51,26 @@ def test_the_record_says_what_made_the_map(mapped):
         assert said["weights_sha256"] == hashlib.sha256((Path(path) / "weights.safetensors").read_bytes()).hexdigest()
     assert (mapped.out / "mosaic" / f"{found['map']['key']}.zarr").is_dir()
     assert found["quarantined"] == {}
+
+
+def test_units_that_were_done_twice_with_different_answers_are_in_the_record(mapped):
+    storage = Storage(str(mapped.out))
+    run = plan_run(load(RunConfig, mapped.config, ["fuse.threshold=0.4"]))
+    before = read_record(run)
+    assert before["differences"] == {}
+    name = before["scenes"][0]["logits"]
+    found = {"unit": f"{name}/r0_c0", "facts": {"digest": ["crc32:0", "crc32:1"]}, "first": {}, "second": {}}
+    keep(storage.child("differences/infer").url, found)
+    keep(storage.child("differences/infer").url, {**found, "unit": "of-another-configuration/r0_c0"})
+    try:
+        with answering():
+            assert map_job.main(mapped.command("fuse.threshold=0.4")) == 0, "it changes no outcome"
+        after = read_record(run)
+        assert after["differences"] == {f"infer/{name}/r0_c0": found}
+        assert after["products"] == before["products"]
+        assert "done twice with different answers" in (mapped.out / "report.html").read_text()
+    finally:
+        shutil.rmtree(mapped.out / "differences")
 
 
 def test_every_stage_says_what_it_cost(mapped):
