@@ -102,7 +102,8 @@ def kill_raylet(scene: Scene, changes: tuple[str, ...]) -> Ended:
         raylet.kill()
         ended = command.wait()
         assert orphans(workers) == []
-    assert [e["kind"] for e in events(scene.out) if e.get("event") == "worker_lost"] == ["taken"]
+    kinds = {e["kind"] for e in events(scene.out) if e.get("event") == "worker_lost"}
+    assert kinds <= {"taken"}, "its units are not to blame"  # or none: the others may be done before it is missed
     return ended
 
 
