@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
 from jobs.estimate import BASE_MEMORY_BYTES, format_bytes
 from jobs.failures import Failures
+from jobs.pace import Crew, Work, held_s
 from jobs.progress import Progress
 from jobs.supervise import supervision
 
@@ -62,6 +64,7 @@ def run_stage(
     word: str,
     facts_as: str | None = None,
     memory_bytes: int | None = None,
+    work: Work | None = None,
     prepare: Callable[[str], object] | None = None,
 ) -> Outcome:
     """Run the units of a stage that have no marker yet.
@@ -75,6 +78,7 @@ def run_stage(
         word: what a unit is called in the progress line.
         facts_as: name under which the cost is kept, if not the stage's.
         memory_bytes: peak that is expected of a worker, to be told beside what it was.
+        work: what the time of a unit goes with, to be kept for estimates of later runs.
         prepare: called with a group's folder before any worker gets one of its units, if any is left: makes the store
             that they write to. It runs on several threads, a few groups ahead of the workers.
     """
@@ -85,10 +89,11 @@ def run_stage(
     outcome = Outcome(name, total, total - left)
     if not left:
         return outcome
-    held = _held_already(engine)
+    crew, held = Crew.of(engine.facts()), _held_already(engine)
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
-    marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name})
+    measured_s, measured_size, first_s = 0.0, 0.0, math.inf
+    marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name, **crew.facts})
     logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
     failures = Failures(storage, name)
     with here.stage(facts_as or name) as stop, failures, Progress(left, facts_as or name, unit=word) as progress:
@@ -100,17 +105,25 @@ def run_stage(
                 failures.mend(unit)
                 event = "found" if FOUND in (result.record or ()) else "done"
                 logger.info(event, extra={"event": event, "unit": unit, "seconds": result.seconds})
+                if event == "done" and work is not None:
+                    measured_s += held_s(result.seconds, result.record or {}, crew.in_hand)
+                    measured_size += work.size(result.key)
                 progress.advance()
             else:
                 outcome.failed[unit] = result.reason
                 failures.add(unit, result)
                 progress.advance(note=f"{unit} failed: {result.reason}")
+            first_s = min(first_s, time.monotonic())
+            in_hand = crew.workers * crew.in_hand
+            here.mind_time(facts_as or name, word, progress.done, left, time.monotonic() - first_s, in_hand)
+    measured = {} if work is None else {"measured_s": measured_s, "measured_size": measured_size, "like": work.like}
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),
         "units": left,
         "failed": len(outcome.failed),
         **{key: round(value, 6) for key, value in sums.items()},
         "busy_s": round(busy_s, 3),
+        **measured,
         "peak_memory_bytes": peak,
         **({} if memory_bytes is None else {"expected_memory_bytes": memory_bytes + held}),
         "engine": engine.facts(),
