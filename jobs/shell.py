@@ -78,7 +78,7 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     command = " ".join(["sandan", job.name, *(sys.argv[1:] if argv is None else argv)])
     try:
         with supervised(job.name, config, command, job.helps and arguments.join):
-            code = _run(job.name, planned)
+            code = guarded(job.name, planned.run)
             logger.info("ended with %d", code, extra={"event": "end", "facts": {"exit": code}})
     except Locked as error:
         print(f"sandan {job.name}: {error}{'; --join helps it from here' if job.helps else ''}", file=sys.stderr)
@@ -91,9 +91,10 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(name: str, planned: Planned) -> int:
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """Run a job under supervision; every way in which it may end has an exit code and a sentence on stderr."""
     try:
-        return planned.run()
+        return run()
     except KeyboardInterrupt:
         print(f"sandan {name}: interrupted; repeat the command to continue", file=sys.stderr)
         return INTERRUPTED

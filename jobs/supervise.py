@@ -29,9 +29,9 @@ from cluster.redact import redact
 from cluster.stopping import Stop
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.half_written import sweep_partial
 from jobs.pace import about, falls_behind
 from jobs.recipe_config import RecipeConfig
-from jobs.sweep import sweep_partial
 from jobs.watch import watching
 
 logger = logging.getLogger(__name__)
