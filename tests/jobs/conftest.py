@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,8 @@ def bucket() -> Iterator[str]:
     }
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         stack.callback(server.stop)
+        # The server answers in this process: it would log into the log of the run that waits for its answer.
+        patch.setattr(logging.getLogger("werkzeug"), "disabled", True)
         for name, value in settings.items():
             patch.setenv(name, value)
         import urllib.request
