@@ -179,10 +179,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = unused(storage, plans, *limits, own_log=supervision().run)
         except Unknown as error:
             return _refused(error)
-        lines = list(told(storage, found))
+        lines = [*told(storage, found), *([f"{'half-written':14} {half:>6}"] if half else [])]
+        print("\n".join(lines) or "nothing to remove", flush=True)
         freed = sweep(storage, found)
-        lines += [f"half-written   {half:>6}"] if half else []
-        print("\n".join([*lines, f"{format_bytes(freed)} freed"]) if lines else "nothing to remove")
+        if lines:
+            print(f"{format_bytes(freed)} freed")
         return DONE
 
     command = " ".join(["sandan", "sweep", *(sys.argv[1:] if argv is None else argv)])

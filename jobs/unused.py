@@ -22,12 +22,14 @@ from jobs.plan import Run
 from jobs.publish import is_published
 from jobs.published import FOLDER, current
 from jobs.stages import QUALITY
-from jobs.stale import SUFFIX
+from jobs.stale import KEY_DIGITS, SUFFIX
 
 MARKED_BY = {"mosaic": "mosaic", "infer": "infer", "ingest": "ingest", "tiles": "ingest"}
 """Folders of stores, the last stage first, and whose markers vouch for them."""
 TAILS = {"ingest": QUALITY, "tiles": r"_s\d+", "mosaic": r"_r-?\d+"}
 """What follows the name of a store in those of its markers, or of their folders."""
+NAMED = re.compile(rf"(.+-)?[0-9a-f]{{{KEY_DIGITS}}}")
+"""How a run names stores and maps; what is called otherwise is somebody's own."""
 SWEEP = "sweep"
 """The command, in the names of its logs."""
 
@@ -177,7 +179,7 @@ def _stores(storage: Storage, folder: str, need: frozenset[str]) -> Iterator[Sto
         if store_of(folder, unit) != unit:  # else it is of another kind: scenes and data sets share this folder
             markers.setdefault(store_of(folder, unit), []).append(key)
     names = {name.removesuffix(SUFFIX) for name in storage.folders(folder) if name.endswith(SUFFIX)}
-    for name in sorted((names | markers.keys()) - need):
+    for name in sorted(filter(NAMED.fullmatch, (names | markers.keys()) - need)):
         yield Store(folder, name, tuple(sorted(markers.get(name, ()))))
 
 
@@ -194,7 +196,7 @@ def old_maps(pointer: Mapping, folders: Iterable[str], keep: int) -> list[str]:
         folders: keys of the maps that are there.
         keep: earlier maps that stay.
     """
-    there = set(folders)
+    there = set(filter(NAMED.fullmatch, folders))
     if "earlier" not in pointer:
         return []
     earlier = [key for key in pointer["earlier"] if key in there]

@@ -22,20 +22,23 @@ def test_units_tell_their_store(folder, unit, store):
     assert store_of(folder, unit) == store
 
 
+A, B, C, D, HALF, GONE = (letter * 12 for letter in "abcdef")
+
+
 @pytest.mark.parametrize(
     ("pointer", "keep", "gone"),
     [
         ({}, 0, []),  # nothing is published: nobody knows what these are
-        ({"key": "d"}, 0, []),  # of an earlier version
-        ({"key": "d", "earlier": ["b", "a", "c"]}, 0, ["a", "b", "c", "half"]),
-        ({"key": "d", "earlier": ["b", "a", "c"]}, 1, ["a", "c", "half"]),
-        ({"key": "d", "earlier": ["b", "x", "a", "c"]}, 2, ["c", "half"]),  # x was swept before
-        ({"key": "d", "earlier": ["b", "a", "c"]}, 9, ["half"]),
-        ({"key": "half", "earlier": ["d", "b", "a", "c"]}, 9, []),
+        ({"key": D}, 0, []),  # of an earlier version
+        ({"key": D, "earlier": [B, A, C]}, 0, [A, B, C, HALF]),
+        ({"key": D, "earlier": [B, A, C]}, 1, [A, C, HALF]),
+        ({"key": D, "earlier": [B, GONE, A, C]}, 2, [C, HALF]),  # one was swept before
+        ({"key": D, "earlier": [B, A, C]}, 9, [HALF]),
+        ({"key": HALF, "earlier": [D, B, A, C]}, 9, []),
     ],
 )
 def test_maps_go_from_the_oldest(pointer, keep, gone):
-    assert old_maps(pointer, ["c", "a", "half", "d", "b"], keep) == gone
+    assert old_maps(pointer, [C, A, HALF, D, B, "may 2026 (mine)"], keep) == gone
 
 
 def test_logs_go_from_the_oldest_and_sweeps_do_not_crowd_out_the_others():
@@ -48,17 +51,18 @@ def test_logs_go_from_the_oldest_and_sweeps_do_not_crowd_out_the_others():
 
 def test_markers_without_a_store_go_and_those_of_another_kind_stay(tmp_path):
     storage = Storage(str(tmp_path))
-    for key in ("a-1/r0_c0", "b-2/r0_c0", "b-2_quality", "c-3_quality", "SN10-4_s0", "SN10-5_s0"):
+    a, b, c, d, four, five, seven = (f"x-{letter * 12}" for letter in "abcd457")
+    for key in (f"{a}/r0_c0", f"{b}/r0_c0", f"{b}_quality", f"{c}_quality", f"{four}_s0", f"{five}_s0"):
         storage.put(f"markers/ingest/{key}.json", b"{}")
-    for name in ("ingest/a-1", "ingest/d-6", "tiles/SN10-4", "tiles/SN10-7"):
+    for name in (f"ingest/{a}", f"ingest/{d}", "ingest/my-copy", f"tiles/{four}", f"tiles/{seven}"):
         storage.put(f"{name}.zarr/zarr.json", b"{}")
-    found = list(module._stores(storage, "ingest", frozenset({"a-1"})))
+    found = list(module._stores(storage, "ingest", frozenset({a})))
     assert found == [
-        Store("ingest", "b-2", ("markers/ingest/b-2", "markers/ingest/b-2_quality.json")),
-        Store("ingest", "c-3", ("markers/ingest/c-3_quality.json",)),
-        Store("ingest", "d-6", ()),
+        Store("ingest", b, (f"markers/ingest/{b}", f"markers/ingest/{b}_quality.json")),
+        Store("ingest", c, (f"markers/ingest/{c}_quality.json",)),
+        Store("ingest", d, ()),
     ]
-    assert list(module._stores(storage, "tiles", frozenset({"SN10-4"}))) == [
-        Store("tiles", "SN10-5", ("markers/ingest/SN10-5_s0.json",)),
-        Store("tiles", "SN10-7", ()),
+    assert list(module._stores(storage, "tiles", frozenset({four}))) == [
+        Store("tiles", five, (f"markers/ingest/{five}_s0.json",)),
+        Store("tiles", seven, ()),
     ]
