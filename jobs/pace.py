@@ -74,9 +74,36 @@ class Pace:
     """For people: what was measured."""
 
 
-def held_s(seconds: float, record: Mapping[str, Any], in_hand: int) -> float:
-    """Return how long a unit kept its worker busy: its share of the time, and at least what its networks took."""
-    return max(seconds / max(1, in_hand), float(record.get("forward_s", 0.0)))
+@dataclass
+class Held:
+    """How long units kept their workers busy: their share of the time, and at least what their networks took.
+
+    The networks of a worker see one unit at a time, so that of a worker that had only one unit they tell more.
+    """
+
+    size: float = 0.0
+    count: int = 0
+    _shares_s: float = 0.0
+    _forward_s: float = 0.0
+
+    def add(self, size: float, seconds: float, record: Mapping[str, Any], in_hand: int, hands: float = 1) -> None:
+        """Add a unit.
+
+        Args:
+            size: of the unit.
+            seconds: that it took.
+            record: what it says of itself.
+            in_hand: units that its worker held at once.
+            hands: cores of its worker; 1 to count workers.
+        """
+        self.size, self.count = self.size + size, self.count + 1
+        self._shares_s += hands * seconds / max(1, in_hand)
+        self._forward_s += hands * float(record.get("forward_s", 0.0))
+
+    @property
+    def seconds(self) -> float:
+        """Of all hands together."""
+        return max(self._shares_s, self._forward_s)
 
 
 def pace_of_units(measured: Iterable[tuple[float, Mapping[str, Any]]], gpu: bool, word: str) -> Pace | None:
@@ -87,12 +114,13 @@ def pace_of_units(measured: Iterable[tuple[float, Mapping[str, Any]]], gpu: bool
         gpu: whether the work was that of GPUs.
         word: what a unit is called.
     """
-    size, hand_s, count = 0.0, 0.0, 0
-    for one, marker in measured:
+    held = Held()
+    for size, marker in measured:
         if "seconds" in marker and marker.get("cores"):
-            held = held_s(marker["seconds"], marker["record"], marker["in_hand"])
-            size, hand_s, count = size + one, hand_s + held * (1 if gpu else marker["cores"]), count + 1
-    return Pace(hand_s / size, f"as measured on {count} {word} of this run") if size else None
+            hands = 1 if gpu else marker["cores"]
+            held.add(size, marker["seconds"], marker["record"], marker["in_hand"], hands)
+    told = f"as measured on {held.count} {word} of this run"
+    return Pace(held.seconds / held.size, told) if held.size else None
 
 
 def pace_of_stage(facts: Mapping[str, Any], like: str, gpu: bool, word: str) -> Pace | None:

@@ -22,7 +22,7 @@ from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
 from jobs.estimate import BASE_MEMORY_BYTES, format_bytes
 from jobs.failures import Failures
-from jobs.pace import Crew, Work, held_s
+from jobs.pace import Crew, Held, Work
 from jobs.progress import Progress
 from jobs.supervise import supervision
 
@@ -92,7 +92,7 @@ def run_stage(
     crew, held = Crew.of(engine.facts()), _held_already(engine)
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
-    measured_s, measured_size, first_s = 0.0, 0.0, math.inf
+    units, first_s = Held(), math.inf
     marked = Marked(stage, storage.child(f"markers/{name}").url, {"stage": name, **crew.facts})
     logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
     failures = Failures(storage, name)
@@ -106,8 +106,7 @@ def run_stage(
                 event = "found" if FOUND in (result.record or ()) else "done"
                 logger.info(event, extra={"event": event, "unit": unit, "seconds": result.seconds})
                 if event == "done" and work is not None:
-                    measured_s += held_s(result.seconds, result.record or {}, crew.in_hand)
-                    measured_size += work.size(result.key)
+                    units.add(work.size(result.key), result.seconds, result.record or {}, crew.in_hand)
                 progress.advance()
             else:
                 outcome.failed[unit] = result.reason
@@ -116,7 +115,7 @@ def run_stage(
             first_s = min(first_s, time.monotonic())
             in_hand = crew.workers * crew.in_hand
             here.mind_time(facts_as or name, word, progress.done, left, time.monotonic() - first_s, in_hand)
-    measured = {} if work is None else {"measured_s": measured_s, "measured_size": measured_size, "like": work.like}
+    measured = {} if work is None else {"measured_s": units.seconds, "measured_size": units.size, "like": work.like}
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),
         "units": left,

@@ -26,6 +26,7 @@ from jobs.pace import (
     FAIR_UNITS,
     UNKNOWN,
     Crew,
+    Held,
     Pace,
     Rest,
     Work,
@@ -33,7 +34,6 @@ from jobs.pace import (
     check_time,
     expected,
     falls_behind,
-    held_s,
     pace_of_stage,
     pace_of_trials,
     pace_of_units,
@@ -72,11 +72,20 @@ def test_what_people_read_is_near(seconds):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "record", "in_hand", "held"),
-    [(4.0, {}, 2, 2.0), (4.0, {}, 1, 4.0), (4.0, {"forward_s": 3.5}, 2, 3.5), (4.0, {"forward_s": 1.5}, 2, 2.0)],
+    ("units", "in_hand", "held_s"),
+    [
+        ([(4.0, {})], 2, 2.0),
+        ([(4.0, {})], 1, 4.0),
+        ([(4.0, {"forward_s": 3.5})], 2, 3.5),
+        ([(4.0, {"forward_s": 1.5})], 2, 2.0),
+        ([(4.0, {"forward_s": 3.0}), (6.0, {"forward_s": 1.0})], 2, 5.0),  # the larger sum, not the sum of the larger
+    ],
 )
-def test_units_share_their_worker(seconds, record, in_hand, held):
-    assert held_s(seconds, record, in_hand) == held
+def test_units_share_their_worker(units, in_hand, held_s):
+    held = Held()
+    for seconds, record in units:
+        held.add(3, seconds, record, in_hand)
+    assert (held.seconds, held.size, held.count) == (held_s, 3 * len(units), len(units))
 
 
 def marker(seconds: float, cores: float = 2.0, in_hand: int = 2, **record: float) -> dict:
