@@ -23,12 +23,13 @@ from jobs.decisions import decide
 from jobs.estimate import Estimate
 from jobs.infer import itemsize, memory, require_ingested
 from jobs.infer_stage import read_windows
-from jobs.pace import Rest, Work
+from jobs.pace import Work
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
 from jobs.room import crew_here
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
+from jobs.time_left import Rest
 from models.adaptive_choice import Choice, Evidence, choose
 from models.adaptive_rule import Rule
 from tiler.lattice import Lattice

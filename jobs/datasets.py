@@ -21,12 +21,13 @@ from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.dataset_report import dataset_report
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
-from jobs.pace import Rest, Work
+from jobs.pace import Work
 from jobs.plan import CONTRACTS, key_of
 from jobs.room import crew_here
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, FAULT, INCOMPLETE
 from jobs.stages import peak_memory_bytes
+from jobs.time_left import Rest
 from tiler.aihub import ROLES, AihubListing, scan
 from tiler.rasters import fingerprint, read_header
 from tiler.sensors import load_sensor

@@ -21,12 +21,13 @@ from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures, w
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
 from jobs.ingest import ingested
-from jobs.pace import Rest, Work
+from jobs.pace import Work
 from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
 from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.time_left import Rest
 from jobs.window_faults import read_faults, remarks
 from tiler.logit_store import create_logit_store
 from tiler.stores import is_complete, keep_facts

@@ -17,13 +17,14 @@ from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.estimate import Estimate, coarse_memory, ingest_memory
-from jobs.pace import Rest, Work
+from jobs.pace import Work
 from jobs.plan import CONTRACTS, Run, ScenePlan, key_of, plan_run
 from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
 from jobs.stages import QUALITY, Ingest, Summarise
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.time_left import Rest
 from tiler.scene_store import create_scene_store
 from tiler.scenes import Scene
 from tiler.shards import Shard, shard_box, shard_shape

@@ -18,7 +18,7 @@ from jobs.decisions import decide
 from jobs.estimate import Estimate, mosaic_memory
 from jobs.infer import complete, require_ingested
 from jobs.inherit import heirs, inherit
-from jobs.pace import Rest, Work
+from jobs.pace import Work
 from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
 from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
@@ -26,6 +26,7 @@ from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Mosaic
 from jobs.stale import Wanted, explained, stale_stores
 from jobs.supervise import supervision
+from jobs.time_left import Rest
 from tiler.grids import CELL_PX
 from tiler.map_store import create_map_store
 from tiler.stores import is_complete, keep_facts

@@ -14,7 +14,7 @@ from cluster.engine import SerialEngine
 from cluster.markers import Markers
 from cluster.storage import Storage
 from cluster.units import Units, unfinished
-from jobs import decisions, pace
+from jobs import decisions
 from jobs import infer as infer_job
 from jobs import map as map_job
 from jobs.config import RunConfig
@@ -28,7 +28,6 @@ from jobs.pace import (
     Crew,
     Held,
     Pace,
-    Rest,
     Work,
     about,
     check_time,
@@ -42,6 +41,7 @@ from jobs.parsing import load
 from jobs.plan import Precision, plan_run
 from jobs.runner import run_stage
 from jobs.supervise import Supervision, supervised
+from jobs.time_left import Rest
 from jobs.tuning import Tuned
 from tests.jobs.worlds import answering, image, small_cells, world
 
@@ -224,7 +224,7 @@ def rest(masks: list[bytes], size: float = 10.0) -> Rest:
 
 def test_finished_units_are_sampled_from_the_first_to_the_last(tmp_path, monkeypatch):
     storage, asked = Storage(str(tmp_path)), []
-    monkeypatch.setattr(pace, "SAMPLE", 50)
+    monkeypatch.setattr("jobs.time_left.SAMPLE", 50)
     markers = Markers(storage.child("markers/infer"))
     for n in range(100, 220):
         markers.create(f"a/u{n}", marker(6.0 * SIZED.size(f"a/u{n}"), cores=1.0))
