@@ -132,6 +132,14 @@ class Storage:
                 for item in batch:
                     yield str(item["path"])
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys under the folder ``prefix``, at any depth, each with the bytes of its object, from one listing."""
+        if not self._present():
+            return
+        with self._errors("list", prefix):
+            for batch in obstore.list(self._store(), _checked(prefix.rstrip("/"))):
+                yield from ((str(item["path"]), int(item["size"])) for item in batch)
+
     def children(self, prefix: str = "") -> Iterator[str]:
         """Keys of the objects that lie in the folder ``prefix`` itself, not deeper, in no order, from one listing."""
         if not self._present():

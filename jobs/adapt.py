@@ -23,16 +23,21 @@ from jobs.decisions import decide
 from jobs.estimate import Estimate
 from jobs.infer import itemsize, memory, require_ingested
 from jobs.infer_stage import read_windows
+from jobs.pace import Work
 from jobs.plan import LogitPlan, Precision, Run, key_of, plan_run
+from jobs.room import crew_here
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
+from jobs.time_left import Rest
 from models.adaptive_choice import Choice, Evidence, choose
 from models.adaptive_rule import Rule
 from tiler.lattice import Lattice
 from tiler.scene_store import SceneStore
 
 STAGE = "adapt"
+EACH = Work(lambda window: 1, STAGE)
+"""One window takes as long as another."""
 RECORD_BYTES = 2_000
 """Of the evidence of one network in a window's marker."""
 
@@ -141,7 +146,10 @@ def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice], bool] | No
     )
     name, expected = stage_name(run), memory(run, plans, precision)
     outcome = run_stage(
-        engine, run.storage, name, stage, grouped(windows), "windows", facts_as=STAGE, memory_bytes=expected
+        *(engine, run.storage, name, stage, grouped(windows), "windows"),
+        facts_as=STAGE,
+        memory_bytes=expected,
+        work=EACH,
     )
     if outcome.failed:
         report_failures([outcome])
@@ -206,7 +214,10 @@ class PlannedAdapt:
         precision = decide(run, None) or Precision("cuda", "bf16", 1)
         plans = run.logits(precision)
         windows = draw(plans, settings.windows, settings.seed)
-        left = sum(map(sum, unfinished(markers_of(run.storage, stage_name(run)), grouped(windows))))
+        groups, name = grouped(windows), stage_name(run)
+        masks = unfinished(markers_of(run.storage, name), groups)
+        left = sum(map(sum, masks))
+        rest, gpu = Rest(name, "windows", groups, masks, left), precision.device == "cuda"
         return [
             Estimate(
                 stage=STAGE,
@@ -217,6 +228,7 @@ class PlannedAdapt:
                 write_bytes=left * len(run.cards) * RECORD_BYTES,
                 peak_memory_bytes=memory(run, plans, precision),
                 folder=run.config.out if run.storage.is_local else "",
+                time=rest.time(run.storage, EACH, crew_here(run.config.engine), gpu) if left else None,
             )
         ]
 

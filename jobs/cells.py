@@ -70,6 +70,11 @@ class CellTasks(Sequence[CellTask]):
         rows = self._touched[self._starts[place] : self._starts[place + 1]].tolist()
         return CellTask(self._map, Cell(rows[0][0], rows[0][1]), tuple(self._scenes[i] for _, _, i in rows))
 
+    @property
+    def scenes_per_cell(self) -> float:
+        """How many scenes touch a cell, on average."""
+        return len(self._touched) / len(self)
+
     def touched_by(self, scene: str) -> list[Cell]:
         """Return the cells that a scene touches, by the name of its logits."""
         rows = self._touched[self._touched[:, 2] == self._scenes.index(scene)]

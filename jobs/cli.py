@@ -20,6 +20,7 @@ JOBS = {
 """Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""
 TOOLS = {
     "status": "say what of a run is done, pending, failed or stale, and why",
+    "sweep": "remove what a run's folder no longer needs: replaced stores, older maps, old logs",
     "logs": "show what a run did and what went wrong",
     "synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them",
     "reproduce": "train and judge what a source document describes; print its table",

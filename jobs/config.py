@@ -126,6 +126,9 @@ class LimitsConfig(Frozen):
     """What a run may take; a run that exceeds it ends in good order, and the same command continues."""
 
     hours: float | None = Field(default=None, gt=0)
+    """Of one call; one that is known to need more is refused before it starts."""
+    in_parts: bool = False
+    """Whether `hours` are those of one call of several: what is left is for the next one, and none is refused."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Of all its processes on the driver's machine together."""
     grace_s: float = Field(default=25.0, ge=0)

@@ -17,14 +17,17 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
-from cluster.units import grouped
+from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.dataset_report import dataset_report
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
+from jobs.pace import Work
 from jobs.plan import CONTRACTS, key_of
+from jobs.room import crew_here
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, FAULT, INCOMPLETE
 from jobs.stages import peak_memory_bytes
+from jobs.time_left import Rest
 from tiler.aihub import ROLES, AihubListing, scan
 from tiler.rasters import fingerprint, read_header
 from tiler.sensors import load_sensor
@@ -87,9 +90,11 @@ class PlannedDataset:
 
     def estimates(self) -> list[Estimate]:
         """Return what there is to do."""
-        done = markers_of(self.storage, "ingest").done()
-        left = [s for s in self.shards() if s.unit not in done]
-        tiles = min(len(left) * SHARD_TILES, len(self.source.tiles))
+        groups = grouped(self.shards())
+        masks = unfinished(markers_of(self.storage, "ingest"), groups)
+        left = sum(map(sum, masks))
+        rest = Rest("ingest", "shards", groups, masks, left)
+        tiles = min(left * SHARD_TILES, len(self.source.tiles))
         coarse = sum(len(m.sensor.bands) * m.side_px**2 * 4 for m in self.source.modalities)
         pixels = self.source.tile_px**2
         row = pixels * (len(self.source.sensor.bands) * np.dtype(self.source.dtype).itemsize + 2) + coarse
@@ -98,14 +103,23 @@ class PlannedDataset:
                 stage="ingest",
                 units=len(self.shards()),
                 unit=f"shards of {SHARD_TILES} tiles",
-                done=len(self.shards()) - len(left),
+                done=len(self.shards()) - left,
                 read_bytes=tiles * row,
                 write_bytes=tiles * row,
                 peak_memory_bytes=BASE_MEMORY_BYTES + 2 * 2 * SHARD_TILES * row,  # two units, rows and their stack
                 folder=self.config.out if self.storage.is_local else "",
                 notes=(f"{len(self.listing.unmatched)} files have no partner and are listed in OUT/unmatched.csv",),
+                time=rest.time(self.storage, self._work, crew_here(self.config.engine)) if left else None,
             )
         ]
+
+    @property
+    def _work(self) -> Work:
+        """What the time of the ingest goes with: shards, of one form."""
+        source = self.source
+        modalities = [m.to_json() for m in source.modalities]
+        form = (source.sensor.model_dump(mode="json"), source.tile_px, str(source.dtype), modalities)
+        return Work(lambda shard: 1, key_of(CONTRACTS["ingest"], form))
 
     @property
     def is_ingested(self) -> bool:
@@ -130,7 +144,8 @@ class PlannedDataset:
             s = self.source
             create_tile_store(self.url, s.tiles, s.sensor, s.tile_px, s.dtype, s.classes, s.modalities)
         stage = IngestTiles(self.source, self.url)
-        outcome = run_stage(engine, self.storage, "ingest", stage, grouped(self.shards()), "shards")
+        shards = grouped(self.shards())
+        outcome = run_stage(engine, self.storage, "ingest", stage, shards, "shards", work=self._work)
         report_failures([outcome])
         if outcome.failed:
             return FAULT if len(outcome.failed) == outcome.total else INCOMPLETE

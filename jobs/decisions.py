@@ -6,6 +6,7 @@ Without an engine nothing is measured: a dry run says what is assumed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from typing import Protocol
 from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.pace import Crew, Pace, pace_of_trials
 from jobs.plan import Precision, key_of
+from jobs.room import crew_here
 from jobs.tuning import Tune
 from models.card import read_card
 
@@ -73,7 +76,7 @@ def decide(run: Configured, engine: Engine | None) -> Precision | None:
         return None if elsewhere else _usual(run, *probe())
     trials: Sequence[dict] = ()
     if measures(run.config):
-        question = _question(run, engine)
+        question = _question(run, engine.facts()["threads"])
         # Of a worker here what it would remember is known without starting it, which takes as long as the imports.
         tuned = (None if elsewhere else question.recalled()) or engine.ask(question)
         decision, trials = replace(tuned.precision, compile=run.config.infer.compile), tuned.trials
@@ -82,7 +85,7 @@ def decide(run: Configured, engine: Engine | None) -> Precision | None:
         print(f"infer on {decision.device}: {said}", file=sys.stderr)
     else:
         decision = _usual(run, *(engine.ask(probe) if elsewhere else probe()))
-    kept = {**asdict(decision), "trials": trials}
+    kept = {**asdict(decision), "trials": trials, "cores": Crew.of(engine.facts()).cores if trials else None}
     run.storage.create(name, json.dumps(kept).encode())  # the first of two that begin the same run decides for both
     return _kept(run, name)
 
@@ -118,9 +121,31 @@ def _usual(run: Configured, device: str, precision: str) -> Precision:
     )
 
 
-def _question(run: Configured, engine: Engine) -> Tune:
+def window_pace(run: Configured) -> Pace | None:
+    """Return the pace of a window as it was measured to decide: for this run, or for these networks on this machine.
+
+    Nothing is measured. None where nobody knows, or networks will run in another way than they were measured.
+    """
+    name, settings, crew = decision_name(run.config), run.config.infer, crew_here(run.config.engine)
+    if settings.adaptive or settings.compile != "none":
+        return None
+    if run.storage.exists(name):
+        kept = json.loads(run.storage.get(name))
+        how, trials, cores = _kept(run, name), kept["trials"], kept.get("cores")
+    elif crew is not None and measures(run.config):
+        known = _question(run, math.ceil(crew.cores)).recalled()
+        if known is None:
+            return None
+        how, trials, cores = known.precision, known.trials, crew.cores
+    else:
+        return None
+    tile_px = settings.tile_px if run.config.dataset is None else run.config.dataset.tile_px
+    return pace_of_trials(trials, how.precision, how.batch, tile_px, cores, how.device == "cuda") if cores else None
+
+
+def _question(run: Configured, threads: int) -> Tune:
+    """Ask a worker; of a serial engine its own setting is asked for, of others the threads of their workers."""
     config, settings = run.config, run.config.infer
-    threads = config.engine.threads_per_worker if config.engine.kind == "serial" else engine.facts()["threads"]
     return Tune(
         bundles=config.models,
         tile_px=settings.tile_px if config.dataset is None else config.dataset.tile_px,
@@ -130,5 +155,5 @@ def _question(run: Configured, engine: Engine) -> Tune:
         batch=settings.batch,
         unit_windows=run.unit_windows,
         gpu=config.engine.gpus_per_worker != 0,
-        threads=threads,
+        threads=config.engine.threads_per_worker if config.engine.kind == "serial" else threads,
     )

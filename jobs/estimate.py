@@ -27,6 +27,16 @@ RAY_MEMORY_BYTES = 900 * 2**20
 
 
 @dataclass(frozen=True)
+class Expected:
+    """How long the rest of a stage will take."""
+
+    seconds: float | None
+    """None where nothing was measured that could tell."""
+    known_from: str
+    """For people: what was measured; or why it is not known."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """One stage of a plan."""
 
@@ -46,6 +56,8 @@ class Estimate:
     notes: tuple[str, ...] = ()
     workers_at_most: int | None = None
     """Workers that do the stage at once, if the engine's number is not what counts."""
+    time: Expected | None = None
+    """None for what has no units whose time could be measured."""
 
 
 def ingest_memory(shard_px: int, bands: int, itemsize: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -57,6 +58,16 @@ def failures_of(storage: Storage, stage: str) -> dict[str, dict[str, Any]]:
         return dict(json.loads(storage.get(_name(stage))))
     except FileNotFoundError:
         return {}
+
+
+def forget(storage: Storage, stage: str, units: Iterable[str]) -> None:
+    """Drop units that are of nothing any more; without any left, the list goes."""
+    gone = set(units)
+    left = {unit: facts for unit, facts in failures_of(storage, stage).items() if unit not in gone}
+    if left:
+        storage.put(_name(stage), json.dumps(left, indent=1).encode())
+    else:
+        storage.delete(_name(stage))
 
 
 def _name(stage: str) -> str:

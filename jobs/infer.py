@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import compress
 
 import numpy as np
@@ -17,14 +17,17 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import unfinished
 from jobs.config import VIEWS, RunConfig
-from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures
+from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures, window_pace
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
 from jobs.ingest import ingested
-from jobs.plan import LogitPlan, Precision, Run, plan_run
+from jobs.pace import Work
+from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
+from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.time_left import Rest
 from jobs.window_faults import read_faults, remarks
 from tiler.logit_store import create_logit_store
 from tiler.stores import is_complete, keep_facts
@@ -66,6 +69,7 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
         [plan.shards() for plan in plans],
         "window shards",
         memory_bytes=memory(run, plans, precision),
+        work=_work(run, plans, precision),
         prepare=lambda name: make_logit_store(run, by_name[name]),
     )
     left = {unit.rpartition("/")[0] for unit in outcome.failed}
@@ -109,6 +113,11 @@ def estimate(run: Run) -> Estimate:
     units, left = sum(map(len, masks)), sum(map(sum, masks))
     windows = sum(_windows(plan, mask) for plan, mask in zip(plans, masks, strict=True))
     tile = settings.tile_px
+    rest = Rest("infer", "window shards", [plan.shards() for plan in plans], masks, windows)
+    time = None
+    if left:
+        work, crew = _work(run, plans, assumed), crew_here(run.config.engine)
+        time = rest.time(run.storage, work, crew, assumed.device == "cuda", otherwise=window_pace(run))
     return Estimate(
         stage="infer",
         units=units,
@@ -119,7 +128,17 @@ def estimate(run: Run) -> Estimate:
         peak_memory_bytes=memory(run, plans, assumed),
         folder=run.config.out if run.storage.is_local else "",
         notes=(*notes, *explained("infer", stale_stores(run.storage, "infer", wanted(plans)))),
+        time=time,
     )
+
+
+def _work(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Work:
+    """Return what the time of Infer goes with: the windows of a shard."""
+    lattices, settings = {plan.name: plan.lattice for plan in plans}, run.config.infer
+    rule = None if run.rule is None else run.rule.digest()
+    bundles = [card.digest() for card in run.cards]
+    how = (CONTRACTS["infer"], bundles, settings.tile_px, settings.tta, settings.average, asdict(precision), rule)
+    return Work(lambda shard: lattices[shard.scene].windows_in(shard.row, shard.col), key_of(how))
 
 
 def wanted(plans: Sequence[LogitPlan]) -> list[Wanted]:

@@ -17,14 +17,17 @@ from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.estimate import INGEST_IN_FLIGHT, Estimate, coarse_memory, ingest_memory
-from jobs.plan import Run, ScenePlan, plan_run
+from jobs.pace import Work
+from jobs.plan import CONTRACTS, Run, ScenePlan, key_of, plan_run
+from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
 from jobs.stages import QUALITY, Ingest, Summarise
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.time_left import Rest
 from tiler.scene_store import create_scene_store
 from tiler.scenes import Scene
-from tiler.shards import shard_shape
+from tiler.shards import Shard, shard_box, shard_shape
 from tiler.stores import is_complete, keep_facts
 
 
@@ -47,13 +50,9 @@ def ingest(run: Run, engine: Engine) -> list[Outcome]:
 
     shards = [plan.shards() for plan in by_name.values()]
     filled = run_stage(
-        engine,
-        run.storage,
-        "ingest",
-        stage,
-        shards,
-        "shards",
+        *(engine, run.storage, "ingest", stage, shards, "shards"),
         memory_bytes=memory(run),
+        work=_work(run),
         prepare=make_store,
         at_once=INGEST_IN_FLIGHT,
     )
@@ -84,6 +83,10 @@ def estimate(run: Run) -> Estimate:
     share = [(plan, sum(mask), len(mask)) for plan, mask in zip(plans, masks, strict=True)]
     units, left = sum(len(plan.shards()) for plan in run.scenes), sum(map(sum, masks))
     coarse = sum(c.size_bytes for plan in plans for c in plan.scene.coarse)
+    todo_px = sum(_pixels(plan) / shards * todo for plan, todo, shards in share)
+    known = dict(zip((plan.name for plan in plans), masks, strict=True))
+    groups = [plan.shards() for plan in run.scenes]
+    rest = Rest("ingest", "shards", groups, [known.get(g.folder, bytes(len(g))) for g in groups], todo_px)
     return Estimate(
         stage="ingest",
         units=units,
@@ -97,6 +100,7 @@ def estimate(run: Run) -> Estimate:
             *run.modalities.notes(len(run.scenes)),
             *explained("ingest", stale_stores(run.storage, "ingest", wanted(run))),
         ),
+        time=rest.time(run.storage, _work(run), crew_here(run.config.engine)) if left else None,
     )
 
 
@@ -116,9 +120,24 @@ def _peak_memory(scene: Scene) -> int:
 
 
 def _store_bytes(plan: ScenePlan) -> int:
-    grid, scene = plan.scene.grid, plan.scene
+    scene = plan.scene
     per_pixel = len(scene.sensor.bands) * np.dtype(scene.dtype).itemsize + 1 + (plan.labels is not None)
-    return grid.height * grid.width * per_pixel
+    return _pixels(plan) * per_pixel
+
+
+def _pixels(plan: ScenePlan) -> int:
+    return plan.scene.grid.height * plan.scene.grid.width
+
+
+def _work(run: Run) -> Work:
+    """Return what the time of Ingest goes with: the pixels of a shard."""
+    grids = {plan.name: plan.scene.grid for plan in run.scenes}
+
+    def pixels(shard: Shard) -> int:
+        box = shard_box(shard, grids[shard.scene])
+        return box.height * box.width
+
+    return Work(pixels, key_of(CONTRACTS["ingest"], run.sensor.model_dump(mode="json"), run.config.labels is not None))
 
 
 @dataclass(frozen=True)

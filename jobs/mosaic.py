@@ -18,12 +18,15 @@ from jobs.decisions import decide
 from jobs.estimate import Estimate, mosaic_memory
 from jobs.infer import complete, require_ingested
 from jobs.inherit import heirs, inherit
-from jobs.plan import LogitPlan, Precision, Run, plan_run
+from jobs.pace import Work
+from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
+from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import Mosaic
 from jobs.stale import Wanted, explained, stale_stores
 from jobs.supervise import supervision
+from jobs.time_left import Rest
 from tiler.grids import CELL_PX
 from tiler.map_store import create_map_store
 from tiler.stores import is_complete, keep_facts
@@ -43,7 +46,15 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
         map_url=url,
     )
     expected = mosaic_memory(CELL_PX, len(run.classes))
-    return run_stage(engine, run.storage, "mosaic", stage, plan.tasks.by_row(), "cells", memory_bytes=expected)
+    cells = plan.tasks.by_row()
+    return run_stage(engine, run.storage, "mosaic", stage, cells, "cells", memory_bytes=expected, work=_work(run))
+
+
+def _work(run: Run) -> Work:
+    """Return what the time of Mosaic goes with: the scenes of a cell."""
+    settings = run.config.infer
+    how = (CONTRACTS["mosaic"], run.classes, settings.tile_px, settings.overlap_px)
+    return Work(lambda task: len(task.scenes), key_of(how))
 
 
 def estimate(run: Run) -> Estimate:
@@ -52,7 +63,10 @@ def estimate(run: Run) -> Estimate:
     plans = run.logits(precision)
     plan = run.mosaic(plans)
     markers = markers_of(run.storage, "mosaic")
-    left = sum(map(sum, unfinished(markers, plan.tasks.by_row()))) - sum(1 for _ in heirs(run.storage, markers, plan))
+    groups = plan.tasks.by_row()
+    masks = unfinished(markers, groups)
+    left = sum(map(sum, masks)) - sum(1 for _ in heirs(run.storage, markers, plan))
+    rest = Rest("mosaic", "cells", groups, masks, left * plan.tasks.scenes_per_cell)
     layers = 2 * len(run.classes)
     scene_px = sum(p.source.scene.grid.height * p.source.scene.grid.width for p in plans)
     share = left / len(plan.tasks)
@@ -66,6 +80,7 @@ def estimate(run: Run) -> Estimate:
         peak_memory_bytes=mosaic_memory(CELL_PX, len(run.classes)),
         folder=run.config.out if run.storage.is_local else "",
         notes=tuple(explained("mosaic", stale_stores(run.storage, "mosaic", [wanted(plan)]))),
+        time=rest.time(run.storage, _work(run), crew_here(run.config.engine)) if left else None,
     )
 
 

@@ -22,16 +22,17 @@ from jobs.catalog import catalog_facts
 from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
-from jobs.estimate import BASE_MEMORY_BYTES, Estimate
+from jobs.estimate import BASE_MEMORY_BYTES, Estimate, Expected
 from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
+from jobs.pace import UNKNOWN
 from jobs.page import write_page
 from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
 from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress import Progress
 from jobs.published import current, new_folder, show, switch
 from jobs.record import differences, run_record
-from jobs.runner import Outcome, markers_of, quarantine, report_failures
+from jobs.runner import Outcome, markers_of, quarantine, report_failures, stage_facts
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
@@ -67,8 +68,12 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
     if not is_published(run, plan, quarantined):
         started, key = time.monotonic(), publish_key(run, plan, quarantined)
         products = _write_files(run, plans, plan, key)
-        cost = {"seconds": round(time.monotonic() - started, 3), "peak_memory_bytes": peak_memory_bytes()}
+        cost: dict[str, Any] = {
+            "seconds": round(time.monotonic() - started, 3),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
         cost["bytes_written"] = sum(p["size_bytes"] for p in products["files"].values())
+        cost |= {"pixels": plan.extent.height * plan.extent.width, "like": _like(run)}
         run.storage.put("stages/publish.json", json.dumps(cost).encode())
         switch(run.storage, key, products)
     show(run.storage)
@@ -102,6 +107,20 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
     return {"files": described, "numbers": numbers}
 
 
+def _like(run: Run) -> str:
+    """Return a digest of what publishing a pixel may take another time for."""
+    return key_of(CONTRACTS["publish"], len(run.classes), sorted(run.config.outputs), os.cpu_count())
+
+
+def _time(run: Run, pixels: int) -> Expected:
+    """Return how long so many pixels will take: as they did before in this folder, on as many cores."""
+    facts = stage_facts(run.storage, ["publish"]).get("publish", {})
+    if facts.get("like") != _like(run) or not facts.get("pixels"):
+        return UNKNOWN
+    told = f"as measured on the {facts['pixels'] / 1e6:.1f} million pixels of an earlier map here"
+    return Expected(facts["seconds"] * pixels / facts["pixels"], told)
+
+
 def estimate(run: Run) -> Estimate:
     """Return what Publish has to do."""
     precision = decide(run, None)
@@ -120,6 +139,7 @@ def estimate(run: Run) -> Estimate:
         peak_memory_bytes=BASE_MEMORY_BYTES + 1024 * 2**20 + (len(run.classes) - 1) * 4 * CELL_PX**2 * 4,
         folder=run.config.out if run.storage.is_local else "",
         workers_at_most=1,
+        time=None if done else _time(run, pixels) if plan is not None else UNKNOWN,
     )
 
 

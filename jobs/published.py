@@ -1,7 +1,7 @@
 """The published map: every map has a folder of its own, and one small file says which of them is the current one.
 
     OUT/maps/<key>/     the files of a map: GeoTIFFs, catalogue
-    OUT/map.json        the pointer: key, folder, files, numbers; written whole, and last
+    OUT/map.json        the pointer: key, folder, files, numbers, keys of earlier maps; written whole, and last
     OUT/map             on a disk: a link to that folder, for people and for QGIS
 
 Whoever reads follows the pointer (or the link) once and sees one map or the other, never parts of two. The folder of an
@@ -50,7 +50,9 @@ def new_folder(storage: Storage, key: str) -> Iterator[Path]:
 
 def switch(storage: Storage, key: str, facts: Mapping[str, Any]) -> None:
     """Make a map whose files are all written the current one."""
-    pointer = {"key": key, "folder": f"{FOLDER}/{key}", **facts}
+    before = current(storage)
+    earlier = [one for one in (before.get("key"), *before.get("earlier", ())) if one not in (None, key)]
+    pointer = {"key": key, "folder": f"{FOLDER}/{key}", "earlier": earlier, **facts}
     storage.put(POINTER, json.dumps(pointer, indent=1).encode())
 
 

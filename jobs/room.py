@@ -12,6 +12,7 @@ import psutil
 from cluster.engine import resolve
 from jobs.config import EngineConfig
 from jobs.estimate import BASE_MEMORY_BYTES, RAY_MEMORY_BYTES, Estimate, format_bytes
+from jobs.pace import Crew
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where containers (version 2, version 1) say how much memory they may use."""
@@ -62,6 +63,20 @@ def check_memory(estimates: Sequence[Estimate], engine: EngineConfig) -> None:
                 f"{format_bytes(wanted)} in all for {at_once}; this machine has {format_bytes(there)}; try {advice}, "
                 f"or a larger machine"
             )
+
+
+def crew_here(engine: EngineConfig) -> Crew | None:
+    """Return who will do the work of a run, or None where only a cluster elsewhere knows."""
+    cpus, threads = os.cpu_count() or 1, engine.threads_per_worker
+    if engine.kind == "serial":
+        return Crew(1, cpus if threads == "auto" else min(threads, cpus))
+    if engine.address or os.environ.get("RAY_ADDRESS"):
+        return None if engine.workers == "auto" or threads == "auto" else Crew(engine.workers, threads)
+    try:
+        found = resolve(engine.resources(), cpus, len(list(GPUS.iterdir())) if GPUS.is_dir() else 0)
+    except ValueError:  # more GPUs than there are: the engine will say so
+        return None
+    return Crew(found.workers, min(found.threads_per_worker, cpus / found.workers))
 
 
 def workers_here(engine: EngineConfig) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
 from jobs.estimate import BASE_MEMORY_BYTES, IN_FLIGHT, format_bytes
 from jobs.failures import Failures
+from jobs.pace import Crew, Held, Work
 from jobs.progress import Progress
 from jobs.supervise import supervision
 
@@ -63,6 +65,7 @@ def run_stage(
     word: str,
     facts_as: str | None = None,
     memory_bytes: int | None = None,
+    work: Work | None = None,
     prepare: Callable[[str], object] | None = None,
     at_once: int = IN_FLIGHT,
 ) -> Outcome:
@@ -77,6 +80,7 @@ def run_stage(
         word: what a unit is called in the progress line.
         facts_as: name under which the cost is kept, if not the stage's.
         memory_bytes: peak that is expected of a worker, to be told beside what it was.
+        work: what the time of a unit goes with, to be kept for estimates of later runs.
         prepare: called with a group's folder before any worker gets one of its units, if any is left: makes the store
             that they write to. It runs on several threads, a few groups ahead of the workers.
         at_once: units that a worker works on at a time, which `memory_bytes` counts.
@@ -88,11 +92,14 @@ def run_stage(
     outcome = Outcome(name, total, total - left)
     if not left:
         return outcome
-    held = _held_already(engine)
+    told = engine.facts()
+    told["concurrency"] = min(at_once, told["concurrency"])
+    crew, held = Crew.of(told), _held_already(engine)
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
+    units, first_s = Held(), math.inf
     markers_url, differences_url = (storage.child(f"{folder}/{name}").url for folder in ("markers", "differences"))
-    marked = Marked(stage, markers_url, {"stage": name}, differences_url)
+    marked = Marked(stage, markers_url, {"stage": name, **crew.facts}, differences_url)
     logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
     failures = Failures(storage, name)
     with here.stage(facts_as or name) as stop, failures, Progress(left, facts_as or name, unit=word) as progress:
@@ -104,21 +111,27 @@ def run_stage(
                 failures.mend(unit)
                 event = "found" if FOUND in (result.record or ()) else "done"
                 logger.info(event, extra={"event": event, "unit": unit, "seconds": result.seconds})
+                if event == "done" and work is not None:
+                    units.add(work.size(result.key), result.seconds, result.record or {}, crew.in_hand)
                 progress.advance()
             else:
                 outcome.failed[unit] = result.reason
                 failures.add(unit, result)
                 progress.advance(note=f"{unit} failed: {result.reason}")
-    told = engine.facts()
+            first_s = min(first_s, time.monotonic())
+            in_hand = crew.workers * crew.in_hand
+            here.mind_time(facts_as or name, word, progress.done, left, time.monotonic() - first_s, in_hand)
+    measured = {} if work is None else {"measured_s": units.seconds, "measured_size": units.size, "like": work.like}
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),
         "units": left,
         "failed": len(outcome.failed),
         **{key: round(value, 6) for key, value in sums.items()},
         "busy_s": round(busy_s, 3),
+        **measured,
         "peak_memory_bytes": peak,
         **({} if memory_bytes is None else {"expected_memory_bytes": memory_bytes + held}),
-        "engine": {**told, "concurrency": min(at_once, told["concurrency"])},
+        "engine": told,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if not here.joins:  # whose part of the work would stand for the whole

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from cluster.engine import FatalFault
 from cluster.lock import Locked
 from jobs.config import RunConfig
-from jobs.estimate import Estimate, format_bytes
+from jobs.estimate import Estimate, Expected, format_bytes
+from jobs.pace import about, check_time
 from jobs.parsing import load
 from jobs.recipe_config import RecipeConfig
 from jobs.room import check_disk, check_memory
@@ -69,13 +70,15 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
         estimates = planned.estimates()
         check_disk(estimates)
         check_memory(estimates, config.engine)
+        if not (config.limits.in_parts or (job.helps and arguments.join)):  # who helps does a part of it
+            check_time(estimates, config.limits.hours)
     except (ValueError, OSError) as error:
         print(f"sandan {job.name}: {' '.join(str(error).split())}", file=sys.stderr)  # one sentence, one line
         return BAD_INPUT
     command = " ".join(["sandan", job.name, *(sys.argv[1:] if argv is None else argv)])
     try:
         with supervised(job.name, config, command, job.helps and arguments.join):
-            code = _run(job.name, planned)
+            code = guarded(job.name, planned.run)
             logger.info("ended with %d", code, extra={"event": "end", "facts": {"exit": code}})
     except Locked as error:
         print(f"sandan {job.name}: {error}{'; --join helps it from here' if job.helps else ''}", file=sys.stderr)
@@ -88,9 +91,10 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(name: str, planned: Planned) -> int:
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """Run a job under supervision; every way in which it may end has an exit code and a sentence on stderr."""
     try:
-        return planned.run()
+        return run()
     except KeyboardInterrupt:
         print(f"sandan {name}: interrupted; repeat the command to continue", file=sys.stderr)
         return INTERRUPTED
@@ -154,5 +158,11 @@ def dry_run_table(estimates: Sequence[Estimate]) -> str:
     ]
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    times = [f"{e.stage}: {_time(e.time)}" for e in estimates if e.time is not None and e.done < e.units]
     notes = [note for e in estimates for note in e.notes]
-    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:], *notes])
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:], *times, *notes])
+
+
+def _time(time: Expected) -> str:
+    known = time.seconds is not None
+    return f"about {about(time.seconds or 0.0)}, {time.known_from}" if known else f"time {time.known_from}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -34,8 +33,8 @@ from jobs.publish import estimate as estimate_publish
 from jobs.publish import publish_key
 from jobs.published import current
 from jobs.shell import BAD_INPUT, DONE, INCOMPLETE
-from jobs.stages import QUALITY
 from jobs.stale import Wanted, stale_stores
+from jobs.unused import is_sweep, store_of
 
 EPILOG = """examples:
   sandan status examples/aberystwyth/map.yaml
@@ -101,7 +100,8 @@ def status_of(run: Run | PlannedDataset) -> Status:
         failed = {
             f"{one.stage}/{unit}": facts["reason"]
             for unit, facts in failures_of(storage, one.stage).items()
-            if one.stage not in stores or store_of(unit) in known  # else of a scene or a map that is another by now
+            # what is of no store that the plan wants is of a scene or a map that is another by now
+            if one.stage not in stores or store_of(one.stage, unit) in known
         }
         quarantined |= failed
         stale = len(stale_stores(storage, one.stage, stores[one.stage]).stores) if one.stage in stores else 0
@@ -121,13 +121,8 @@ def status_of(run: Run | PlannedDataset) -> Status:
     )
 
 
-def store_of(unit: str) -> str:
-    """Return the name of the store that a unit fills or closes: of a scene, of its logits, of a map."""
-    return re.sub(rf"({QUALITY}|_r-?\d+)$", "", unit.partition("/")[0])
-
-
 def _last_run(storage: Storage) -> tuple[str, int | None]:
-    names = runs(storage)
+    names = [name for name in runs(storage) if not is_sweep(name)]
     if not names:
         return "", None
     ends = [entry["facts"]["exit"] for entry in entries(storage, names[-1]) if entry.get("event") == "end"]
@@ -174,7 +169,7 @@ def config_of(target: str) -> RunConfig:
     if Path(target).is_file():
         return load(RunConfig, target)
     storage = Storage(target)
-    for name in reversed(runs(storage)):
+    for name in (name for name in reversed(runs(storage)) if not is_sweep(name)):
         for entry in entries(storage, name):
             if entry.get("event") == "start" and "sensor" in entry["facts"]["config"]:  # no recipe
                 return parse(RunConfig, entry["facts"]["config"], f"{target}/logs/{name}")

@@ -10,11 +10,13 @@ where no stage is running, or at the second SIGTERM, `Terminated` is raised at o
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -27,8 +29,9 @@ from cluster.redact import redact
 from cluster.stopping import Stop
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.half_written import sweep_partial
+from jobs.pace import about, falls_behind
 from jobs.recipe_config import RecipeConfig
-from jobs.sweep import sweep_partial
 from jobs.watch import watching
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,34 @@ class Supervision:
     log: RunLog | None = None
     stages: int = 0
     """That are running: one or none."""
+    ends_s: float = math.inf
+    """When `limits.hours` are over, by `time.monotonic`."""
+    behind: bool = False
+    """Whether it was told that they will not do."""
+
+    def mind_time(self, stage: str, word: str, done: int, total: int, since_first_s: float, in_hand: int) -> None:
+        """Say once, as soon as the rate of a stage shows it, that it cannot end within `limits.hours`.
+
+        Args:
+            stage: its name.
+            word: what its units are called.
+            done: units that were finished in this call.
+            total: units that this call began with.
+            since_first_s: since the first of them was finished.
+            in_hand: units that all workers hold at once.
+        """
+        if self.behind:
+            return
+        time_left_s = self.ends_s - time.monotonic()
+        rest_s = falls_behind(done, total - done, since_first_s, in_hand, time_left_s)
+        if rest_s is not None:
+            self.behind = True
+            logger.warning(
+                "%s: %d of %d %s are left and take about %s at this rate, limits.hours ends the run in %s; "
+                "repeat the command then, or give it more workers or hours",
+                *(stage, total - done, total, word, about(rest_s), about(max(0.0, time_left_s))),
+                extra={"event": "behind", "facts": {"rest_s": round(rest_s), "time_left_s": round(time_left_s)}},
+            )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stop]:
@@ -114,6 +145,9 @@ def supervised(job: str, config: RunConfig | RecipeConfig, command: str, join: b
             sweep_partial(storage)
         stack.enter_context(_listening(here, config.limits.grace_s))
         stack.enter_context(watching(storage, config.limits, here.stop))
+        limits = config.limits
+        if limits.hours is not None and not limits.in_parts:
+            here.ends_s = time.monotonic() + limits.hours * 3600
         token = _current.set(here)
         stack.callback(_current.reset, token)
         facts = {"command": command, "host": socket.gethostname(), "pid": os.getpid(), "joins": here.joins}

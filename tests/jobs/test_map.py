@@ -1,13 +1,12 @@
 """The whole line, end to end: one map whatever did the work, nothing done twice, bad input refused before the start."""
 
-import contextlib
 import importlib.util
 import json
 import os
 import re
 import shutil
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -510,37 +509,6 @@ def test_an_untouched_run_survives_bad_input(tmp_path, capsys):
 
 
 # ---- object stores -------------------------------------------------------------
-
-
-@pytest.fixture
-def bucket() -> Iterator[str]:
-    """An S3 bucket on this machine's loopback."""
-    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
-        pytest.skip("moto[server] is not installed: no object store to test against")
-    import obstore
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        stack.callback(server.stop)
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        import urllib.request
-
-        request = urllib.request.Request(f"http://{host}:{port}/maps", method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
-        assert obstore is not None
-        yield "s3://maps/runs/june"
 
 
 def keys_of(url: str) -> dict[str, str]:

@@ -28,9 +28,10 @@ def test_nothing_is_published_at_first(tmp_path):
 
 def test_the_pointer_and_the_link_show_the_last_map(tmp_path):
     storage = Storage(str(tmp_path))
-    for key in ("k1", "k2", "k1"):
+    for key, earlier in (("k1", []), ("k2", ["k1"]), ("k1", ["k2"]), ("k1", ["k2"])):
         publish(storage, key, key)
-        assert current(storage) == {"key": key, "folder": f"maps/{key}", "files": ["a.txt"]}
+        pointer = {"key": key, "folder": f"maps/{key}", "files": ["a.txt"], "earlier": earlier}
+        assert current(storage) == pointer
         assert show(storage) == f"{tmp_path}/map"
         assert read(tmp_path / "map") == {key}
     assert read(tmp_path / "maps" / "k2") == {"k2"}  # whoever reads it still can

@@ -121,14 +121,6 @@ def test_what_failed_of_a_scene_that_is_another_by_now_is_no_failure(two, capsys
     assert found["quarantined"] == {}
 
 
-@pytest.mark.parametrize(
-    ("unit", "store"),
-    [("a-5e/r0_c1", "a-5e"), ("a_r3-5e_quality", "a_r3-5e"), ("0f3_r-427/c208", "0f3"), ("a_r3-5e/r10_c2", "a_r3-5e")],
-)
-def test_units_tell_their_store(unit, store):
-    assert job.store_of(unit) == store
-
-
 def notes(here, *changes: str) -> list[str]:
     planned = map_job.PlannedMap(plan_run(load(RunConfig, here.config, changes)))
     return [note for one in planned.estimates() for note in one.notes]
