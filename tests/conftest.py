@@ -7,7 +7,8 @@ import pytest
 
 from tests.real_data import FOLDER
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks of the tests are too small to share, and threads wait busily
+# Before torch is imported: the networks of the tests are too small to share, and threads that wait are busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

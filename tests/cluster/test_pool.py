@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from cluster.decisions import Policy
 from cluster.engine import Done, Failed, ResolvedResources, Stop, WorkerError
 from cluster.faults import Kind
 from cluster.pool import Pool, draining_nodes, policy_of
-from tests.cluster.conftest import Faulty, count
+from tests.cluster.stages import DiesAtStart, Faulty, Overlap
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -142,40 +140,10 @@ def test_a_worker_holds_as_many_units_as_it_may_work_on_at_once() -> None:
     assert [r.record["most"] for r in run(Overlap(), range(3), workers=1, concurrency=1)] == [1, 1, 1]
 
 
-@dataclass(frozen=True)
-class DiesAtStart:
-    folder: str
-
-    def __call__(self) -> Any:
-        count(self.folder, "start")
-        os._exit(3)
-
-
 def test_workers_that_cannot_live_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="workers died and no unit finished in between"):
         run(DiesAtStart(str(tmp_path)), range(3), workers=1)
     assert len(list(tmp_path.iterdir())) == 8  # the respawn budget of one worker, and the first
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Counts how many calls are inside at once, and reports its process."""
-
-    def __call__(self) -> Callable[[int], dict[str, Any]]:
-        inside, most, lock = 0, 0, threading.Lock()
-
-        def work(key: int) -> dict[str, Any]:
-            nonlocal inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            time.sleep(0.05)
-            with lock:
-                inside -= 1
-            environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
-            return {"most": most, "pid": os.getpid(), **environment}
-
-        return work
 
 
 def test_calls_overlap_in_a_worker_which_sees_its_threads_and_no_gpu() -> None:
