@@ -1,10 +1,14 @@
-"""The last lines of a test run say how many tests were skipped for want of the real data."""
+"""Every test computes on one thread; the last lines say how many were skipped for want of the real data."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.real_data import FOLDER
+
+# Before torch is imported: the networks of the tests are too small to share, and threads that wait are busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,6 +1,7 @@
 """Which way imports go. Every import of every module is read, also those inside functions."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,11 +52,14 @@ def imports_of(source: str, package: str = "") -> Iterator[tuple[str, bool]]:
             yield name.split(".")[0], node not in inner
 
 
+@functools.cache
+def imports_in(path: Path) -> frozenset[tuple[str, bool]]:
+    return frozenset(imports_of(path.read_text(), path.relative_to(ROOT).parts[0]))
+
+
 def importers_of(*names: str) -> set[str]:
     return {
-        path.relative_to(ROOT).as_posix()
-        for path in MODULES
-        if {name for name, _ in imports_of(path.read_text(), path.relative_to(ROOT).parts[0])} & set(names)
+        path.relative_to(ROOT).as_posix() for path in MODULES if {name for name, _ in imports_in(path)} & set(names)
     }
 
 
@@ -86,8 +90,7 @@ def test_there_is_something_to_read():
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_arrow_points_the_wrong_way(path):
     package = path.relative_to(ROOT).parts[0]
-    found = {name for name, _ in imports_of(path.read_text(), package)}
-    assert not found & FORBIDDEN[package]
+    assert not {name for name, _ in imports_in(path)} & FORBIDDEN[package]
 
 
 def test_only_cluster_imports_ray():
@@ -97,7 +100,7 @@ def test_only_cluster_imports_ray():
 def test_cluster_never_imports_ray_with_itself():
     """Only where it is needed: a serial run on a machine without Ray."""
     for path in (ROOT / "cluster").glob("*.py"):
-        assert ("ray", True) not in set(imports_of(path.read_text())), path.name
+        assert ("ray", True) not in imports_in(path), path.name
 
 
 def test_torch_in_cluster_is_the_training_launch_alone():

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from cluster.ddp import (
+    Entry,
     Mailbox,
+    _fit,
     latest_checkpoint_files,
     launch,
     launch_inline,
@@ -20,6 +22,7 @@ from cluster.ddp import (
     worker_device,
 )
 from cluster.engine import WorkerError
+from cluster.storage import Storage
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +53,43 @@ def on_two(config: dict[str, Any], folder: Path, name: str, **options: Any) -> A
     return launch(train, config, run_name=name, storage_path=str(folder), **layout, **options)
 
 
+@pytest.mark.usefixtures("ray_here")
+def test_two_workers_go_on_from_what_one_left_and_are_watched(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="injected after epoch 0"):
+        launch_inline(train, {"epochs": 3, "fail": "once"}, run_name="a", storage_path=str(tmp_path))
+    assert sorted(p.name for p in (tmp_path / "a").glob("*.json")) == ["000001.json"]
+    (tmp_path / "a" / "000002.json").write_bytes(b"")  # a checkpoint that was damaged: all workers pass over it
+    seen: list[dict[str, Any]] = []
+    result = on_two({"epochs": 3, "fail": "once"}, tmp_path, "a", progress=seen.append)
+    assert result["first"] == 1  # the first epoch was not lost with the run
+    assert (result["total"], result["world"]) == (1.0 + 2 * 3.0, 2)
+    assert (result["device"], result["threads"]) == ("cpu", 1)
+    assert sorted((s["rank"], s["epoch"]) for s in seen) == [(r, e) for r in (0, 1) for e in (1, 2)]
+    again = launch_inline(train, {"epochs": 4}, run_name="a", storage_path=str(tmp_path))
+    assert (again["first"], again["total"]) == (3, 8.0)  # what two left is gone on from as well
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_training_that_fails_is_said_so() -> None:
+    import ray
+    from ray.train.v2.api.exceptions import WorkerGroupError
+
+    class Failing:
+        def fit(self) -> None:
+            raise WorkerGroupError("rank 1: injected", {1: RuntimeError("injected")})
+
+    mailbox: Any = ray.remote(Mailbox).options(num_cpus=0).remote()  # type: ignore[attr-defined]
+    with pytest.raises(WorkerError, match=r"(?s)training failed.*rank 1: injected"):
+        _fit(Failing(), mailbox, print)
+
+
+def test_what_a_train_function_raises_leaves_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ZeroDivisionError):
+        Entry(lambda config: 1 // config["zero"], None, 1, 0.0, Storage(str(tmp_path)))({"zero": 0})
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_two_workers_reduce_fail_resume_and_are_watched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[dict[str, Any]] = []

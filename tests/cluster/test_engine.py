@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
 import threading
@@ -31,7 +30,8 @@ from cluster.engine import (
 from cluster.marked import Marked
 from cluster.markers import Markers
 from cluster.storage import Storage
-from tests.cluster.conftest import ROOT, Faulty
+from tests.cluster.conftest import ROOT
+from tests.cluster.stages import Faulty, Key, Rows, answer, broken, large, no_pickle, refuse
 
 SMALL = Resources(workers=2, threads_per_worker=1)
 
@@ -42,41 +42,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         request.getfixturevalue("ray_here")
     with open_engine(request.param, SMALL) as engine:
         yield engine
-
-
-def broken() -> Callable[[int], int]:
-    raise LookupError("no weights at /nowhere")
-
-
-def large() -> Callable[[int], bytes]:
-    return lambda key: bytes(key)
-
-
-def no_pickle() -> Callable[[int], object]:
-    return lambda key: lambda: key
-
-
-def answer() -> tuple[int, str]:
-    return 42, os.environ.get("OMP_NUM_THREADS", "")
-
-
-def refuse() -> None:
-    raise LookupError("no bf16 here")
-
-
-@dataclass(frozen=True)
-class Key:
-    row: int
-
-    @property
-    def unit(self) -> str:
-        return f"row{self.row}"
-
-
-@dataclass(frozen=True)
-class Rows:
-    def __call__(self) -> Callable[[Key], dict[str, int]]:
-        return lambda key: {"twice": 2 * key.row}
 
 
 def squares(results: list[Done[int, dict[str, int]] | Failed[int]]) -> dict[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from cluster.markers import Markers
 from cluster.pool import Pool, policy_of
 from cluster.storage import Storage
 from cluster.worker import Worker
-from tests.cluster.conftest import CPUS, Faulty, count
+from tests.cluster.conftest import CPUS
+from tests.cluster.stages import DiesAtStart, Faulty, Overlap, count
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -183,40 +183,10 @@ def test_two_copies_with_different_answers_are_told_and_the_first_one_counts(
     assert kept(storage) == {"infer/a": told[0].facts}  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True)
-class DiesAtStart:
-    folder: str
-
-    def __call__(self) -> Any:
-        count(self.folder, "start")
-        os._exit(3)
-
-
 def test_workers_that_cannot_live_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="workers died and no unit finished in between"):
         run(DiesAtStart(str(tmp_path)), range(3), workers=1)
     assert len(list(tmp_path.iterdir())) == 8  # the respawn budget of one worker, and the first
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Counts how many calls are inside at once, and reports its process."""
-
-    def __call__(self) -> Callable[[int], dict[str, Any]]:
-        inside, most, lock = 0, 0, threading.Lock()
-
-        def work(key: int) -> dict[str, Any]:
-            nonlocal inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            time.sleep(0.05)
-            with lock:
-                inside -= 1
-            environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
-            return {"most": most, "pid": os.getpid(), **environment}
-
-        return work
 
 
 def test_calls_overlap_in_a_worker_which_sees_its_threads_and_no_gpu() -> None:

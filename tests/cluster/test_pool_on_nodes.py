@@ -20,7 +20,7 @@ from cluster.connect import connect
 from cluster.decisions import Policy
 from cluster.engine import Done, ResolvedResources
 from cluster.pool import Pool
-from tests.cluster.conftest import Faulty
+from tests.cluster.stages import Faulty
 
 folder, how = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

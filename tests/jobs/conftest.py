@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.pictures import drawn, undrawn
+
 
 @pytest.fixture
 def bucket() -> Iterator[str]:
@@ -39,3 +41,17 @@ def bucket() -> Iterator[str]:
         urllib.request.urlopen(request, timeout=10).close()
         assert obstore is not None
         yield "s3://maps/runs/june"
+
+
+@pytest.fixture(scope="package", autouse=True)
+def pictures_left_out() -> Iterator[None]:
+    """Leave every picture of this folder's tests empty."""
+    with undrawn():
+        yield
+
+
+@pytest.fixture
+def drawn_pictures() -> Iterator[None]:
+    """Draw them all the same."""
+    with drawn():
+        yield

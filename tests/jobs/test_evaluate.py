@@ -23,6 +23,7 @@ from models.boundary import boundary_counts, boundary_scores
 from models.confusion import confusion as confusion_of
 from models.pixel_rules import NDVI_BINS, NdviRule, PixelRules, best_interval, ndvi_bins
 from tests.jobs.worlds import SPLIT, Stand, World, answering, image, moved, small_cells, world, write_bundle, write_tif
+from tests.pictures import drawn
 from tiler.grids import Box
 from tiler.labels import IGNORE
 from tiler.regions import Regions
@@ -50,7 +51,8 @@ def judged(tmp_path_factory) -> World:
     here = labelled(tmp_path_factory.mktemp("judged"))
     with answering(), small_cells():
         assert map_job.main(here.command()) == 0
-        assert main(here.command()) == 0
+        with drawn():
+            assert main(here.command()) == 0
     return here
 
 

@@ -10,6 +10,7 @@ from jobs import figures
 from jobs.figures import Extent, histogram, side_by_side, stretch, timing_bar
 
 EXTENT = Extent(953_120.0, 1_950_670.0, 954_430.0, 1_951_340.0, "EPSG:5179")
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
 HEIGHT, WIDTH = 67, 131
 
 

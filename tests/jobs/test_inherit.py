@@ -100,7 +100,7 @@ def test_a_scene_that_is_added_moves_the_extent_and_keeps_the_cells(tmp_path, wo
     here = three_scenes(tmp_path)
     with answering(), small_cells():
         assert job.main(here.command()) == 0
-        here.scene("d-20240304", image(80, 95, 4), transform=moved(-2600, -2900))  # the arrays begin elsewhere now
+        here.scene("d-20240304", image(80, 95, 4), transform=moved(-650, -700))  # the arrays begin elsewhere now
         work.clear()
         assert job.main(here.command()) == 0
         run = planned(here)

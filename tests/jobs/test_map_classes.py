@@ -18,6 +18,7 @@ from jobs.publish import estimate
 from tests.jobs.test_infer import by_hand, stores
 from tests.jobs.test_report import Page
 from tests.jobs.worlds import Stand, World, answering, image, moved, rounding, small_cells, world, write_bundle
+from tests.pictures import drawn
 
 NAMES = ("background", "industrial", "solar farm")
 HEIGHT, WIDTH = 107, 173
@@ -78,7 +79,7 @@ def mapped(tmp_path_factory) -> World:
     here.settings["models"] = [write_bundle(folder / "three", 3, classes=NAMES)]
     for name, array in scenes().items():
         here.scene(name, array, transform=moved(*PLACES[name]))
-    with answering(ThreeClasses()), small_cells():
+    with answering(ThreeClasses()), small_cells(), drawn():
         assert main(here.command()) == 0
     return here
 
@@ -194,23 +195,19 @@ def test_a_report_on_a_geographic_grid_names_pixels_and_no_areas(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def both_engines(tmp_path_factory) -> World:
-    """Two true networks of three classes in all views, run by this process and by two workers of Ray.
+def of_networks(tmp_path_factory) -> World:
+    """A map by two true networks of three classes in all views.
 
     Beside the two scenes lies one that is smaller than a window.
     """
-    folder = tmp_path_factory.mktemp("engines")
+    folder = tmp_path_factory.mktemp("networks")
     here = world(folder, models=0, outputs=["cog"])
     here.settings["models"] = [write_bundle(folder / f"three{n}", n, classes=NAMES) for n in (3, 4)]
     here.settings["infer"] |= {"tta": "flips4"}
     for name, array in scenes().items():
         here.scene(name, array, transform=moved(*PLACES[name]))
     here.scene("small", small_scene(), transform=moved(150, 20))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        assert main(here.command()) == 0
-        ray = ["engine={kind: ray, workers: 2, threads_per_worker: 1}", f"out={folder / 'ray'}"]
-        assert main(here.command(*ray)) == 0
+    assert main(here.command()) == 0
     return here
 
 
@@ -221,8 +218,10 @@ def small_scene() -> np.ndarray:
 
 
 @pytest.mark.slow  # a minute of Ray; with one class the fast suite does it
-def test_two_workers_of_ray_make_the_map_of_one_process(both_engines):
-    serial, ray = both_engines.out, both_engines.folder / "ray"
+def test_two_workers_of_ray_make_the_map_of_one_process(of_networks, monkeypatch):
+    serial, ray = of_networks.out, of_networks.folder / "ray"
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert main(of_networks.command("engine={kind: ray, workers: 2, threads_per_worker: 1}", f"out={ray}")) == 0
     assert json.loads((ray / "run.json").read_text())["stages"]["infer"]["engine"]["workers"] == 2
     one, two = product(serial, "probability"), product(ray, "probability")
     np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
@@ -234,17 +233,17 @@ def test_two_workers_of_ray_make_the_map_of_one_process(both_engines):
     assert sum((classes == value).mean() > 0.02 for value in range(3)) > 1, "one class everywhere shows nothing"
 
 
-def test_the_map_is_that_of_the_networks(both_engines):
+def test_the_map_is_that_of_the_networks(of_networks):
     """Where one window saw a scene, the softmax of the plain mean over networks and views of that window alone."""
-    run = plan_run(load(RunConfig, both_engines.config))
+    run = plan_run(load(RunConfig, of_networks.config))
     plan = next(p for p in run.logits(decide(run, None)) if p.source.scene.id == "small")
     scene, logits = stores(run, plan)
     assert (logits.lattice.rows, logits.lattice.cols) == (1, 1)
-    mean, deviation = by_hand(both_engines.settings["models"], scene.network_input(logits.lattice.window(0, 0)), True)
+    mean, deviation = by_hand(of_networks.settings["models"], scene.network_input(logits.lattice.window(0, 0)), True)
     here = (slice(None), slice(150, 200), slice(20, 81))
     seen = (small_scene() != 0).all(axis=0)
     wanted, spread = softmax_of(mean[:, :50, :61]), deviation[:, :50, :61]
-    probability = product(both_engines.out, "probability")[here]
+    probability = product(of_networks.out, "probability")[here]
     np.testing.assert_allclose(probability[:, seen], wanted[:, seen], atol=2 * float(rounding(mean).max()))
     assert np.isnan(probability[:, ~seen]).all()
-    np.testing.assert_allclose(product(both_engines.out, "spread")[here][:, seen], spread[:, seen], atol=2e-3)
+    np.testing.assert_allclose(product(of_networks.out, "spread")[here][:, seen], spread[:, seen], atol=2e-3)

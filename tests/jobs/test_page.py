@@ -19,6 +19,7 @@ from jobs.plan import Run, plan_run
 from jobs.record import read_record
 from tests.jobs.test_report import Page
 from tests.jobs.worlds import World, answering, image, moved, small_cells, world, write_tif
+from tests.pictures import drawn
 from tiler.grids import PixelGrid
 from tiler.scene_store import SceneStore
 
@@ -35,7 +36,7 @@ def reported(tmp_path_factory) -> World:
     here.scene("right", image(80, 110, 3), transform=moved(20, 100))
     write_tif(here.folder / "labels.tif", (array[0] > 5000).astype(np.uint8) + 1, nodata=None)
     here.settings["labels"] = {"files": str(here.folder / "labels.tif"), "codes": {2: 1}}
-    with answering(), small_cells():
+    with answering(), small_cells(), drawn():
         assert map_job.main(here.command()) == 0
         assert evaluate_job.main(here.command()) == 0
     return here
@@ -106,6 +107,7 @@ def test_what_was_set_aside_is_a_warning(reported):
         write_page(run, record)
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_a_report_without_rasters_and_on_a_geographic_grid(tmp_path):
     here = world(tmp_path, grid={"crs": "EPSG:4326", "resolution_deg": 0.0001})
     here.scene("only", image(50, 90))

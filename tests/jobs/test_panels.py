@@ -6,6 +6,8 @@ from PIL import Image
 
 from jobs.panels import overlay, tile_panels
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 
 def test_only_pixels_of_the_mask_turn_green():
     rgb = np.random.default_rng(0).integers(0, 255, (7, 5, 3)).astype(np.uint8)

@@ -20,6 +20,7 @@ from jobs.prediction_figures import (
 )
 from tests.jobs.test_figures import pixels
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
 HEIGHT, WIDTH = 40, 66
 
 

@@ -31,7 +31,7 @@ def deliver(folder) -> None:
 
 @pytest.fixture
 def small(monkeypatch):
-    """Let the tiny scale be tinier still, and data sets hold small tiles."""
+    """Let the tiny scale be tinier still, data sets hold small tiles, and nothing be timed or drawn by lot for long."""
     scale = Scale(9, "", encoder=ENCODER, tile_px=32, tiles_per_epoch=4, train={"epochs": 1, "batch": 4})
     monkeypatch.setitem(industrial.SCALES, "tiny", scale)
     original = industrial.run_values
@@ -41,6 +41,8 @@ def small(monkeypatch):
         values["dataset"]["tile_px"] = SIDE
         for modality in values["dataset"].get("modalities", ()):
             modality["side_px"] = 8
+        values["infer"] = {**values.get("infer", {}), "precision": "fp32", "batch": 2}
+        values["evaluate"] = {**values.get("evaluate", {}), "resamples": 100}
         return values
 
     monkeypatch.setattr(industrial, "run_values", run_values)

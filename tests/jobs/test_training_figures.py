@@ -5,6 +5,8 @@ import pytest
 from jobs.training_figures import learning_curves, training_curves
 from tests.jobs.test_figures import pixels
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 
 def test_learning_curves_survive_gaps_short_runs_and_text():
     histories = {

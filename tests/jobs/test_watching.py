@@ -54,6 +54,7 @@ def rows(epochs: int) -> list[dict]:
     ]
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 @pytest.mark.parametrize(("classes", "rgb"), [(("industrial",), (2, 1, 0)), (("background", "a", "b"), None)])
 def test_curves_a_picture_and_events_after_each_epoch(tmp_path, capsys, classes, rgb):
     net = network(1 if len(classes) == 1 else 3)
@@ -89,6 +90,7 @@ def test_the_run_notices_nothing(tmp_path):
     assert random.getstate() == generators[1]
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_a_watched_training_is_the_unwatched_one(tmp_path):
     spec = TrainSpec(epochs=2, batch=4, precision="fp32")
     plain, watched = network(), network()

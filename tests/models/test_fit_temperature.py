@@ -15,6 +15,7 @@ from models.calibration import Reliability, SlopeGrid
 from models.fit_temperature import Calibration, fit_temperature
 from models.networks import NetworkSpec, SegmentationNetwork
 from models.ranks import Ranks, current_ranks
+from tests.processes import forking
 
 torch.set_num_threads(1)
 
@@ -194,7 +195,7 @@ def worker(rank: int, directory: Path) -> None:
 
 
 def test_two_workers_find_what_one_finds(tmp_path):
-    processes.start_processes(worker, (tmp_path,), nprocs=2, start_method="spawn")
+    processes.start_processes(worker, (tmp_path,), nprocs=2, start_method=forking().get_start_method())
     two = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     one = everything()
     assert two[0] == two[1]

@@ -1,3 +1,4 @@
+import functools
 import weakref
 
 import numpy as np
@@ -382,6 +383,7 @@ def test_an_unknown_average_is_refused(members):
         Ensemble(members, CHANNELS, precision="fp32", average="probabilities")
 
 
+@functools.cache
 def saying() -> Ensemble:
     """A network of one channel whose logit is that channel."""
     card, network = member("saying", CHANNELS[:1], 1)

@@ -13,6 +13,7 @@ from torch import nn
 from models.networks import NetworkSpec, SegmentationNetwork, build
 from models.ranks import Ranks, current_ranks
 from models.train import TrainSpec, train
+from tests.processes import forking
 
 SPEC = TrainSpec(epochs=2, batch=4, learning_rate=1e-2, seed=5, precision="fp32", freeze_normalisation=True)
 
@@ -141,7 +142,7 @@ def worker(rank: int, directory: Path) -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     directory = tmp_path_factory.mktemp("ranks")
-    processes.start_processes(worker, (directory,), nprocs=2, start_method="spawn")
+    processes.start_processes(worker, (directory,), nprocs=2, start_method=forking().get_start_method())
     torch.set_num_threads(1)
     two = [torch.load(directory / f"{rank}.pt", weights_only=True) for rank in range(2)]
     return everything(directory, 0), two

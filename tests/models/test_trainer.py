@@ -16,6 +16,7 @@ from models.metrics import class_scores
 from models.networks import NetworkSpec, build
 from models.train import TrainSpec, train
 from tests.models.test_train import FAST, Fields, small_network
+from tests.processes import forking
 
 torch.set_num_threads(1)
 
@@ -120,7 +121,7 @@ def killed(_: int, directory: Path) -> None:
 
 def test_a_process_killed_by_the_system_leaves_what_another_goes_on_with(tmp_path):
     with pytest.raises(processes.ProcessExitedException, match="SIGKILL"):
-        processes.start_processes(killed, (tmp_path,), start_method="spawn")
+        processes.start_processes(killed, (tmp_path,), nprocs=1, start_method=forking().get_start_method())
     state = state_from_bytes((tmp_path / "state.pt").read_bytes())
     assert (state["epoch"], state["within"]["step"]) == (0, 4)
     straight, resumed = small_network(), small_network(seed=99)

@@ -1,6 +1,5 @@
 """Stores: groups that exist wholly or not at all, and arrays that other people's tools can place on the Earth."""
 
-import multiprocessing
 import random
 from itertools import product
 from pathlib import Path
@@ -12,6 +11,7 @@ import zarr
 from affine import Affine
 from numpy.testing import assert_array_equal
 
+from tests.processes import forking
 from tests.tiler.rasters_for_tests import TRANSFORM, grid
 from tiler.rust_codecs import use_rust_codecs
 from tiler.stores import (
@@ -256,8 +256,7 @@ def test_many_writers_at_once_lose_nothing(tmp_path):
     make(url, grid(295, 417))
     values = np.random.default_rng(5).integers(0, 60_000, (295, 417), dtype=np.uint16)
     values[64:96, 32:64] = 7  # a shard of fill values has no file, whoever writes it last
-    spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=write_in_random_order, args=(url, values, seed)) for seed in range(6)]
+    writers = [forking().Process(target=write_in_random_order, args=(url, values, seed)) for seed in range(6)]
     for writer in writers:
         writer.start()
     for writer in writers:

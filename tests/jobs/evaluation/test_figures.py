@@ -8,6 +8,8 @@ from PIL import Image
 
 from jobs.evaluation.figures import PICTURES, confusion, pictures, reliability, score_bars, size_bars
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 
 def curve(counts: list[int]) -> dict[str, list]:
     middle = [(k + 0.5) / len(counts) for k in range(len(counts))]
@@ -54,17 +56,17 @@ def test_every_picture_is_drawn_and_always_the_same():
 
 
 @pytest.mark.parametrize(
-    "png",
+    "draw",
     [
-        reliability(calibration([0, 0, 0], None), "nothing"),
-        confusion(np.eye(7, dtype=int).tolist(), [f"class {k}" for k in range(7)]),
-        score_bars([row("map", None)]),
-        size_bars([SIZES[1]]),
+        lambda: reliability(calibration([0, 0, 0], None), "nothing"),
+        lambda: confusion(np.eye(7, dtype=int).tolist(), [f"class {k}" for k in range(7)]),
+        lambda: score_bars([row("map", None)]),
+        lambda: size_bars([SIZES[1]]),
     ],
     ids=["reliability", "confusion", "scores", "sizes"],
 )
-def test_values_that_are_not_there_are_no_fault(png):
-    assert min(opened(png).shape[:2]) > 50
+def test_values_that_are_not_there_are_no_fault(draw):
+    assert min(opened(draw()).shape[:2]) > 50
 
 
 def test_a_bar_and_its_interval_are_as_long_as_their_values():
