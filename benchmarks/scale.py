@@ -125,13 +125,13 @@ class Watched:
         self.first_s, self.seconds, self.cpu_s, self.done = 0.0, 0.0, 0.0, before
         self.memory_bytes: dict[str, int] = {}
 
-    def run(self, factory: Any, keys: Any, stop: Any = None) -> Iterator[Done | Failed]:
+    def run(self, factory: Any, keys: Any, stop: Any = None, at_once: int = 2) -> Iterator[Done | Failed]:
         """Run units until so many are done."""
         first = next(keys)
         self.first_s, cpu_s = time.monotonic(), time.process_time()
         started = self.first_s
         rest = islice((key for part in ((first,), keys) for key in part), self.until - self.before)
-        for result in self.engine.run(factory, rest, stop):
+        for result in self.engine.run(factory, rest, stop, at_once):
             if isinstance(result, Failed):
                 raise SystemExit(result.error)
             self.done += 1

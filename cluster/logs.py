@@ -33,7 +33,8 @@ FLUSH_S, FLUSH_BYTES = 5.0, 1 << 20
 
 def new_run(job: str) -> str:
     """Return a name for a run that begins now: it sorts by time, and no two are alike."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{job}-{uuid.uuid4().hex[:6]}"
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z-{job}-{uuid.uuid4().hex[:6]}"
 
 
 class RunLog(logging.Handler):

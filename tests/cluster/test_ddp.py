@@ -22,6 +22,7 @@ from cluster.ddp import (
     worker_device,
 )
 from cluster.engine import WorkerError
+from cluster.session import TrainSession
 from cluster.storage import Storage
 
 
@@ -85,6 +86,7 @@ def test_a_training_that_fails_is_said_so() -> None:
 
 def test_what_a_train_function_raises_leaves_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(TrainSession, "rank_and_world", lambda _: (0, 1))
     with pytest.raises(ZeroDivisionError):
         Entry(lambda config: 1 // config["zero"], None, 1, 0.0, Storage(str(tmp_path)))({"zero": 0})
 

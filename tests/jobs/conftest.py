@@ -37,8 +37,10 @@ def bucket() -> Iterator[str]:
             patch.setenv(name, value)
         import urllib.request
 
-        request = urllib.request.Request(f"http://{host}:{port}/maps", method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
+        # What servers of this process hold outlives them.
+        for method, path in (("POST", "moto-api/reset"), ("PUT", "maps")):
+            request = urllib.request.Request(f"http://{host}:{port}/{path}", method=method)
+            urllib.request.urlopen(request, timeout=10).close()
         assert obstore is not None
         yield "s3://maps/runs/june"
 

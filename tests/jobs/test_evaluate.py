@@ -201,6 +201,7 @@ def test_another_size_of_cells_gives_the_same_evaluation(judged, tmp_path, monke
         assert (here.out / "evaluation" / name).read_bytes() == (judged.out / "evaluation" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("drawn_pictures")  # they are compared below
 def test_the_table_and_the_report_show_it(judged, capsys):
     found = found_in(judged)
     with small_cells():
