@@ -25,6 +25,7 @@ from jobs.shell import DONE, FAULT, Job, run_job
 from jobs.supervise import waiting_turn
 from jobs.training import TrainingTask, masks_of, train_worker
 from jobs.training_data import TileData, TrainingData, absolute, plan_data, read_weights
+from jobs.training_pace import TrainingClock, time_left
 from models.card import read_card
 from models.networks import NetworkSpec
 from models.train import TrainSpec
@@ -80,6 +81,7 @@ class PlannedTrain:
             BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + memory,
             self.recipe.out if "://" not in self.recipe.out else "",
             workers_at_most=1,  # several share the batch
+            time=time_left(Storage(self.recipe.out), self.key, spec.epochs) if left else None,
         )
         return [self.data.estimate(), train]
 
@@ -124,6 +126,7 @@ class PlannedTrain:
 
         print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
         run_name, storage_path = run_name_of(task), f"{task.out}/training"
+        clock = TrainingClock(Storage(task.out), self.key, self.spec.epochs, int(facts.get("workers", 1)))
         with ExitStack() as stack:
             opened: list[Progress] = []
 
@@ -133,6 +136,7 @@ class PlannedTrain:
                     miou = message.get("mIoU")
                     if opened:
                         opened[0].advance(0, note=note + (f"  mIoU {miou:.3f}" if miou is not None else ""))
+                    clock.epoch(message["done_epoch"] + 1)
                     return
                 steps = message["steps"]
                 if not opened:  # from here the clock runs: starting workers says nothing about the time that is left
@@ -140,6 +144,7 @@ class PlannedTrain:
                     progress = Progress(total, f"train {task.name}", unit="steps", restored=before)
                     opened.append(stack.enter_context(progress))
                 reached = message["epoch"] * steps + message["step"]
+                clock.step(reached, steps)
                 opened[0].advance(max(0, reached - opened[0].done))
 
             if self.recipe.engine.kind == "serial":
