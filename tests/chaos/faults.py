@@ -169,6 +169,7 @@ def start_twice(scene: Scene, changes: tuple[str, ...]) -> Ended:
 def join(scene: Scene, changes: tuple[str, ...]) -> Ended:
     """A second command helps the first."""
     first = scene.start(*changes)
+    scene.first_marker(first)  # else the second may be the first
     second = scene.start(*changes, options=("--join",))
     helped, told = second.wait()
     assert helped in (0, 3), told
