@@ -11,19 +11,22 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.units import grouped
-from jobs.estimate import Estimate, mosaic_memory
+from jobs.estimate import Estimate, Expected, mosaic_memory
 from jobs.evaluation.cells import SAMPLE_PX, SampleCells, ScoreCells, Sight, cell_tasks, red_and_nir
 from jobs.evaluation.counts import Counts
 from jobs.evaluation.files import with_objects, write_evaluation
 from jobs.evaluation.objects import objects_of
 from jobs.evaluation.summary import Subject, evaluation_of, region_rows
 from jobs.evaluation.text import definitions, map_definition, table
+from jobs.pace import UNKNOWN, Work
 from jobs.page import write_page
 from jobs.plan import Run, key_of
 from jobs.publish import PlannedPublish
 from jobs.record import read_record
+from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE
+from jobs.time_left import Rest
 from models.pixel_rules import PixelRules, PixelSample
 from tiler.classes import value_names
 from tiler.grids import CELL_PX
@@ -49,7 +52,29 @@ class PlannedEvaluate:
         tasks, extent = self.publish.map.tasks, self.publish.map.extent
         memory = mosaic_memory(CELL_PX, len(self.publish.planned.classes))
         bytes_per_px = 2 * (2 * len(self.publish.planned.sensor.bands) + 2) + 4 * len(self.publish.planned.classes)
-        return [Estimate("evaluate", len(tasks), "cells", 0, extent.height * extent.width * bytes_per_px, 0, memory)]
+        read_bytes = extent.height * extent.width * bytes_per_px
+        return [Estimate("evaluate", len(tasks), "cells", 0, read_bytes, 0, memory, time=self._time())]
+
+    def _time(self) -> Expected:
+        """How long it will take, where an earlier evaluation of such a map tells."""
+        run, cells = self.publish.planned, len(self.publish.map.tasks)
+        names = ("evaluate_sample", "evaluate") if self._has_rules else ("evaluate",)
+        rests = (Rest(name, "cells", [], [], cells) for name in names)
+        crew = crew_here(run.config.engine)
+        found = [rest.time(run.storage, self._work(rest.stage), crew) for rest in rests]
+        known = [one.seconds for one in found if one.seconds is not None]
+        return Expected(sum(known), found[-1].known_from) if len(known) == len(found) else UNKNOWN
+
+    def _work(self, name: str) -> Work:
+        """What the time of a stage goes with: cells, of maps of one form."""
+        run = self.publish.planned
+        return Work(lambda cell: 1, key_of(name, CONTRACT, run.classes, run.sensor.bands))
+
+    @property
+    def _has_rules(self) -> bool:
+        """Whether rules of single pixels are learnt, to be judged beside the map."""
+        run = self.publish.planned
+        return len(run.classes) == 1 and {"red", "nir"} <= set(run.sensor.bands)
 
     def run(self) -> int:
         """Count, make the tables and the figures, and put them into the report."""
@@ -80,14 +105,16 @@ class PlannedEvaluate:
         """Run a stage over all cells and return the records of those that are done, in the order of cells."""
         run = self.publish.planned
         tasks = cell_tasks(self.publish.map, [p.name for p in self.publish.plans], key)
-        outcome = run_stage(engine, run.storage, "evaluate", stage, grouped(tasks), "cells", facts_as=name)
+        outcome = run_stage(
+            engine, run.storage, "evaluate", stage, grouped(tasks), "cells", name, work=self._work(name)
+        )
         markers = markers_of(run.storage, "evaluate")
         done = [task.unit for task in tasks if task.unit not in outcome.failed]
         return outcome, [markers.read(unit)["record"] for unit in done]
 
     def _sample(self, engine: Engine) -> tuple[PixelRules, Outcome]:
-        run, bands = self.publish.planned, self.publish.planned.sensor.bands
-        if len(run.classes) > 1 or not {"red", "nir"} <= set(bands):
+        bands = self.publish.planned.sensor.bands
+        if not self._has_rules:
             return PixelRules(), Outcome("evaluate", 0, 0)
         key = key_of("sample", CONTRACT, SAMPLE_PX, self.publish.map.name, self.split.model_dump())
         outcome, records = self._stage(engine, SampleCells(self._sight), key, "evaluate_sample")

@@ -18,10 +18,13 @@ from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.evaluation.lineup import Lineup
 from jobs.evaluation.text import table
 from jobs.evaluation.tile_scores import count_tiles, fit_tile_rules, judge, needed_channels
+from jobs.pace import Work
 from jobs.plan import Precision, key_of
+from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE
 from jobs.stages import peak_memory_bytes, prepare_worker
+from jobs.time_left import Rest
 from models.card import Card, read_card
 from models.members import load_members
 from models.pixel_rules import PixelRules
@@ -116,7 +119,19 @@ class PlannedTileEvaluation:
             activation_bytes=activation_bytes((card.architecture for card in self.cards), precision.precision),
             weight_bytes=weights,
         )
-        return [Estimate("evaluate", len(self.tasks("")), "shards", 0, len(self.rows) * tile_bytes, 0, memory)]
+        shards = len(self.tasks(""))
+        crew = crew_here(self.dataset.config.engine)
+        time = Rest("evaluate", "shards", [], [], shards).time(
+            self.dataset.storage, self._work, crew, precision.device == "cuda"
+        )
+        return [Estimate("evaluate", shards, "shards", 0, len(self.rows) * tile_bytes, 0, memory, time=time)]
+
+    @property
+    def _work(self) -> Work:
+        """What the time of it goes with: shards of tiles, seen by the same networks in the same way."""
+        settings = self.dataset.config.infer
+        how = ([card.digest() for card in self.cards], settings.tta, settings.precision, self.dataset.name)
+        return Work(lambda shard: 1, key_of("tiles", CONTRACT, *how))
 
     def run(self) -> int:
         """Run the networks, count, print the table and write the files."""
@@ -152,7 +167,7 @@ class PlannedTileEvaluation:
         tolerance_px = stage.settings.boundary_tolerance_px
         facts = (self.dataset.name, self.rows, digests, stage.tta, asdict(stage.precision), asdict(stage.rules))
         tasks = self.tasks(key_of("tiles", CONTRACT, *facts, stage.threshold, tolerance_px))
-        outcome = run_stage(engine, self.dataset.storage, "evaluate", stage, grouped(tasks), "shards")
+        outcome = run_stage(engine, self.dataset.storage, "evaluate", stage, grouped(tasks), "shards", work=self._work)
         markers = markers_of(self.dataset.storage, "evaluate")
         done = [task.unit for task in tasks if task.unit not in outcome.failed]
         return outcome, [markers.read(unit)["record"] for unit in done]

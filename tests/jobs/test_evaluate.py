@@ -201,6 +201,19 @@ def test_another_size_of_cells_gives_the_same_evaluation(judged, tmp_path, monke
         assert (here.out / "evaluation" / name).read_bytes() == (judged.out / "evaluation" / name).read_bytes()
 
 
+def test_an_evaluation_before_tells_how_long_the_next_one_takes(judged, tmp_path):
+    def expected(here: World):
+        (one,) = plan_evaluate(load(RunConfig, here.config, ["evaluate.boundary_tolerance_px=5"])).estimates()
+        return one.time
+
+    here = labelled(tmp_path)
+    with answering(), small_cells():
+        assert 0 < expected(judged).seconds < 600
+        assert expected(judged).known_from.startswith("as measured on")
+        assert map_job.main(here.command()) == 0
+        assert expected(here).seconds is None
+
+
 @pytest.mark.usefixtures("drawn_pictures")  # they are compared below
 def test_the_table_and_the_report_show_it(judged, capsys):
     found = found_in(judged)
