@@ -32,3 +32,23 @@ def running(actors: Iterable[tuple[int, Any]]) -> set[int]:
     except Exception:  # private: a worker that gets beyond its constructor says so itself
         logger.debug("cannot tell which actors run", exc_info=True)
         return set()
+
+
+def node_resources() -> dict[str, dict[str, float]]:
+    """Id to the resources of every node that is alive."""
+    import ray
+
+    list_nodes: Any = ray.nodes
+    return {node["NodeID"]: node["Resources"] for node in list_nodes() if node["Alive"]}
+
+
+def free_resources() -> dict[str, dict[str, float]]:
+    """Id to the resources of every node that nobody holds; empty where Ray cannot say."""
+    try:
+        from ray._private import state
+
+        known: Any = state.available_resources_per_node
+        return dict(known())
+    except Exception:  # private: who cannot see what runs waits as long as there is time
+        logger.debug("cannot tell free resources", exc_info=True)
+        return {}
