@@ -22,6 +22,7 @@ TOOLS = {
     "status": "say what of a run is done, pending, failed or stale, and why",
     "sweep": "remove what a run's folder no longer needs: replaced stores, older maps, old logs",
     "logs": "show what a run did and what went wrong",
+    "cluster": "render and check the files that start a cluster",
     "synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them",
     "reproduce": "train and judge what a source document describes; print its table",
 }
