@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
 import pytest
 
 from cluster import drain as job
 from cluster.drain import BUSY, IDLE, Cloud, wait_for_notice
+from tests.servers import serving
 
 
 class Metadata(BaseHTTPRequestHandler):
@@ -38,14 +38,9 @@ class Metadata(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Metadata)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     Metadata.notice, Metadata.asked = None, []
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Metadata) as address:
+        yield address
 
 
 @pytest.mark.parametrize(

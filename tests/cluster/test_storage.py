@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pickle
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster.storage import Storage, StorageError
-
-AWS = {
-    "AWS_ACCESS_KEY_ID": "key",
-    "AWS_SECRET_ACCESS_KEY": "secret",
-    "AWS_REGION": "us-east-1",
-    "AWS_ALLOW_HTTP": "true",
-}
+from tests.servers import object_store
 
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
-        pytest.skip("moto[server] is not installed: no object store to test against")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    patch = pytest.MonkeyPatch()
-    for name, value in {**AWS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
-        patch.setenv(name, value)
-    with urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/sandan-test", method="PUT")):
-        yield "s3://sandan-test"
-    server.stop()
-    patch.undo()
+    with object_store("sandan-test") as address:
+        yield address
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -1,8 +1,8 @@
 """Several hosts on one machine, without docker: network namespaces on one bridge.
 
-Each host has its own address, processes, host name, /tmp/ray and /dev/shm, so that Ray on one sees nothing of Ray on
-another; folders are shared, as on a cluster with a network file system. A host can be switched off (all of its
-processes are killed at once) and its cable pulled. Needs root and the tools ip, unshare and nsenter.
+Each host has its own address, processes, host name, shared memory and temporary folder of Ray, so that Ray on one sees
+nothing of Ray on another; folders are shared, as on a cluster with a network file system. A host can be switched off
+(all of its processes are killed at once) and its cable pulled. Needs root and the tools ip, unshare and nsenter.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,8 @@ NETWORK = "10.77.0"
 TOOLS = ("ip", "unshare", "nsenter")
 INIT = """
 mount --make-rprivate /
-mkdir -p /tmp/ray
-mount -t tmpfs tmpfs /tmp/ray
+mkdir -p {temporary}/ray
+mount -t tmpfs tmpfs {temporary}/ray
 mount -t tmpfs tmpfs /dev/shm
 hostname {name}
 echo up
@@ -73,7 +74,8 @@ class Host:
     def on(self) -> None:
         """Switch it on: it has a first process, and nothing else."""
         apart = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
-        words = ["ip", "netns", "exec", self.namespace, *apart, "bash", "-c", INIT.format(name=f"host{self.number}")]
+        begin = INIT.format(name=f"host{self.number}", temporary=tempfile.gettempdir())
+        words = ["ip", "netns", "exec", self.namespace, *apart, "bash", "-c", begin]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         self._init = subprocess.Popen(words, start_new_session=True, **pipes)
         assert self._init.stdout is not None

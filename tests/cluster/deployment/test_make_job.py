@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import pytest
 
 from cluster.deployment.make_job import Api, main, make_job
+from tests.servers import serving
 
 JOB = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "sandan", "labels": {"a": "b"}}, "spec": {}}
 NOON = 1_795_435_200.0  # 2026-11-23 12:00 UTC
@@ -49,14 +49,9 @@ class Kubernetes(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    server = HTTPServer(("127.0.0.1", 0), Kubernetes)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     Kubernetes.jobs = {}
-    yield Api(f"http://127.0.0.1:{server.server_port}", "maps", "secret")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Kubernetes) as address:
+        yield Api(address, "maps", "secret")
 
 
 def test_a_tick_makes_one_job_however_often_it_is_repeated(api: Api) -> None:
