@@ -78,9 +78,8 @@ class Cluster:
             )
 
     def heal(self, workers: int = 2) -> None:
-        """Bring everything back: hosts that are off or cut off, and nodes that ended. A head that is lost takes all."""
+        """Bring everything back: hosts that are off, and nodes that ended. A head that is lost takes all."""
         for host in self.lab.hosts:
-            host.plug()
             if not host.is_on:
                 host.on()
                 self.nodes.pop(host.number, None)
@@ -96,14 +95,6 @@ class Cluster:
             if number not in self.nodes:
                 self.start_worker(number)
         self.wait_for(1 + workers)
-
-    def drain(self, number: int, seconds: float) -> None:
-        """Tell a host that it will be gone, as systemd and Kubernetes do; when it is ready, or late, switch it off."""
-        host = self.lab.hosts[number]
-        words = [sys.executable, "-m", "cluster.drain", "--seconds", str(seconds)]
-        code, told = host.run(*words, env=self.environment, timeout_s=seconds + 60)
-        assert code in (0, 3), told
-        host.off()
 
     def wait_for(self, nodes: int, limit_s: float = 90) -> None:
         """Wait until so many nodes are alive, the head among them."""

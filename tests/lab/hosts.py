@@ -2,7 +2,7 @@
 
 Each host has its own address, processes, host name, shared memory and temporary folder of Ray, so that Ray on one sees
 nothing of Ray on another; folders are shared, as on a cluster with a network file system. A host can be switched off
-(all of its processes are killed at once) and its cable pulled. Needs root and the tools ip, unshare and nsenter.
+(all of its processes are killed at once). Needs root and the tools ip, unshare and nsenter.
 """
 
 from __future__ import annotations
@@ -127,14 +127,6 @@ class Host:
             told, _ = process.communicate()
             raise AssertionError(f"{' '.join(words)} took more than {timeout_s:g} s; it said\n{told}") from None
         return process.returncode, told
-
-    def unplug(self) -> None:
-        """Pull its cable."""
-        _ip("-n", f"{self.prefix}sw", "link", "set", self.port, "down")
-
-    def plug(self) -> None:
-        """Put its cable back."""
-        _ip("-n", f"{self.prefix}sw", "link", "set", self.port, "up")
 
 
 @dataclass

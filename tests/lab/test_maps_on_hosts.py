@@ -114,20 +114,8 @@ def switch_off(cluster: Cluster) -> None:
     cluster.lab.hosts[1].off()
 
 
-def cut_cable(cluster: Cluster) -> None:
-    """A host is cut off, and works on for itself; after 80 s its cable is back."""
-    cluster.lab.hosts[2].unplug()
-
-
-def drain(cluster: Cluster) -> None:
-    """A host is told that it will be taken away, finishes what it works on, and is."""
-    cluster.drain(1, 30)
-
-
 HARM: dict[str, Callable[[Cluster], None]] = {
     "host switched off": switch_off,
-    "cable cut": cut_cable,
-    "host drained, then taken away": drain,
 }
 
 
@@ -141,36 +129,6 @@ def test_a_run_outlives_a_host(place: Place, tmp_path: Path, name: str) -> None:
     code, told = ended(process)
     assert code == 0, told
     check(place, tmp_path / "out", name, code, 1, began_s)
-
-
-def test_a_run_that_lost_the_head_is_done_by_the_same_command(place: Place, tmp_path: Path) -> None:
-    place.cluster.heal()
-    began_s = time.monotonic()
-    process = place.start(tmp_path / "out", "engine.workers=2")
-    work_begun(tmp_path / "out", len(place.units) // 3, process)
-    place.cluster.lab.hosts[0].off()
-    code, _ = ended(process)
-    assert code != 0
-    assert set(units_done(tmp_path / "out")) < place.units
-    place.cluster.heal()
-    again, told = ended(place.start(tmp_path / "out", "engine.workers=2"))
-    assert again == 0, told
-    check(place, tmp_path / "out", "head lost, cluster made anew", code, 2, began_s)
-
-
-def test_of_two_runs_at_once_the_second_is_refused_or_helps(place: Place, tmp_path: Path) -> None:
-    place.cluster.heal()
-    began_s = time.monotonic()
-    first = place.start(tmp_path / "out", "engine.workers=1")
-    work_begun(tmp_path / "out", 1, first)
-    refused, told = ended(place.start(tmp_path / "out", "engine.workers=1"))
-    assert refused == 4, told
-    assert "host0" in told
-    helped, told = ended(place.start(tmp_path / "out", "engine.workers=1", "--join"))
-    assert helped in (0, 3), told
-    code, told = ended(first)
-    assert code == 0, told
-    check(place, tmp_path / "out", "started twice, then joined", code, 3, began_s)
 
 
 def test_the_lab_leaves_nothing_behind() -> None:
