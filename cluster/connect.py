@@ -10,11 +10,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cluster.heap import one_heap_for_children
+from cluster.labels import fit
 
 OBJECT_STORE_BYTES = 200_000_000
 """Only keys and small records travel, so an embedded Ray needs little shared memory."""
@@ -101,15 +102,19 @@ def disconnect() -> None:
             ray.shutdown()
 
 
-def cluster_facts() -> dict[str, Any]:
-    """``address``, ``cpus`` and ``gpus`` of all nodes that are alive, and per node; call after ``connect``."""
+def cluster_facts(labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """``address``, ``cpus`` and ``gpus`` of all nodes that are alive, and per node; call after ``connect``.
+
+    Args:
+        labels: what nodes must be labelled with to be counted, as in ``Resources``.
+    """
     import ray
 
     list_nodes: Any = ray.nodes
     nodes = [
         {"cpus": int(node["Resources"].get("CPU", 0)), "gpus": int(node["Resources"].get("GPU", 0))}
         for node in list_nodes()
-        if node["Alive"]
+        if node["Alive"] and fit(labels or {}, node["Labels"])
     ]
     return {
         "address": ray.get_runtime_context().gcs_address,

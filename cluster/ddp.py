@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ def launch(
     max_failures: int = 0,
     progress: Progress | None = None,
     address: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    autoscaling: bool = False,
 ) -> Any:
     """Run a train function on every worker of a process group and return what rank 0 returns.
 
@@ -99,25 +101,29 @@ def launch(
         progress: Called in this thread with every dict of ``report_progress``, a moment later, in order per worker.
             Warnings that workers log arrive the same way, and are logged here.
         address: See ``connect``.
+        labels: What a node must be labelled with to get a worker, as in ``Resources``.
+        autoscaling: Whether machines come when workers wait for them: then more may be asked for than is there now.
 
     Raises:
         ValueError: More CPUs or GPUs are asked for than exist.
         WorkerError: A worker failed, and ``max_failures`` is spent; with the traceback of its rank.
     """
-    from cluster.connect import connect
+    from cluster.connect import cluster_facts, connect
 
     for name, value in _TRAIN_ENV.items():
         os.environ.setdefault(name, value)
-    facts = connect(address)
-    _refuse("GPU", workers, gpus_per_worker, facts["gpus"])
-    _refuse("CPU", workers, cpus_per_worker, facts["cpus"])
+    connect(address)
+    if not autoscaling:
+        facts = cluster_facts(labels)
+        _refuse("GPU", workers, gpus_per_worker, facts["gpus"])
+        _refuse("CPU", workers, cpus_per_worker, facts["cpus"])
 
     import ray
 
     mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1).remote()
     folder = Storage(storage_path).child(run_name)
     entry = Entry(train_function, mailbox, cpus_per_worker, gpus_per_worker, folder)
-    asked = (workers, gpus_per_worker, cpus_per_worker, run_name, storage_path, max_failures)
+    asked = (workers, gpus_per_worker, cpus_per_worker, dict(labels or {}), run_name, storage_path, max_failures)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="ray|<string>")  # Ray's deprecations of its own parts
@@ -141,6 +147,7 @@ def _trainer(
     workers: int,
     gpus: float,
     cpus: int,
+    labels: dict[str, str],
     run_name: str,
     storage_path: str,
     max_failures: int,
@@ -153,7 +160,9 @@ def _trainer(
         entry,
         train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=bool(gpus), resources_per_worker=each),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=bool(gpus), resources_per_worker=each, label_selector=labels or None
+        ),
         run_config=RunConfig(
             name=run_name,
             storage_path=Storage(storage_path).url,

@@ -143,6 +143,7 @@ class Pool:
         actor = self._ray.remote(concurrency_groups={"probe": 1})(Worker).options(
             num_cpus=r.cpus_per_worker,
             num_gpus=r.gpus_per_worker,
+            label_selector=dict(r.labels),
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=r.concurrency,

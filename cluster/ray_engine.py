@@ -10,6 +10,7 @@ from typing import Any
 
 from cluster.connect import cluster_facts, connect, disconnect
 from cluster.contract import Done, Failed, K, R, T, WorkerError
+from cluster.labels import told
 from cluster.pool import Pool
 from cluster.resources import ResolvedResources, Resources, resolve
 from cluster.stopping import Stop
@@ -34,7 +35,13 @@ class RayEngine:
             import ray
 
             self._ours = not ray.is_initialized()
-            facts = connect(self._address, self._cpus)
+            connect(self._address, self._cpus)
+            facts = cluster_facts(self._asked.labels)
+            if not facts["nodes"] and not self._asked.autoscaling:
+                raise ValueError(
+                    f"asked for workers{told(self._asked.labels)}; the cluster at {facts['address']} has none; label its "
+                    "nodes (ray start --labels), correct engine.labels, or set autoscaling where machines come with the work"
+                )
             self._resolved = resolve(self._asked, facts["cpus"], facts["gpus"], threads_limit(facts["nodes"]))
         return self._resolved
 
@@ -61,7 +68,8 @@ class RayEngine:
         dumps: Any = ray.cloudpickle.dumps
         r = self.resources
         # max_calls=1: the process is not used again, so what it imported and limited touches no later worker.
-        task = ray.remote(num_cpus=r.cpus_per_worker, num_gpus=r.gpus_per_worker, max_retries=2, max_calls=1)(_answer)
+        place = {"num_cpus": r.cpus_per_worker, "num_gpus": r.gpus_per_worker, "label_selector": dict(r.labels)}
+        task = ray.remote(**place, max_retries=2, max_calls=1)(_answer)
         what, value = ray.get(task.remote(dumps(function), r.threads_per_worker, r.gpus_per_worker))
         if what == "error":
             raise WorkerError(f"asked a worker for {function!r}; it raised\n{value}")
@@ -69,7 +77,7 @@ class RayEngine:
 
     def facts(self) -> dict[str, Any]:
         """See ``Engine.facts``."""
-        r, cluster = self.resources, cluster_facts()
+        r, cluster = self.resources, cluster_facts(self._asked.labels)
         return {
             "kind": "ray",
             "workers": r.workers,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from cluster.labels import Selector, told
 
 Auto = Literal["auto"]
 
@@ -27,6 +30,11 @@ class Resources:
     start_limit_s: float | None = 900.0
     """How long a worker may take from the start of its process until it is ready (imports, loading models) before it is
     killed and replaced; None: without limit. To wait for a machine does not count."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What a node must be labelled with to get a worker, in Ray's words: ``spot``, ``!spot``, ``in(a, b)``."""
+    autoscaling: bool = False
+    """Whether machines come when workers wait for them: then numbers are not held against what is there now, and none
+    may be ``auto``."""
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("gpus_per_worker", 0), ("threads_per_worker", 1), ("concurrency", 1)):
@@ -40,6 +48,15 @@ class Resources:
         gpus = self.gpus_per_worker
         if gpus != "auto" and gpus > 1 and gpus != int(gpus):
             raise ValueError(f"gpus_per_worker is {gpus}; above 1 it must be a whole number")
+        for name, value in self.labels.items():
+            Selector.parse(name, value)
+        asked = {n: getattr(self, n) for n in ("workers", "gpus_per_worker", "threads_per_worker")}
+        if self.autoscaling and "auto" in asked.values():
+            autos = ", ".join(name for name, value in asked.items() if value == "auto")
+            raise ValueError(
+                f"autoscaling: {autos} cannot be 'auto' where machines come with the work; say how many workers there "
+                "may be, and what each gets"
+            )
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,8 @@ class ResolvedResources:
     """How long a unit may take before its worker is killed; None: without limit."""
     start_limit_s: float | None = 900.0
     """How long the start of a worker may take before it is killed; None: without limit."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What a node must be labelled with to get a worker."""
 
 
 def resolve(resources: Resources, cpus: int, gpus: int, threads_limit: int | None = None) -> ResolvedResources:
@@ -70,26 +89,31 @@ def resolve(resources: Resources, cpus: int, gpus: int, threads_limit: int | Non
     Raises:
         ValueError: More GPUs are asked for than exist.
     """
+    r = resources
+    rest = (r.unit_limit_s, r.start_limit_s, r.labels)
+    if r.autoscaling:
+        assert r.workers != "auto" and r.gpus_per_worker != "auto" and r.threads_per_worker != "auto"
+        threads = r.threads_per_worker
+        return ResolvedResources(r.workers, float(r.gpus_per_worker), threads, r.concurrency, float(threads), *rest)
     cpus = max(1, cpus)
-    per_worker = (1.0 if gpus else 0.0) if resources.gpus_per_worker == "auto" else float(resources.gpus_per_worker)
-    if resources.workers != "auto":
-        workers = resources.workers
+    per_worker = (1.0 if gpus else 0.0) if r.gpus_per_worker == "auto" else float(r.gpus_per_worker)
+    if r.workers != "auto":
+        workers = r.workers
     elif per_worker:
         workers = max(1, int(gpus / per_worker))
     else:
         workers = min(cpus, max(2, cpus // 4))
     if per_worker * workers > gpus:
         raise ValueError(
-            f"asked for {workers} workers with {per_worker:g} GPU each; found {gpus} GPU; "
-            "lower workers or gpus_per_worker, or set gpus_per_worker to 0 to run on CPUs"
+            f"asked for {workers} workers with {per_worker:g} GPU each; found {gpus} GPU{told(r.labels)}; "
+            "lower workers or gpus_per_worker, set gpus_per_worker to 0 to run on CPUs, or autoscaling where machines "
+            "come with the work"
         )
-    if resources.threads_per_worker != "auto":
-        threads = resources.threads_per_worker
+    if r.threads_per_worker != "auto":
+        threads = r.threads_per_worker
     else:
         threads = max(1, min(cpus // workers, threads_limit or cpus))
-    cpus_each = _cpus_each(workers, threads, cpus)
-    limits_s = (resources.unit_limit_s, resources.start_limit_s)
-    return ResolvedResources(workers, per_worker, threads, resources.concurrency, cpus_each, *limits_s)
+    return ResolvedResources(workers, per_worker, threads, r.concurrency, _cpus_each(workers, threads, cpus), *rest)
 
 
 def _cpus_each(workers: int, threads: int, cpus: int) -> float:

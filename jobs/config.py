@@ -7,7 +7,7 @@ relative to the working directory.
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -95,6 +95,11 @@ class EngineConfig(Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
+    labels: dict[str, str] = {}
+    """Labels of the nodes that may get workers, as Ray's label selectors: `spot`, `!spot`, `in(a, b)`."""
+    autoscaling: bool = False
+    """Whether the cluster starts machines when workers wait for them; then `workers`, `gpus_per_worker` and
+    `threads_per_worker` must be numbers."""
     unit_minutes: float | None = Field(default=None, gt=0)
     """How long one unit of work may take before its worker is replaced; none: as long as the worker answers."""
     start_minutes: float | None = Field(default=15.0, gt=0)
@@ -119,7 +124,8 @@ class EngineConfig(Frozen):
         """
         unit_s, start_s = (None if m is None else m * 60 for m in (self.unit_minutes, self.start_minutes))
         share = (self.workers, self.gpus_per_worker, self.threads_per_worker)
-        return Resources(*share, unit_limit_s=unit_s, start_limit_s=start_s)
+        place: dict[str, Any] = {"labels": self.labels, "autoscaling": self.autoscaling}
+        return Resources(*share, unit_limit_s=unit_s, start_limit_s=start_s, **place)
 
 
 class LimitsConfig(Frozen):

@@ -162,6 +162,8 @@ class PlannedTrain:
                 storage_path=storage_path,
                 max_failures=2,
                 address=self.recipe.engine.address,
+                labels=self.recipe.engine.labels,
+                autoscaling=self.recipe.engine.autoscaling,
                 progress=show,
             )
 
