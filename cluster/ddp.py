@@ -119,8 +119,11 @@ def launch(
         _refuse("CPU", workers, cpus_per_worker, facts["cpus"])
 
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1).remote()
+    # Beside the driver: on a node that is lost it would take along a training that outlives its workers.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1, scheduling_strategy=here).remote()
     folder = Storage(storage_path).child(run_name)
     entry = Entry(train_function, mailbox, cpus_per_worker, gpus_per_worker, folder)
     asked = (workers, gpus_per_worker, cpus_per_worker, dict(labels or {}), run_name, storage_path, max_failures)
@@ -156,13 +159,13 @@ def _trainer(
     from ray.train.torch import TorchConfig, TorchTrainer
 
     each = {"CPU": float(cpus)} | ({"GPU": float(gpus)} if gpus else {})
+    wanted: dict[str, Any] = {"resources_per_worker": each, "label_selector": labels or None}
+    scaling = ScalingConfig(num_workers=workers, use_gpu=bool(gpus), **wanted)  # annotated as in Train v1
     return TorchTrainer(
         entry,
         train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=bool(gpus), resources_per_worker=each, label_selector=labels or None
-        ),
+        scaling_config=scaling,
         run_config=RunConfig(
             name=run_name,
             storage_path=Storage(storage_path).url,

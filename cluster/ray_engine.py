@@ -39,8 +39,9 @@ class RayEngine:
             facts = cluster_facts(self._asked.labels)
             if not facts["nodes"] and not self._asked.autoscaling:
                 raise ValueError(
-                    f"asked for workers{told(self._asked.labels)}; the cluster at {facts['address']} has none; label its "
-                    "nodes (ray start --labels), correct engine.labels, or set autoscaling where machines come with the work"
+                    f"asked for workers{told(self._asked.labels)}; the cluster at {facts['address']} has none; label "
+                    "its nodes (ray start --labels), correct engine.labels, or set engine.autoscaling where machines "
+                    "come with the work"
                 )
             self._resolved = resolve(self._asked, facts["cpus"], facts["gpus"], threads_limit(facts["nodes"]))
         return self._resolved
@@ -68,7 +69,7 @@ class RayEngine:
         dumps: Any = ray.cloudpickle.dumps
         r = self.resources
         # max_calls=1: the process is not used again, so what it imported and limited touches no later worker.
-        place = {"num_cpus": r.cpus_per_worker, "num_gpus": r.gpus_per_worker, "label_selector": dict(r.labels)}
+        place: Any = {"num_cpus": r.cpus_per_worker, "num_gpus": r.gpus_per_worker, "label_selector": dict(r.labels)}
         task = ray.remote(**place, max_retries=2, max_calls=1)(_answer)
         what, value = ray.get(task.remote(dumps(function), r.threads_per_worker, r.gpus_per_worker))
         if what == "error":

@@ -92,9 +92,8 @@ def resolve(resources: Resources, cpus: int, gpus: int, threads_limit: int | Non
     r = resources
     rest = (r.unit_limit_s, r.start_limit_s, r.labels)
     if r.autoscaling:
-        assert r.workers != "auto" and r.gpus_per_worker != "auto" and r.threads_per_worker != "auto"
-        threads = r.threads_per_worker
-        return ResolvedResources(r.workers, float(r.gpus_per_worker), threads, r.concurrency, float(threads), *rest)
+        workers, gpus_each, threads = (int(r.workers), float(r.gpus_per_worker), int(r.threads_per_worker))
+        return ResolvedResources(workers, gpus_each, threads, r.concurrency, float(threads), *rest)
     cpus = max(1, cpus)
     per_worker = (1.0 if gpus else 0.0) if r.gpus_per_worker == "auto" else float(r.gpus_per_worker)
     if r.workers != "auto":

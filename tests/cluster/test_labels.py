@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,13 +42,8 @@ def test_what_ray_refuses_is_refused_before_a_cluster_is_reached(text: str) -> N
     bare = text.removeprefix("!")
     if bare.startswith("("):  # Ray's pattern lets parentheses without "in" pass; its scheduler knows no such thing
         return
-    try:
+    with nullcontext() if ray_takes_it else pytest.raises(ValueError, match="selects no nodes"):
         Selector.parse("ray.io/market", text)
-        taken = True
-    except ValueError as error:
-        assert "selects no nodes" in str(error)
-        taken = False
-    assert taken == ray_takes_it
 
 
 def test_a_label_without_a_proper_name_is_refused() -> None:
@@ -64,7 +61,7 @@ def test_machines_that_come_with_the_work_are_not_counted_before() -> None:
     found = resolve(asked, cpus=0, gpus=0)
     assert (found.workers, found.gpus_per_worker, found.threads_per_worker, found.cpus_per_worker) == (6, 1.0, 4, 4.0)
     assert found.labels == {"market": "spot"}
-    with pytest.raises(ValueError, match="found 0 GPU.*autoscaling"):
+    with pytest.raises(ValueError, match=r"found 0 GPU.*autoscaling"):
         resolve(Resources(6, 1.0, 4), cpus=8, gpus=0)
 
 

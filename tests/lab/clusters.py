@@ -13,6 +13,7 @@ from tests.lab.hosts import Host, Lab
 ROOT = Path(__file__).resolve().parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 PORT = 6379
+ZONES = ("head", "one", "two", "three")
 WAIT = """
 import sys, time, ray
 ray.init(log_to_driver=False, logging_level="ERROR")
@@ -59,6 +60,17 @@ class Cluster:
             "PYTHONPATH": str(ROOT),
         }
 
+    def command(self, module: str, *words: str) -> subprocess.Popen:
+        """Start a command of Sandan on the head; what it says on stderr is to be read."""
+        return self.lab.hosts[0].start(
+            *(sys.executable, "-m", module, *words),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def start_head(self, *options: str) -> None:
         """Start the head; it has no CPUs for work."""
         host = self.lab.hosts[0]
@@ -78,8 +90,12 @@ class Cluster:
             )
 
     def heal(self, workers: int = 2) -> None:
-        """Bring everything back: hosts that are off, and nodes that ended. A head that is lost takes all."""
+        """Bring everything back: hosts that are off or cut off, and nodes that ended. A head that is lost takes all.
+
+        Hosts are labelled with a zone each: one, two ...
+        """
         for host in self.lab.hosts:
+            host.plug()
             if not host.is_on:
                 host.on()
                 self.nodes.pop(host.number, None)
@@ -93,8 +109,16 @@ class Cluster:
             self.wait_for(1)
         for number in range(1, workers + 1):
             if number not in self.nodes:
-                self.start_worker(number)
+                self.start_worker(number, 1, f"--labels=zone={ZONES[number]}")
         self.wait_for(1 + workers)
+
+    def drain(self, number: int, seconds: float) -> None:
+        """Tell a host that it will be gone, as systemd and Kubernetes do; when it is ready, or late, switch it off."""
+        host = self.lab.hosts[number]
+        words = [sys.executable, "-m", "cluster.drain", "--seconds", str(seconds)]
+        code, told = host.run(*words, env=self.environment, timeout_s=seconds + 60)
+        assert code in (0, 3), told
+        host.off()
 
     def wait_for(self, nodes: int, limit_s: float = 90) -> None:
         """Wait until so many nodes are alive, the head among them."""

@@ -2,7 +2,7 @@
 
 Each host has its own address, processes, host name, shared memory and temporary folder of Ray, so that Ray on one sees
 nothing of Ray on another; folders are shared, as on a cluster with a network file system. A host can be switched off
-(all of its processes are killed at once). Needs root and the tools ip, unshare and nsenter.
+(all of its processes are killed at once) and its cable pulled. Needs root and the tools ip, unshare and nsenter.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NETWORK = "10.77.0"
+HOSTS = 10
+"""That know each other by name: process groups of torch look for their own address by it."""
 TOOLS = ("ip", "unshare", "nsenter")
 INIT = """
 mount --make-rprivate /
 mkdir -p {temporary}/ray
 mount -t tmpfs tmpfs {temporary}/ray
 mount -t tmpfs tmpfs /dev/shm
+printf '{names}' > {temporary}/ray/hosts
+mount --bind {temporary}/ray/hosts /etc/hosts
 hostname {name}
 echo up
 exec sleep infinity
@@ -74,7 +78,8 @@ class Host:
     def on(self) -> None:
         """Switch it on: it has a first process, and nothing else."""
         apart = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
-        begin = INIT.format(name=f"host{self.number}", temporary=tempfile.gettempdir())
+        names = r"127.0.0.1 localhost\n" + "".join(rf"{NETWORK}.{10 + n} host{n}\n" for n in range(HOSTS))
+        begin = INIT.format(name=f"host{self.number}", temporary=tempfile.gettempdir(), names=names)
         words = ["ip", "netns", "exec", self.namespace, *apart, "bash", "-c", begin]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         self._init = subprocess.Popen(words, start_new_session=True, **pipes)
@@ -127,6 +132,14 @@ class Host:
             told, _ = process.communicate()
             raise AssertionError(f"{' '.join(words)} took more than {timeout_s:g} s; it said\n{told}") from None
         return process.returncode, told
+
+    def unplug(self) -> None:
+        """Pull its cable."""
+        _ip("-n", f"{self.prefix}sw", "link", "set", self.port, "down")
+
+    def plug(self) -> None:
+        """Put its cable back."""
+        _ip("-n", f"{self.prefix}sw", "link", "set", self.port, "up")
 
 
 @dataclass

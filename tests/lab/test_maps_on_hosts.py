@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from cluster.logs import entries, runs
 from cluster.storage import Storage
-from tests.chaos.runs import digest, small_country, start, units_done
+from jobs.runner import markers_of
+from tests.chaos.runs import digest, small_country, start
 from tests.jobs.worlds import World
 from tests.lab.clusters import Cluster
 from tests.lab.hosts import Lab, lacking
+from tests.lab.seen import Table, done_twice, ended, seen, told, wait_for_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(lacking()), reason=lacking())]
-
-SEEN = ("worker_lost", "worker_silent", "probe", "retry", "hedge", "worker_respawn", "stopping", "stopped", "takeover")
-"""Events of a run's log that say what the driver saw of a fault."""
 
 
 @dataclass
@@ -34,79 +31,65 @@ class Place:
     """A cluster of three hosts, scenes, and the map that one process makes of them."""
 
     cluster: Cluster
+    table: Table
     here: World
     digest: dict[str, str]
     units: set[str]
-    rows: list[str] = field(default_factory=list)
 
-    def start(self, out: Path, *changes: str) -> subprocess.Popen:
+    def start(self, out: Path, *changes: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
         """Start a map on the head."""
-        words = [sys.executable, "-m", "jobs.map", *self.here.command(f"out={out}", "engine.kind=ray", *changes)]
-        return self.cluster.lab.hosts[0].start(
-            *words,
-            env=self.cluster.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self.cluster.command("jobs.map", *self.here.command(f"out={out}", "engine.kind=ray", *changes), *options)
+
+    def check(self, out: Path, name: str, code: int, commands: int, began_s: float) -> None:
+        """The map is that of one process; each unit was done, or found done by one whose answer was lost."""
+        found = digest(out)
+        assert {key for key in self.digest if found.get(key) != self.digest[key]} == set()
+        assert found.keys() == self.digest.keys()
+        assert told(out, "done", "found").keys() == self.units
+        self.table.add(name, out, code, commands, began_s)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(cluster: Cluster, table: Table, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     here = small_country(tmp_path_factory.mktemp("country"))
     alone = here.folder / "alone"
-    code, told = start(here, alone, "engine.kind=serial").wait()
-    assert code == 0, told
-    with Lab(3) as lab:
-        cluster = Cluster(lab, tmp_path_factory.mktemp("cluster"))
-        cluster.heal()
-        found = Place(cluster, here, digest(alone), set(units_done(alone)))
-        yield found
-    heads = "| fault | what the driver saw | ended with | runs | units done twice | seconds |"
-    print("\n" + "\n".join([heads, "| --- " * 6 + "|", *found.rows]))
-
-
-def ended(process: subprocess.Popen) -> tuple[int, str]:
-    _, told = process.communicate(timeout=400)
-    return process.returncode, told
+    code, said = start(here, alone, "engine.kind=serial").wait()
+    assert code == 0, said
+    return Place(cluster, table, here, digest(alone), set(told(alone, "done")))
 
 
 def work_begun(out: Path, units: int, process: subprocess.Popen) -> None:
     """Wait until so many units are done."""
-    while len(list(out.glob("markers/*/**/*.json"))) < units and process.poll() is None:
-        time.sleep(0.02)
-
-
-def seen(out: Path) -> Counter[str]:
-    """What the logs of all runs say that happened."""
-    storage = Storage(str(out))
-    told = (line.get("event") for run in runs(storage) for line in entries(storage, run))
-    return Counter(event for event in told if event in SEEN)
-
-
-def check(place: Place, out: Path, name: str, code: int, count: int, began_s: float) -> None:
-    found = digest(out)
-    assert {key for key in place.digest if found.get(key) != place.digest[key]} == set()
-    assert found.keys() == place.digest.keys()
-    done = Counter(units_done(out))
-    assert set(done) == place.units
-    twice = sum(count - 1 for count in done.values())
-    events = ", ".join(f"{count} {event}" for event, count in sorted(seen(out).items())) or "nothing"
-    place.rows.append(f"| {name} | {events} | {code} | {count} | {twice} | {time.monotonic() - began_s:.0f} |")
+    wait_for_files(out, "markers/*/**/*.json", units, process)
 
 
 def test_three_hosts_make_the_map_of_one_process(place: Place, tmp_path: Path) -> None:
     place.cluster.heal()
     began_s = time.monotonic()
-    process = place.start(tmp_path / "out", "engine.workers=2")
-    code, told = ended(process)
-    assert code == 0, told
-    check(place, tmp_path / "out", "none", code, 1, began_s)
-    storage = Storage(str(tmp_path / "out"))
-    workers = {line.get("worker") for run in runs(storage) for line in entries(storage, run)} - {None}
+    code, said = ended(place.start(tmp_path / "out", "engine.workers=2"))
+    assert code == 0, said
+    place.check(tmp_path / "out", "nothing", code, 1, began_s)
     assert seen(tmp_path / "out") == Counter()
-    assert len(workers) in (0, 2)
+    assert done_twice(tmp_path / "out") == 0
+    assert hosts_of(tmp_path / "out", "infer") == {"host1", "host2"}
+
+
+def hosts_of(out: Path, stage: str) -> set[str]:
+    """Return where units were done."""
+    markers = markers_of(Storage(str(out)), stage)
+    return {str(markers.read(unit)["host"]) for unit in markers.done()}
+
+
+def test_workers_go_to_nodes_of_a_label(place: Place, tmp_path: Path) -> None:
+    place.cluster.heal()
+    code, said = ended(place.start(tmp_path / "out", "engine.labels={zone: '!one'}"))
+    assert code == 0, said
+    assert {hosts for stage in ("ingest", "infer", "mosaic") for hosts in hosts_of(tmp_path / "out", stage)} == {
+        "host2"
+    }
+    code, said = ended(place.start(tmp_path / "none", "engine.labels={zone: nowhere}"))
+    assert code == 1
+    assert "asked for workers on nodes with zone=nowhere; the cluster at" in said
 
 
 def switch_off(cluster: Cluster) -> None:
@@ -114,8 +97,20 @@ def switch_off(cluster: Cluster) -> None:
     cluster.lab.hosts[1].off()
 
 
+def cut_cable(cluster: Cluster) -> None:
+    """A host is cut off, and works on for itself."""
+    cluster.lab.hosts[2].unplug()
+
+
+def drain(cluster: Cluster) -> None:
+    """A host is told that it will be taken away, finishes what it works on, and is."""
+    cluster.drain(1, 30)
+
+
 HARM: dict[str, Callable[[Cluster], None]] = {
-    "host switched off": switch_off,
+    "a host is switched off": switch_off,
+    "a cable is cut": cut_cable,
+    "a host drains, then is taken away": drain,
 }
 
 
@@ -126,9 +121,52 @@ def test_a_run_outlives_a_host(place: Place, tmp_path: Path, name: str) -> None:
     process = place.start(tmp_path / "out", "engine.workers=2")
     work_begun(tmp_path / "out", len(place.units) // 4, process)
     HARM[name](place.cluster)
-    code, told = ended(process)
-    assert code == 0, told
-    check(place, tmp_path / "out", name, code, 1, began_s)
+    code, said = ended(process)
+    assert code == 0, said
+    place.check(tmp_path / "out", name, code, 1, began_s)
+    if HARM[name] is drain:
+        assert done_twice(tmp_path / "out") == 0
+        assert "retry" not in seen(tmp_path / "out")
+
+
+def test_a_run_that_lost_the_head_is_done_by_the_same_command(place: Place, tmp_path: Path) -> None:
+    place.cluster.heal()
+    began_s = time.monotonic()
+    process = place.start(tmp_path / "out", "engine.workers=2")
+    work_begun(tmp_path / "out", len(place.units) // 3, process)
+    place.cluster.lab.hosts[0].off()
+    code, _ = ended(process)
+    assert code != 0
+    assert set(told(tmp_path / "out", "done")) < place.units
+    place.cluster.heal()
+    again, said = ended(place.start(tmp_path / "out", "engine.workers=2"))
+    assert again == 0, said
+    place.check(tmp_path / "out", "the head is lost, and the cluster made anew", again, 2, began_s)
+
+
+def test_of_two_runs_at_once_the_second_is_refused_or_helps(place: Place, tmp_path: Path) -> None:
+    place.cluster.heal()
+    began_s = time.monotonic()
+    first = place.start(tmp_path / "out", "engine.workers=1")
+    work_begun(tmp_path / "out", 1, first)
+    refused, said = ended(place.start(tmp_path / "out", "engine.workers=1"))
+    assert refused == 4, said
+    assert "host0" in said
+    helped, said = ended(place.start(tmp_path / "out", "engine.workers=1", options=("--join",)))
+    assert helped == 0, said
+    code, said = ended(first)
+    assert code == 0, said
+    place.check(tmp_path / "out", "the command is started twice, then helped by a third", code, 3, began_s)
+
+
+def test_two_runs_share_a_cluster(place: Place, tmp_path: Path) -> None:
+    place.cluster.heal()
+    began_s = time.monotonic()
+    both = [place.start(tmp_path / name, "engine.workers=1") for name in ("left", "right")]
+    for name, process in zip(("left", "right"), both, strict=True):
+        code, said = ended(process)
+        assert code == 0, said
+        place.check(tmp_path / name, f"two runs share the cluster: the {name} one", code, 1, began_s)
 
 
 def test_the_lab_leaves_nothing_behind() -> None:
