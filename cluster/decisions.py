@@ -60,6 +60,9 @@ class Policy:
     start_limit_s: float | None = 900.0
     """How long a worker may take to be ready before it is killed, counted from when its process is known to run: to
     wait for a machine is not to hang. None: without limit."""
+    look_s: float = 0.25
+    """How often all slots are looked over for silence, lateness and hangs; between, only those that something happened
+    to are. To look over 512 takes a millisecond: what a unit may cost where hundreds are done a second."""
     starts: int = 3
     """Workers in each place that may hang before they are ready, with none ready in between and none at work."""
 

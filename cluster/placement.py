@@ -42,22 +42,43 @@ def start_due(slot: Slot, now_s: float, policy: Policy) -> tuple[bool, Fault | N
     return taken_s > limit_s / 2 and not slot.asked, hung if taken_s > limit_s else None
 
 
+def has_room(slot: Slot, policy: Policy) -> bool:
+    """Whether a slot may get one more unit of some kind."""
+    return slot.state is State.READY and not slot.draining and len(slot.units) < policy.in_flight
+
+
 def can_take(slot: Slot, unit: Unit, units: Mapping[int, Unit], policy: Policy) -> bool:
     """Whether a slot may get one more unit; one that is blamed runs alone, so that no other shares the blame."""
-    if slot.state is not State.READY or slot.draining or len(slot.units) >= policy.in_flight:
+    if not has_room(slot, policy):
         return False
     alone = unit.blamed or any(units[u].blamed for u in slot.units if u in units)
     return not (alone and slot.units)
 
 
 def slot_for(
-    slots: Mapping[int, Slot], unit: Unit, avoid: set[int], units: Mapping[int, Unit], policy: Policy
+    slots: Mapping[int, Slot],
+    unit: Unit,
+    avoid: set[int],
+    units: Mapping[int, Unit],
+    policy: Policy,
+    open_slots: Iterable[int] | None = None,
 ) -> int | None:
     """The emptiest slot that may take a unit.
 
     One on another node than those where the unit failed as long as such a slot is READY, else one outside ``avoid`` as
     long as such a slot is, even if all of them are busy for now.
+
+    Args:
+        slots: All of them.
+        unit: What is to be done.
+        avoid: Slots that are the last choice.
+        units: Those that are not settled.
+        policy: How many units a slot may hold.
+        open_slots: Those that have room, if that is known; most units can go to any of them.
     """
+    if open_slots is not None and not avoid and not unit.avoid_nodes:
+        fit = [n for n in open_slots if can_take(slots[n], unit, units, policy)]
+        return min(fit, key=lambda n: (len(slots[n].units), n), default=None)
     ready = {n for n, s in slots.items() if s.state is State.READY and not s.draining}
     elsewhere = {n for n in ready - avoid if slots[n].node not in unit.avoid_nodes}
     choice = elsewhere or (ready - avoid) or ready

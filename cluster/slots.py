@@ -6,16 +6,17 @@ revived. A unit is settled at its first success; results of other copies are ign
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from cluster import decisions as d
+from cluster import placement
 from cluster.decisions import Slot, State, Unit
 from cluster.faults import Fault, Kind
 from cluster.patience import Patience
-from cluster.placement import first_sent_s, holders, late_after_s, overdue, quiet_after_s, slot_for, start_due
 from cluster.retry import Halt, Quarantine, Retry, last_words, verdict
 
 _REMEMBERED = 256
@@ -37,6 +38,9 @@ class Slots:
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._actions: list[d.Action] = []
         self._next_slot = 0
+        self._open: set[int] = set()
+        """Slots that may get a unit."""
+        self._looked_s = -math.inf
         self._patience = Patience(policy)
 
     @property
@@ -52,8 +56,8 @@ class Slots:
         waiting = sum(self.units[unit].not_before_s > now_s for unit in self._queue)
         if self.exhausted or waiting >= self.policy.workers * self.policy.in_flight:
             return 0
-        ready = [s for s in self.slots.values() if s.state is State.READY and not s.draining]
-        return max(0, sum(self.policy.in_flight - len(s.units) for s in ready) - len(self._queue) + waiting)
+        room = sum(self.policy.in_flight - len(self.slots[slot].units) for slot in self._open)
+        return max(0, room - len(self._queue) + waiting)
 
     def add(self, unit: int) -> None:
         """A new unit, to be worked on after those that wait."""
@@ -85,6 +89,7 @@ class Slots:
         if there.state is State.STARTING:
             there.state = State.READY
             self._patience.ready()
+            self._weigh(slot)
 
     def answered(self, slot: int, now_s: float) -> None:
         """Something came from a slot: it is there."""
@@ -92,11 +97,12 @@ class Slots:
         there.heard_s = now_s
         if there.state is State.SUSPECT:
             there.state = State.READY
+            self._weigh(slot)
 
     def succeeded(self, slot: int, unit: int, result: Any, now_s: float) -> None:
         """A copy of a unit has returned; only the first is reported."""
         self.answered(slot, now_s)
-        sent_s = self.slots[slot].units.pop(unit, None)
+        sent_s = self._take(slot, unit)
         if sent_s is not None:
             self._durations_s.append(now_s - sent_s)
         if unit in self.units:
@@ -109,7 +115,7 @@ class Slots:
             self.died(slot, fault, now_s)
             return
         self.answered(slot, now_s)
-        if self.slots[slot].units.pop(unit, None) is not None:
+        if self._take(slot, unit) is not None:
             self._fail(unit, slot, fault, now_s)
 
     def unavailable(self, slot: int, unit: int | None, fault: Fault, now_s: float) -> None:
@@ -117,7 +123,7 @@ class Slots:
         there = self.slots[slot]
         if there.state is State.READY:
             self._suspect(slot, now_s)
-        if unit is not None and there.units.pop(unit, None) is not None:
+        if unit is not None and self._take(slot, unit) is not None:
             self._fail(unit, slot, fault, now_s)
 
     def died(self, slot: int, fault: Fault, now_s: float) -> None:
@@ -128,6 +134,7 @@ class Slots:
         """The nodes of these slots go away soon."""
         for slot in self.slots.keys() & set(slots):
             self.slots[slot].draining = True
+            self._weigh(slot)
 
     def away(self, seconds: float) -> None:
         """The caller was stopped for so long that it cannot tell silence from its own absence: no wait counts it."""
@@ -139,27 +146,32 @@ class Slots:
 
     def decide(self, now_s: float) -> list[d.Action]:
         """What to do now, in order."""
-        self._watch(now_s)
-        self._bury(now_s)
+        look = now_s - self._looked_s >= self.policy.look_s
+        if look:
+            self._looked_s = now_s
+            self._watch(now_s)
+            self._bury(now_s)
         if not self.finished and not self.stopping:
-            self._spawn()
+            if look:
+                self._spawn()
             self._dispatch(now_s)
-            self._hedge(now_s)
+            if look:
+                self._hedge(now_s)
         actions, self._actions = self._actions, []
         return actions
 
     def _watch(self, now_s: float) -> None:
-        quiet_s = quiet_after_s(self._durations_s, self.policy)
+        quiet_s = placement.quiet_after_s(self._durations_s, self.policy)
         for number, slot in self.slots.items():
             if slot.state is State.DEAD:
                 continue
-            ask, hung = start_due(slot, now_s, self.policy)
+            ask, hung = placement.start_due(slot, now_s, self.policy)
             if ask:
                 slot.asked = True
                 self._actions.append(d.Ask(number))
             if hung is not None:
                 self._end(number, hung, {}, now_s)
-            lost = overdue(slot, now_s, self.policy)
+            lost = placement.overdue(slot, now_s, self.policy)
             if lost:
                 self._end(number, next(f for f in lost.values() if f.kind is Kind.OVERDUE), lost, now_s)
             elif slot.state is State.READY and slot.units and now_s - slot.heard_s > quiet_s:
@@ -173,6 +185,7 @@ class Slots:
                 self.died(number, Fault(Kind.TAKEN, "its node was drained"), now_s)
             if slot.state is State.DEAD:
                 del self.slots[number]
+                self._open.discard(number)
 
     def _spawn(self) -> None:
         working = any(slot.state in (State.READY, State.SUSPECT) for slot in self.slots.values())
@@ -185,11 +198,10 @@ class Slots:
             self._next_slot += 1
 
     def _dispatch(self, now_s: float) -> None:
-        for _ in range(len(self._queue)):
+        for _ in range(len(self._queue) if self._open else 0):
             unit = self._queue.popleft()
             state = self.units[unit]
-            due = state.not_before_s <= now_s
-            slot = slot_for(self.slots, state, state.avoid, self.units, self.policy) if due else None
+            slot = self._slot_for(state, state.avoid) if state.not_before_s <= now_s else None
             if slot is None:
                 self._queue.append(unit)  # a full turn keeps the order
             else:
@@ -198,11 +210,11 @@ class Slots:
     def _hedge(self, now_s: float) -> None:
         if not self.exhausted or any(self.units[unit].not_before_s <= now_s for unit in self._queue):
             return
-        limit_s = late_after_s(self._durations_s, self.policy)
-        for unit, sent_s in first_sent_s(self.slots, self.units).items():
-            held = holders(self.slots, unit)
+        limit_s = placement.late_after_s(self._durations_s, self.policy)
+        for unit, sent_s in placement.first_sent_s(self.slots, self.units).items():
+            held = placement.holders(self.slots, unit)
             if now_s - sent_s > limit_s and len(held) < self.policy.copies:
-                slot = slot_for(self.slots, self.units[unit], held, self.units, self.policy)
+                slot = self._slot_for(self.units[unit], held)
                 if slot is not None and slot not in held:
                     self._send(d.Dispatch(slot, unit, hedge=True), now_s)
 
@@ -211,10 +223,25 @@ class Slots:
         if not slot.units:
             slot.heard_s = now_s
         slot.units[dispatch.unit] = now_s
+        self._weigh(dispatch.slot)
         self._actions.append(dispatch)
+
+    def _slot_for(self, unit: Unit, avoid: set[int]) -> int | None:
+        return placement.slot_for(self.slots, unit, avoid, self.units, self.policy, self._open)
+
+    def _take(self, slot: int, unit: int) -> float | None:
+        """Take a unit from a slot; return when it was sent there, None where it was not."""
+        sent_s = self.slots[slot].units.pop(unit, None)
+        self._weigh(slot)
+        return sent_s
+
+    def _weigh(self, slot: int) -> None:
+        """Note whether a slot may get one more unit, after anything that bears on it."""
+        (self._open.add if placement.has_room(self.slots[slot], self.policy) else self._open.discard)(slot)
 
     def _suspect(self, slot: int, now_s: float) -> None:
         self.slots[slot].state, self.slots[slot].since_s = State.SUSPECT, now_s
+        self._weigh(slot)
         self._actions.append(d.Probe(slot))
 
     def _end(self, slot: int, why: Fault, lost: dict[int, Fault], now_s: float) -> None:
@@ -222,6 +249,8 @@ class Slots:
         if there.state is State.DEAD:
             return
         there.state = State.DEAD
+        self._weigh(slot)
+        self._looked_s = -math.inf  # it is replaced at once
         self._patience.lost(why)
         self._actions.append(d.Kill(slot, why))
         for unit in reversed(list(lost)):
@@ -237,7 +266,7 @@ class Slots:
         decided = verdict(fault.kind, faults, self._jitter(), self.policy)
         if isinstance(decided, Halt):
             self._actions.append(d.Abort(unit, fault))
-        elif holders(self.slots, unit, alive=True):
+        elif placement.holders(self.slots, unit, alive=True):
             pass  # another copy is at work, and decides
         elif isinstance(decided, Quarantine):
             self._patience.given_up += fault.kind is not Kind.INPUT

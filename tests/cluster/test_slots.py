@@ -16,7 +16,7 @@ BOOM, PREEMPTED, MUTE = Fault(Kind.NODE, "boom"), Fault(Kind.TAKEN, "preempted")
 
 
 def started(workers: int = 2, units: int = 2, exhausted: bool = True, **policy: Any) -> Slots:
-    slots = Slots(Policy(workers, **policy), jitter=lambda: 0.5)
+    slots = Slots(Policy(workers, look_s=0.0, **policy), jitter=lambda: 0.5)
     for action in slots.decide(0.0):
         assert isinstance(action, Spawn)
         slots.ready(action.slot, 0.0)
@@ -48,7 +48,7 @@ def test_units_are_spread_then_doubled_up() -> None:
 
 
 def test_keys_are_wanted_only_where_there_is_room() -> None:
-    slots = Slots(Policy(3))
+    slots = Slots(Policy(3, look_s=0.0))
     assert slots.wanted(0.0) == 0
     slots.decide(0.0)
     assert slots.wanted(0.0) == 0  # nobody is ready
@@ -112,7 +112,7 @@ def test_a_unit_that_kills_is_given_up_and_the_rest_go_on() -> None:
 
 
 def test_deaths_without_progress_end_the_pool() -> None:
-    slots = Slots(Policy(2))
+    slots = Slots(Policy(2, look_s=0.0))
     for round_number in range(Policy(2).respawns + 2):
         actions = slots.decide(float(round_number))
         spawned = [a.slot for a in actions if isinstance(a, Spawn)]
@@ -427,7 +427,7 @@ def test_a_unit_that_answers_but_never_ends_is_ended() -> None:
 
 
 def starting(workers: int = 1, **policy: Any) -> Slots:
-    slots = Slots(Policy(workers, start_limit_s=100.0, **policy))
+    slots = Slots(Policy(workers, look_s=0.0, start_limit_s=100.0, **policy))
     slots.add(0)
     slots.exhausted = True
     slots.decide(0.0)
@@ -472,7 +472,7 @@ def test_who_looked_away_cannot_tell_how_long_a_start_took() -> None:
 
 
 def test_a_start_may_take_for_ever_where_no_limit_is_set() -> None:
-    slots = Slots(Policy(1, start_limit_s=None))
+    slots = Slots(Policy(1, look_s=0.0, start_limit_s=None))
     slots.decide(0.0)
     slots.placed(0, 0.0)
     assert slots.decide(1e9) == []

@@ -30,6 +30,7 @@ class Autoscaled(AutoscalingCluster):
             "upscaling_speed": 10.0,
             "provider": {
                 "type": "fake_multinode",
+                "use_node_id_as_ip": True,  # all nodes are processes of one host
                 "disable_node_updaters": True,
                 "disable_launch_config_check": True,
                 "head_node_id": "fffffffffffffffffffffffffffffffffffffffffffffffffff00000",

@@ -27,6 +27,9 @@ mount -t tmpfs tmpfs {temporary}/ray
 mount -t tmpfs tmpfs /dev/shm
 printf '{names}' > {temporary}/ray/hosts
 mount --bind {temporary}/ray/hosts /etc/hosts
+mkdir -m 700 {temporary}/ray/home
+sed 's#^root:\\([^/]*\\):[^:]*:#root:\\1:{temporary}/ray/home:#' /etc/passwd > {temporary}/ray/passwd
+mount --bind {temporary}/ray/passwd /etc/passwd
 hostname {name}
 echo up
 exec sleep infinity
@@ -98,6 +101,11 @@ class Host:
             for process in self._started:
                 process.wait()
             self._started.clear()
+
+    @property
+    def home(self) -> str:
+        """Home of its user: what is written there no other host sees."""
+        return f"{tempfile.gettempdir()}/ray/home"
 
     @property
     def is_on(self) -> bool:

@@ -6,22 +6,27 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from tests.chaos.runs import events
 
 SEEN = ("worker_lost", "worker_silent", "probe", "retry", "hedge", "worker_respawn", "stopping", "stopped", "takeover")
 """Events of a run's log that say what the driver saw of a fault."""
-HEAD = (
-    "| what happened | what the driver saw | ended with | commands | units done twice | seconds |\n"
-    + "| --- " * 6
-    + "|"
-)
+COLUMNS = "what happened", "what the driver saw", "after, s", "ended with", "commands", "units done twice", "seconds"
+HEAD = f"| {' | '.join(COLUMNS)} |\n" + "| --- " * len(COLUMNS) + "|"
 
 
 def seen(out: Path) -> Counter[str]:
     """Count what the logs of all commands in a folder say that happened."""
     return Counter(str(entry["event"]) for entry in events(out) if entry.get("event") in SEEN)
+
+
+def noticed_after_s(out: Path, at: datetime) -> str:
+    """Return how long after a moment the driver saw something; empty where it did not."""
+    times = [datetime.fromisoformat(str(entry["time"])) for entry in events(out) if entry.get("event") in SEEN]
+    after_s = [(time - at).total_seconds() for time in times if time > at]
+    return f"{min(after_s):.1f}" if after_s else ""
 
 
 def told(out: Path, *kinds: str) -> Counter[str]:
@@ -56,11 +61,15 @@ class Table:
 
     rows: list[str] = field(default_factory=list)
 
-    def add(self, name: str, out: Path, code: int, commands: int, began_s: float) -> None:
-        """Add what happened in a folder, since a moment of `time.monotonic`."""
+    def add(
+        self, name: str, out: Path, code: int, commands: int, began_s: float, harmed: datetime | None = None
+    ) -> None:
+        """Add what happened in a folder, since a moment of `time.monotonic`; and when harm was done, if it was."""
         happened = ", ".join(f"{count} {event}" for event, count in sorted(seen(out).items())) or "nothing"
         seconds = time.monotonic() - began_s
-        self.rows.append(f"| {name} | {happened} | {code} | {commands} | {done_twice(out)} | {seconds:.0f} |")
+        after = noticed_after_s(out, harmed) if harmed is not None else ""
+        row = (name, happened, after, str(code), str(commands), str(done_twice(out)), f"{seconds:.0f}")
+        self.rows.append(f"| {' | '.join(row)} |")
 
     def __str__(self) -> str:
         return "\n".join([HEAD, *self.rows])

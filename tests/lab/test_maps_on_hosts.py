@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,15 @@ class Place:
         """Start a map on the head."""
         return self.cluster.command("jobs.map", *self.here.command(f"out={out}", "engine.kind=ray", *changes), *options)
 
-    def check(self, out: Path, name: str, code: int, commands: int, began_s: float) -> None:
+    def check(
+        self, out: Path, name: str, code: int, commands: int, began_s: float, harmed: datetime | None = None
+    ) -> None:
         """The map is that of one process; each unit was done, or found done by one whose answer was lost."""
         found = digest(out)
         assert {key for key in self.digest if found.get(key) != self.digest[key]} == set()
         assert found.keys() == self.digest.keys()
         assert told(out, "done", "found").keys() == self.units
-        self.table.add(name, out, code, commands, began_s)
+        self.table.add(name, out, code, commands, began_s, harmed)
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +123,11 @@ def test_a_run_outlives_a_host(place: Place, tmp_path: Path, name: str) -> None:
     began_s = time.monotonic()
     process = place.start(tmp_path / "out", "engine.workers=2")
     work_begun(tmp_path / "out", len(place.units) // 4, process)
+    harmed = datetime.now(UTC)
     HARM[name](place.cluster)
     code, said = ended(process)
     assert code == 0, said
-    place.check(tmp_path / "out", name, code, 1, began_s)
+    place.check(tmp_path / "out", name, code, 1, began_s, harmed)
     if HARM[name] is drain:
         assert done_twice(tmp_path / "out") == 0
         assert "retry" not in seen(tmp_path / "out")
