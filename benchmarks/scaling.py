@@ -47,9 +47,9 @@ class Row:
     lives_s: float | None
     units: int
     efficiency: float
-    """Work that was done, over what all workers could have done from when the first was ready to the last answer."""
+    """Work that was done, over what all workers could have done while they were there, until the last answer."""
     rate: float
-    """Units a second."""
+    """Units a second, from when workers were ready."""
     driver: float
     """Share of that time in which the driver computed."""
     decisions_ms: float
@@ -64,11 +64,14 @@ class Simulation:
     def __init__(self, workers: int, durations_s: Sequence[float], lives_s: float | None, seed: int = 0) -> None:
         self.chance = random.Random(seed)
         self.workers, self.lives_s = workers, lives_s
-        self.durations_s = self.chance.choices(durations_s, k=min(UNITS, int(workers * SPAN_S / statistics.mean(durations_s))))
+        units = min(UNITS, int(workers * SPAN_S / statistics.mean(durations_s)))
+        self.durations_s = self.chance.choices(durations_s, k=units)
         self.slots = Slots(Policy(workers), self.chance.random)
-        self.now_s = self.decided_s = self.called_s = self.ready_s = self.done_s = 0.0
+        self.now_s = self.decided_s = self.called_s = self.there_s = self.done_s = 0.0
         self.events: list[tuple[float, int, str, int, int]] = []
         self.order = itertools.count()
+        self.came_s: dict[int, float] = {}
+        """When a worker was ready."""
         self.free_s: dict[int, float] = {}
         """When a worker has done all that it holds."""
         self.begun = 0
@@ -88,13 +91,14 @@ class Simulation:
             for action in actions:
                 self._act(action)
             self._listen()
-        span_s, units = self.done_s - self.ready_s, len(self.durations_s)
+        self.there_s += sum(self.done_s - came_s for came_s in self.came_s.values())
+        units = len(self.durations_s)
         return Row(
             self.workers,
             self.lives_s,
             units,
-            sum(self.durations_s) / (self.workers * span_s),
-            units / span_s,
+            sum(self.durations_s) / self.there_s,
+            units / (self.done_s - START_S),
             (self.decided_s + self.called_s) / self.now_s,
             1000 * self.decided_s / units,
             self.begun - units,
@@ -140,10 +144,11 @@ class Simulation:
         if what == "ready":
             self.slots.ready(slot, self.now_s, node=f"node{slot}")
             self.free_s[slot] = self.now_s
-            self.ready_s = self.ready_s or self.now_s
+            self.came_s[slot] = self.now_s
             if self.lives_s is not None:
                 self._later(self.chance.expovariate(1 / self.lives_s), "die", slot)
         elif what == "die":
+            self.there_s += self.now_s - self.came_s.pop(slot)
             self.slots.died(slot, Fault(Kind.TAKEN, "its machine was taken away"), self.now_s)
         elif what == "answer":
             self.slots.answered(slot, self.now_s)
