@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import backends, gpu_infer, scale, synthetic_guards, train
+from benchmarks import backends, gpu_infer, scale, scaling, synthetic_guards, train
 from tests.windows import window_of
 from tiler.logit_store import LogitStore
 
@@ -135,3 +135,14 @@ def test_a_stage_that_does_nothing_runs_to_a_share_and_goes_on(tmp_path):
     planned = scale.measure_plan(run)
     assert planned["units"]["infer"] == [98, 98]
     assert planned["units"]["mosaic"][0] == planned["cells"] > 36
+
+
+def test_simulated_workers_do_every_unit_and_none_is_faster_than_its_time():
+    undisturbed = scaling.Simulation(3, [20.0, 30.0], None).run()
+    assert undisturbed.units == undisturbed.workers * int(scaling.SPAN_S / 25)
+    assert 0.9 < undisturbed.efficiency <= 1
+    assert undisturbed.twice == 0
+    disturbed = scaling.Simulation(3, [20.0, 30.0], lives_s=200.0).run()
+    assert disturbed.units == undisturbed.units
+    assert disturbed.twice > 0
+    assert disturbed.efficiency < undisturbed.efficiency
