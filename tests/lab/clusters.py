@@ -95,7 +95,9 @@ class Cluster:
         Hosts are labelled with a zone each: one, two ...
         """
         for host in self.lab.hosts:
-            host.plug()
+            if not host.is_plugged:
+                host.plug()
+                host.off()  # its node would end when the head tells it that it was taken for dead: sometime
             if not host.is_on:
                 host.on()
                 self.nodes.pop(host.number, None)

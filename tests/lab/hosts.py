@@ -57,6 +57,7 @@ class Host:
 
     number: int
     prefix: str
+    is_plugged: bool = True
     _init: subprocess.Popen | None = None
     _started: list[subprocess.Popen] = field(default_factory=list)
 
@@ -143,10 +144,12 @@ class Host:
 
     def unplug(self) -> None:
         """Pull its cable."""
+        self.is_plugged = False
         _ip("-n", f"{self.prefix}sw", "link", "set", self.port, "down")
 
     def plug(self) -> None:
         """Put its cable back."""
+        self.is_plugged = True
         _ip("-n", f"{self.prefix}sw", "link", "set", self.port, "up")
 
 
