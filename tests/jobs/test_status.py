@@ -198,8 +198,8 @@ def test_status_shows_the_progress_of_a_run_at_work(two, capsys, monkeypatch):
     monkeypatch.setattr(Infer, "__call__", prepared)
     with answering(), small_cells():
         assert map_job.main(two.command()) == 0
-    assert "at work    'sandan map" in seen[0]
         capsys.readouterr()
         code, found = status(capsys, str(two.out))
+    assert "at work    'sandan map" in seen[0]
     assert "progress   infer" in seen[0] or "progress   ingest" in seen[0]
     assert (code, found["progress"]["state"], found["unplanned"]) == (0, "done", "")
