@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run")
+    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run or of a bundle")
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args(argv)
     try:
