@@ -46,7 +46,7 @@ def shown(storage: Storage, total: int | None, label: str, *, unit: str, restore
         keeper.start()
         try:
             yield progress
-            state[0] = "done"
+            state[0] = "stopped" if here.stop.requested else "done"
         finally:
             end.set()
             keeper.join(LAST_S)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import grpc
 import psutil
 
+METRICS = "/metrics"
 WILDCARDS = ("0.0.0.0", "::")
-PAGES = ("/", "/metrics", "/api/version", "/api/jobs/", "/nodes", "/api/healthz", "/api/local_raylet_healthz")
+PAGES = ("/", METRICS, "/api/version", "/api/jobs/", "/nodes", "/api/healthz", "/api/local_raylet_healthz")
+POSTS = ("/get_runtime_envs_info", "/get_or_create_runtime_env", "/api/job_agent/jobs/", "/api/jobs/")
+"""Asked with an empty body, which none of them understands: whoever says so had let it in."""
 CALLS = (
     "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
     "/ray.rpc.InternalKVGcsService/InternalKVKeys",
@@ -68,9 +71,15 @@ def name_of(words: list[str]) -> str:
     return "driver"
 
 
-def listening(root: psutil.Process) -> Iterator[Socket]:
-    """Yield what a process and all that it started listen on."""
-    for process in [root, *root.children(recursive=True)]:
+def family() -> list[psutil.Process]:
+    """Return this process and all that it started."""
+    me = psutil.Process()
+    return [me, *me.children(recursive=True)]
+
+
+def listening(processes: Iterable[psutil.Process]) -> Iterator[Socket]:
+    """Yield what processes listen on."""
+    for process in processes:
         try:
             sockets, words = process.net_connections("tcp"), process.cmdline()
         except psutil.NoSuchProcess:
@@ -84,6 +93,8 @@ def answers(socket: Socket, seconds: float = 5.0) -> set[str]:
     """Return the pages and the calls that are answered without a token."""
     where = f"{socket.host}:{socket.port}"
     found = {page for page in PAGES if _page(f"http://{where}{page}", seconds)}
+    if METRICS not in found:  # whose server says the same to whatever it is asked
+        found |= {f"POST {page}" for page in POSTS if _post(f"http://{where}{page}", seconds)}
     # Ray adds its own token to channels that it makes; this one is of nobody.
     with grpc.insecure_channel(where) as channel:
         found |= {call for call in CALLS if _call(channel, call, seconds)}
@@ -98,6 +109,17 @@ def _page(url: str, seconds: float) -> bool:
         return False
     except Exception as error:  # no HTTP at all
         return not type(error).__module__.startswith("http")
+
+
+def _post(url: str, seconds: float) -> bool:
+    try:
+        with urllib.request.urlopen(url, data=b"", timeout=seconds):
+            return True
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code not in (401, 403, 404, 405)
+    except Exception:  # no HTTP
+        return False
 
 
 def _call(channel: grpc.Channel, name: str, seconds: float) -> bool:

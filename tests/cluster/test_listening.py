@@ -6,10 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
-import psutil
-
 from tests.cluster.conftest import ROOT
-from tests.listening import answers, listening
+from tests.listening import answers, family, listening
 
 HEALTH = "/grpc.health.v1.Health/Check"
 METRICS = "/metrics"
@@ -32,11 +30,10 @@ DOCS = ROOT / "docs" / "security.md"
 
 
 SERIAL = """
-import psutil
 from cluster.engine import SerialEngine
-from tests.listening import listening
+from tests.listening import family, listening
 
-look = lambda: lambda key: sorted(socket.port for socket in listening(psutil.Process()))
+look = lambda: lambda key: sorted(socket.port for socket in listening(family()))
 print([result.record for result in SerialEngine(1, concurrency=2).run(look, range(5))])
 """
 
@@ -48,7 +45,7 @@ def test_with_the_serial_engine_nothing_listens() -> None:
 
 def test_an_embedded_ray_listens_where_it_is_said_to(ray_here: dict[str, Any]) -> None:
     found: dict[tuple[str, str], list[set[str]]] = {}
-    for socket in listening(psutil.Process()):
+    for socket in listening(family()):
         reach = "all" if socket.is_open_to_all else "some"
         said = {METRICS} if METRICS in (heard := answers(socket)) else heard  # such a port tells them at any address
         found.setdefault((socket.process, reach), []).append(said)

@@ -43,6 +43,10 @@ def test_it_is_there_from_the_start_follows_and_says_how_it_ended(config, monkey
         with pytest.raises(KeyError), shown(storage, 7, "mosaic", unit="cells"):
             raise KeyError("cell")
         assert (progress_of(storage)["stage"], progress_of(storage)["state"]) == ("mosaic", "stopped")
+        with shown(storage, 7, "mosaic", unit="cells") as progress:
+            progress.advance(2)
+            here.stop.request("SIGTERM", 7.0)  # units that were begun are finished, and the stage ends without an error
+        assert (progress_of(storage)["done"], progress_of(storage)["state"]) == (2, "stopped")
     assert "progress" not in {thread.name for thread in threading.enumerate()}
 
 
