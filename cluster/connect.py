@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from cluster.heap import one_heap_for_children
 from cluster.labels import fit
+from cluster.token import private_token
 
 OBJECT_STORE_BYTES = 200_000_000
 """Only keys and small records travel, so an embedded Ray needs little shared memory."""
@@ -41,8 +39,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> dict[str, An
     # Read when Ray is imported: its future default, and without it every start prints a warning.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local":
-        _private_token()
+    private_token(embedded=address == "local")
     import ray
 
     if not ray.is_initialized():
@@ -78,19 +75,6 @@ def _own_signals() -> Iterator[None]:
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def _private_token() -> None:
-    # Ray would make the token itself, but readable by everyone, and print a warning about it.
-    if "ray" not in sys.modules:  # Ray reads the mode at import; set later, it would refuse itself
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    path = Path.home() / ".ray" / "auth_token"
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return
-    with contextlib.suppress(OSError):  # it exists, or there is no home: Ray says what it needs
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
 
 
 def disconnect() -> None:

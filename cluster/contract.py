@@ -28,6 +28,8 @@ class Done(Generic[K, R]):
     """What the work returned: small."""
     seconds: float
     """Wall time of the call that succeeded, in the worker."""
+    attempts: int = 1
+    """How often it was tried."""
 
 
 @dataclass(frozen=True)

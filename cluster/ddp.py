@@ -250,6 +250,7 @@ class Entry:
         """Run in a worker."""
         if not self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["DASK_NUM_WORKERS"] = str(self.threads)  # Ray does the same for OMP_NUM_THREADS, and for no other
         limit_torch_threads(self.threads)
         session = TrainSession(self._send, CheckpointFolder(self.folder))
         with forwarded(self._send, f"rank {session.rank_and_world()[0]}"), use_session(session):

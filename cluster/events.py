@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from cluster import metrics
 from cluster.differences import DIFFERS
 from cluster.faults import Fault, Kind
 from cluster.markers import unit_of
@@ -30,6 +31,7 @@ def unit_name(key: Any) -> str:
 
 def retried(key: Any, fault: Fault, attempt: int, after_s: float, worker: int | None = None) -> None:
     """An attempt failed, and another one follows."""
+    _count("retried", fault)
     when = f"again in {after_s:.1f} s" if after_s else "again"
     facts = {**_of(key, fault, attempt), "worker": worker, "after_s": round(after_s, 3)}
     _tell(logging.INFO, "retry", f"{{unit}}: attempt {attempt} failed ({fault.kind}), {when}: {{reason}}", facts)
@@ -37,6 +39,7 @@ def retried(key: Any, fault: Fault, attempt: int, after_s: float, worker: int | 
 
 def quarantined(key: Any, fault: Fault, attempts: int) -> None:
     """A unit was given up."""
+    _count("given_up", fault)
     facts = {**_of(key, fault, attempts), "error": fault.error}
     _tell(
         logging.ERROR, "quarantine", f"{{unit}}: given up after {attempts} attempts ({fault.kind}): {{reason}}", facts
@@ -73,6 +76,7 @@ def differs(found: Mapping[str, Any], worker: int | None = None) -> None:
 
 def worker_lost(worker: int, fault: Fault) -> None:
     """A worker is gone, or was killed."""
+    _count("worker_lost", fault)
     level = logging.INFO if fault.kind is Kind.TAKEN else logging.WARNING
     facts = {"worker": worker, "kind": str(fault.kind), "reason": fault.reason}
     _tell(level, "worker_lost", "worker {worker}: lost ({kind}): {reason}", facts)
@@ -100,6 +104,11 @@ def heed(record: Any, worker: int | None = None) -> None:
     """Tell what a record says that is not for its reader alone."""
     if isinstance(record, Mapping) and DIFFERS in record:
         differs(record[DIFFERS], worker)
+
+
+def _count(outcome: str, fault: Fault) -> None:
+    if (meter := metrics.current()) is not None:
+        meter.fault(outcome, str(fault.kind))
 
 
 def _of(key: Any, fault: Fault, attempt: int) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cluster import decisions as d
-from cluster import events
+from cluster import events, metrics
 from cluster.contract import Done, Failed, FatalFault, WorkerError
 from cluster.faults import Fault, Kind, describe, fault_of
 from cluster.ray_state import draining_nodes, running
@@ -128,8 +129,9 @@ class Pool:
                     end = WorkerError(f"asked for {self._resources.workers} workers; {reason}\n{advice}")
         for action in actions:
             match action:
-                case d.Settle(unit, result, None):
-                    yield Done(self._keys.pop(unit), *result)
+                case d.Settle(unit, result, None, attempts):
+                    record, seconds = result
+                    yield Done(self._keys.pop(unit), record, seconds, attempts)
                 case d.Settle(unit, _, Fault() as fault, attempts):
                     key = self._keys.pop(unit)
                     events.quarantined(key, fault, attempts)
@@ -219,6 +221,9 @@ class Pool:
         self._slots.drain([number for number, slot in slots.items() if slot.node in draining])
         for slot in running((n, self._actors[n]) for n, s in slots.items() if s.placed_s is None):
             self._slots.placed(slot, now_s)
+        if (meter := metrics.current()) is not None:
+            states = Counter("draining" if slot.draining else slot.state.value for slot in slots.values())
+            meter.pool(states, len(self._slots.units))
 
     def _kill(self, slot: int) -> None:
         actor = self._actors.pop(slot, None)

@@ -115,7 +115,7 @@ class SerialEngine:
             found = attempt(work, key)
             if not isinstance(found, Seen):
                 events.heed(found[0])
-                return Done(key, *found)
+                return Done(key, *found, faults.total() + 1)
             fault = fault_of(found)
             faults[fault.kind] += 1
             decided = verdict(fault.kind, faults[fault.kind], self._jitter(), self._policy)

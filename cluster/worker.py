@@ -17,6 +17,9 @@ from cluster.faults import Seen, describe
 Answer = tuple[str, Any]
 """What came of a call, and its value."""
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "DASK_NUM_WORKERS")
+"""What libraries that bring threads of their own read when they are imported; dask would take every core of the
+machine in each worker."""
 _FRAMES = 20
 """Lines of code that a worker tells of where it is, the innermost last."""
 
@@ -76,7 +79,7 @@ def limit_worker(threads: int, gpus: float) -> None:
     Set in the process instead of in a runtime_env: that costs no start-up time, and is early enough because both
     are read when torch is imported or first touches CUDA.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in THREADS:
         os.environ[name] = str(threads)
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray 2.60 leaves all GPUs visible to an actor with num_gpus=0

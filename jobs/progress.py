@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-LINE_EVERY_S = 5.0
+LINE_EVERY_S = 10.0
+DRAW_EVERY_S = 0.1
+"""What the eye can follow: a unit must not wait for a bar."""
 
 
 def duration(seconds: float) -> str:
@@ -71,7 +73,7 @@ def line(
 class Progress:
     """Counts finished units and tells about it; a context manager.
 
-    On a terminal: one bar that is redrawn. Elsewhere: a line at the start, one every five seconds at most, and one
+    On a terminal: one bar that is redrawn. Elsewhere: a line at the start, one every ten seconds at most, and one
     at the end. `restored` units were finished by an earlier run: they are done, and do not count for the rate.
     """
 
@@ -87,6 +89,7 @@ class Progress:
     ) -> None:
         self.total, self.label, self.unit = total, label, unit
         self.done = self.restored = restored
+        self.failed = 0
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._started_s = self._said_s = clock()
@@ -104,30 +107,49 @@ class Progress:
             self._bar.start()
         return self
 
-    def advance(self, n: int = 1, note: str | None = None) -> None:
-        """`n` more units are done; `note` is shown beside the numbers until the next one."""
+    def advance(self, n: int = 1, note: str | None = None, failed: int = 0) -> None:
+        """`n` more units are done, `failed` of them badly; `note` is shown beside the numbers until the next one."""
         self.done += n
+        self.failed += failed
         self._note = note if note is not None else self._note
         now_s = self._clock()
-        if self._bar is not None:
-            facts = facts_text(self.done, self.total, now_s - self._started_s, self.restored)
-            self._bar.update(self._task, completed=self.done, facts=facts, note=self._note or "")
-        elif now_s - self._said_s >= LINE_EVERY_S and self.done != self.total:
+        if now_s - self._said_s >= (LINE_EVERY_S if self._bar is None else DRAW_EVERY_S) and self.done != self.total:
             self._say()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the numbers, for programs; rate and time left are None where nothing is known of them."""
+        done, elapsed_s = self.done, self._clock() - self._started_s
+        fresh = done - self.restored
+        rate = fresh / elapsed_s if fresh and elapsed_s > 0 else None
+        left_s = None if rate is None or self.total is None else max(0.0, (self.total - done) / rate)
+        return {
+            "stage": self.label,
+            "unit": self.unit,
+            "done": done,
+            "total": self.total,
+            "restored": self.restored,
+            "failed": self.failed,
+            "elapsed_s": round(elapsed_s, 1),
+            "rate_per_s": None if rate is None else round(rate, 6),
+            "left_s": None if left_s is None else round(left_s, 1),
+        }
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            return
         if kind is not None:
             self._note = f"stopped by {kind.__name__}"
         self._say()
+        if self._bar is not None:
+            self._bar.stop()
 
     def _say(self) -> None:
         self._said_s = self._clock()
         elapsed_s = self._said_s - self._started_s
+        if self._bar is not None:
+            facts = facts_text(self.done, self.total, elapsed_s, self.restored)
+            self._bar.update(self._task, completed=self.done, facts=facts, note=self._note or "")
+            return
         text = line(self.label, self.done, self.total, self.unit, elapsed_s, restored=self.restored, note=self._note)
         print(text, file=self._stream, flush=True)
 

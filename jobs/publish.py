@@ -29,7 +29,7 @@ from jobs.pace import UNKNOWN
 from jobs.page import write_page
 from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
 from jobs.products import LAYERS, map_numbers, sha256_of, write_products
-from jobs.progress import Progress
+from jobs.progress_file import shown
 from jobs.published import current, new_folder, show, switch
 from jobs.record import differences, run_record
 from jobs.runner import Outcome, markers_of, quarantine, report_failures, stage_facts
@@ -90,7 +90,7 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
     prepare_worker()
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
-    with new_folder(run.storage, key) as folder, Progress(3, "publish", unit="steps") as progress:
+    with new_folder(run.storage, key) as folder, shown(run.storage, 3, "publish", unit="steps") as progress:
         files: dict[str, Path] = {}
         if "cog" in run.config.outputs:
             files = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)

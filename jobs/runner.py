@@ -18,13 +18,14 @@ import psutil
 from cluster.engine import Done, Engine, open_engine
 from cluster.marked import FOUND, Marked
 from cluster.markers import Markers, unit_of
+from cluster.metrics import metered
 from cluster.storage import Storage
 from cluster.units import Units, prepared, unfinished
 from jobs.config import EngineConfig
 from jobs.estimate import BASE_MEMORY_BYTES, IN_FLIGHT, format_bytes
 from jobs.failures import Failures
 from jobs.pace import Crew, Held, Work
-from jobs.progress import Progress
+from jobs.progress_file import shown
 from jobs.supervise import supervision
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,13 @@ def run_stage(
     marked = Marked(stage, markers_url, {"stage": name, **crew.facts}, differences_url)
     logger.info("%d of %d %s to do", left, total, word, extra={"event": "stage"})
     failures = Failures(storage, name)
-    with here.stage(facts_as or name) as stop, failures, Progress(left, facts_as or name, unit=word) as progress:
+    label = facts_as or name
+    with (
+        here.stage(label) as stop,
+        failures,
+        metered(told["kind"], label) as meter,
+        shown(storage, total, label, unit=word, restored=outcome.before) as progress,
+    ):
         for result in engine.run(marked, _keys(groups, masks, prepare, here.joins), stop, at_once):
             unit = unit_of(result.key)
             if isinstance(result, Done):
@@ -110,17 +117,22 @@ def run_stage(
                 busy_s += result.seconds
                 failures.mend(unit)
                 event = "found" if FOUND in (result.record or ()) else "done"
-                logger.info(event, extra={"event": event, "unit": unit, "seconds": result.seconds})
+                facts = {"event": event, "unit": unit, "seconds": result.seconds, "attempt": result.attempts}
+                logger.info(event, extra=facts)
                 if event == "done" and work is not None:
                     units.add(work.size(result.key), result.seconds, result.record or {}, crew.in_hand)
                 progress.advance()
             else:
                 outcome.failed[unit] = result.reason
                 failures.add(unit, result)
-                progress.advance(note=f"{unit} failed: {result.reason}")
+                event = "failed"
+                progress.advance(note=f"{unit} failed: {result.reason}", failed=1)
+            if meter is not None:
+                meter.unit(event, total - progress.done, result)
             first_s = min(first_s, time.monotonic())
             in_hand = crew.workers * crew.in_hand
-            here.mind_time(facts_as or name, word, progress.done, left, time.monotonic() - first_s, in_hand)
+            reached = progress.done - outcome.before
+            here.mind_time(label, word, reached, left, time.monotonic() - first_s, in_hand)
     measured = {} if work is None else {"measured_s": units.seconds, "measured_size": units.size, "like": work.like}
     outcome.facts = {
         "seconds": round(time.monotonic() - started, 3),

@@ -11,8 +11,11 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cluster.lock import latest
 from cluster.logs import entries, runs
@@ -20,7 +23,7 @@ from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import decide
-from jobs.failures import failures_of
+from jobs.failures import FOLDER, failures_of
 from jobs.infer import estimate as estimate_infer
 from jobs.infer import wanted as wanted_logits
 from jobs.ingest import estimate as estimate_ingest
@@ -29,6 +32,7 @@ from jobs.mosaic import estimate as estimate_mosaic
 from jobs.mosaic import wanted as wanted_map
 from jobs.parsing import load, parse
 from jobs.plan import Run, plan_run
+from jobs.progress_file import progress_of, progress_text
 from jobs.publish import estimate as estimate_publish
 from jobs.publish import publish_key
 from jobs.published import current
@@ -68,18 +72,25 @@ class Status:
     last_exit: int | None
     """None where it has not ended, or was killed."""
     stages: list[Stage]
+    """Empty where what the run wants cannot be found out here (`unplanned`)."""
     quarantined: dict[str, str]
     """`stage/unit` to the reason."""
     published: str
+    progress: dict[str, Any] | None = None
+    """What `progress.json` says of the stage that last had work to do."""
+    unplanned: str = ""
+    """Why only the folder was looked at."""
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left, and nothing failed."""
+        """Whether nothing is left, and nothing failed; by the end of the last run, where there is no plan."""
+        if self.unplanned:
+            return not self.quarantined and not self.at_work and self.last_exit == DONE
         return not self.quarantined and all(stage.done == stage.units for stage in self.stages)
 
 
 def status_of(run: Run | PlannedDataset) -> Status:
-    """Look at the folder of a run; nothing is written, and no worker is asked."""
+    """Look at the folder of a run, and at the headers of its scenes; nothing is written, and no worker is asked."""
     storage, key = run.storage, None
     stores: dict[str, list[Wanted]] = {}
     if isinstance(run, PlannedDataset):
@@ -108,17 +119,37 @@ def status_of(run: Run | PlannedDataset) -> Status:
         left = one.units - one.done
         pending = max(0, left - len(failed))
         stages.append(Stage(one.stage, one.unit, one.units, one.done, pending, len(failed), stale, list(one.notes)))
+    return _status(storage, run.config.out, stages, quarantined, _published(storage, key))
+
+
+def status_of_folder(out: str, unplanned: str) -> Status:
+    """Look at the folder of a run, or of a bundle, and at nothing else.
+
+    Args:
+        out: the folder.
+        unplanned: why.
+    """
+    storage = Storage(out)
+    stages = sorted(key.removesuffix(".json") for key in storage.child(FOLDER).children())
+    quarantined = {
+        f"{stage}/{unit}": facts["reason"] for stage in stages for unit, facts in failures_of(storage, stage).items()
+    }
+    pointer = current(storage)
+    return _status(storage, out, [], quarantined, pointer["key"] if pointer else "nothing", unplanned)
+
+
+def _status(
+    storage: Storage,
+    out: str,
+    stages: list[Stage],
+    quarantined: dict[str, str],
+    published: str,
+    unplanned: str = "",
+) -> Status:
     holder = latest(storage.child("lock"))[1]
     last, code = _last_run(storage)
-    return Status(
-        out=run.config.out,
-        at_work="" if holder is None or holder.is_gone else holder.told(time.time()),
-        last_run=last,
-        last_exit=code,
-        stages=stages,
-        quarantined=quarantined,
-        published=_published(storage, key),
-    )
+    at_work = "" if holder is None or holder.is_gone else holder.told(time.time())
+    return Status(out, at_work, last, code, stages, quarantined, published, progress_of(storage), unplanned)
 
 
 def _last_run(storage: Storage) -> tuple[str, int | None]:
@@ -152,12 +183,23 @@ def table(status: Status) -> str:
         f"at work    {status.at_work or 'nobody'}",
         f"last run   {f'{status.last_run}: {ended}' if status.last_run else 'none'}",
         f"published  {status.published}",
-        "",
-        *("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in (header, *rows)),
     ]
+    if status.progress is not None:
+        lines.append(f"progress   {progress_text(status.progress, datetime.now(UTC))}")
+    if status.unplanned:
+        lines.append(f"left to do not known from the folder alone: {status.unplanned}")
+    else:
+        told = (header, *rows)
+        lines += ["", *("  ".join(t.ljust(width) for t, width in zip(row, widths, strict=True)) for row in told)]
     lines += [note for stage in status.stages for note in stage.notes]
     lines += [f"quarantined: {unit}: {reason}" for unit, reason in status.quarantined.items()]
     return "\n".join(lines)
+
+
+def _is_folder_of_runs(target: str) -> bool:
+    with suppress(ValueError, OSError):
+        return not Path(target).is_file() and bool(runs(Storage(target)))
+    return False
 
 
 def config_of(target: str) -> RunConfig:
@@ -173,7 +215,8 @@ def config_of(target: str) -> RunConfig:
         for entry in entries(storage, name):
             if entry.get("event") == "start" and "sensor" in entry["facts"]["config"]:  # no recipe
                 return parse(RunConfig, entry["facts"]["config"], f"{target}/logs/{name}")
-    raise ValueError(f"{target} is neither a configuration nor the folder of a run (it has no logs); check the path")
+    what = "has no log of a map" if runs(storage) else "has no logs"
+    raise ValueError(f"{target} is neither a configuration nor the folder of a run (it {what}); check the path")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -184,15 +227,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run")
+    parser.add_argument("run", metavar="RUN", help="CONFIG.yaml, or the folder of a run or of a bundle")
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args(argv)
     try:
         config = config_of(arguments.run)
         status = status_of(plan_run(config) if config.dataset is None else plan_dataset(config))
     except (ValueError, OSError) as error:
-        print(f"sandan status: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        reason = " ".join(str(error).split())
+        if not _is_folder_of_runs(arguments.run):
+            print(f"sandan status: {reason}", file=sys.stderr)
+            return BAD_INPUT
+        status = status_of_folder(arguments.run, reason)  # its scenes are elsewhere, or it is a bundle's
     print(json.dumps(asdict(status), indent=1) if arguments.json else table(status))
     return DONE if status.is_done else INCOMPLETE
 

@@ -19,6 +19,7 @@ from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.parsing import parse
 from jobs.plan import key_of
 from jobs.progress import Progress
+from jobs.progress_file import shown
 from jobs.recipe_config import RecipeConfig
 from jobs.runner import engine_of
 from jobs.shell import DONE, FAULT, Job, run_job
@@ -141,7 +142,8 @@ class PlannedTrain:
                 steps = message["steps"]
                 if not opened:  # from here the clock runs: starting workers says nothing about the time that is left
                     total, before = self.spec.epochs * steps, message["epoch"] * steps
-                    progress = Progress(total, f"train {task.name}", unit="steps", restored=before)
+                    label = f"train {task.name}"
+                    progress = shown(Storage(task.out), total, label, unit="steps", restored=before)
                     opened.append(stack.enter_context(progress))
                 reached = message["epoch"] * steps + message["step"]
                 clock.step(reached, steps)

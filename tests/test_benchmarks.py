@@ -4,13 +4,15 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import dask
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import backends, gpu_infer, scale, scaling, synthetic_guards, train
+from benchmarks import backends, dask_on_ray, gpu_infer, scale, scaling, synthetic_guards, train
 from tests.windows import window_of
 from tiler.logit_store import LogitStore
+from tiler.map_store import MapStore
 
 torch.set_num_threads(1)
 
@@ -146,3 +148,16 @@ def test_simulated_workers_do_every_unit_and_none_is_faster_than_its_time():
     assert disturbed.units == undisturbed.units
     assert disturbed.twice > 0
     assert disturbed.efficiency < undisturbed.efficiency
+
+
+def test_dask_on_ray_and_threads_are_asked_for_the_same(tmp_path):
+    url = f"{tmp_path}/map.zarr"
+    dask_on_ray.make_map(url, 1, 1)
+    row = dask_on_ray.measure(url, None, 1, 1, dask.local.get_sync)
+    assert row["tasks"] > 16
+    cells = [cell.strip() for cell in dask_on_ray.table([row]).splitlines()[-1].split("|")]
+    assert cells[1:3] == ["as stored", str(row["tasks"])]
+    _, (area, spread) = dask_on_ray.seconds_of(url, 1024, 1, scheduler="threads", num_workers=1)
+    logit = MapStore(url).read("logit", MapStore(url).extent)
+    assert area == (logit >= 0).sum() * 100
+    assert 0 < spread < 2

@@ -21,6 +21,7 @@ def ray_here() -> Iterator[dict[str, Any]]:
     patch = pytest.MonkeyPatch()
     patch.delenv("RAY_ADDRESS", raising=False)
     patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+    patch.setenv("RAY_metrics_report_interval_ms", "1000")  # ten seconds are long for a test
     yield connect(cpus=CPUS)
     disconnect()
     patch.undo()

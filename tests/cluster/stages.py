@@ -118,6 +118,24 @@ def refuse() -> None:
 
 
 @dataclass(frozen=True)
+class Dasked:
+    """Computes a dask graph of many short tasks, and tells how many threads did it."""
+
+    def __call__(self) -> Callable[[int], dict[str, int]]:
+        import dask
+
+        def task(number: int) -> int:
+            time.sleep(0.01)
+            return threading.get_ident()
+
+        def work(key: int) -> dict[str, int]:
+            threads = dask.compute(*[dask.delayed(task)(number) for number in range(12)], scheduler="threads")
+            return {"threads": len(set(threads))}
+
+        return work
+
+
+@dataclass(frozen=True)
 class Key:
     row: int
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,17 +50,3 @@ def test_ours_is_local_in_so_many_words(monkeypatch: pytest.MonkeyPatch) -> None
 
     module._start(Ray, "local", 3)
     assert (seen["address"], seen["num_cpus"], seen["include_dashboard"]) == ("local", 3, False)
-
-
-def test_the_token_is_private_and_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    module._private_token()
-    token = tmp_path / ".ray" / "auth_token"
-    before = token.read_text()
-    assert stat.S_IMODE(token.stat().st_mode) == 0o600
-    assert len(before) == 64
-    module._private_token()
-    assert token.read_text() == before

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.contract import RECORD_LIMIT_BYTES
 from cluster.faults import Seen
-from cluster.worker import Worker, attempt, limit_worker
+from cluster.worker import THREADS, Worker, attempt, limit_worker
 
 
 def test_an_attempt_is_a_record_and_its_time() -> None:
@@ -44,7 +44,7 @@ def test_only_exceptions_are_data() -> None:
 
 @pytest.fixture
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
+    for name in (*THREADS, "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "before")
     monkeypatch.setattr("cluster.worker.limit_torch_threads", lambda threads: None)
 
@@ -86,5 +86,5 @@ def test_a_worker_that_starts_says_where_it_is(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("gpus", "visible"), [(0.0, ""), (0.5, "before")])
 def test_a_worker_has_its_threads_and_sees_the_gpus_it_reserved(gpus: float, visible: str) -> None:
     limit_worker(3, gpus)
-    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert {os.environ[name] for name in THREADS} == {"3"}
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible

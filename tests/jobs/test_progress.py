@@ -75,7 +75,6 @@ def test_a_log_gets_few_lines():
             progress.advance()
     assert out.getvalue().splitlines() == [
         "infer   0/100 windows   0 %",
-        "infer   42/100 windows  42 %  8.3/s  left 0:07",
         "infer   84/100 windows  84 %  8.3/s  left 0:02",
         "infer   100/100 windows  100 %  8.3/s  took 0:12",
     ]
@@ -107,3 +106,31 @@ def test_a_terminal_gets_a_bar(total, monkeypatch):
     assert "windows" in text
     assert "[0, 1]" in text  # square brackets are text here, not rich's markup
     assert ("75 %" in text) == (total is not None)
+
+
+def test_a_terminal_is_drawn_ten_times_a_second_and_at_the_end(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    clock = Clock()
+    with Progress(5000, "infer", stream=Terminal(), clock=clock) as progress:
+        drawn = []
+        monkeypatch.setattr(progress._bar, "update", lambda task, **facts: drawn.append(facts["completed"]))
+        for _ in range(5000):
+            clock.now_s += 0.001
+            progress.advance()
+    assert 40 <= len(drawn) <= 51
+    assert drawn[-1] == 5000
+
+
+def test_facts_for_programs():
+    clock = Clock()
+    with Progress(100, "infer", unit="windows", restored=50, stream=io.StringIO(), clock=clock) as progress:
+        assert progress.facts() == {
+            **{"stage": "infer", "unit": "windows", "done": 50, "total": 100, "restored": 50, "failed": 0},
+            **{"elapsed_s": 0.0, "rate_per_s": None, "left_s": None},
+        }
+        clock.now_s += 4
+        progress.advance(10, failed=3)
+        facts = progress.facts()
+        assert (facts["done"], facts["failed"], facts["rate_per_s"], facts["left_s"]) == (60, 3, 2.5, 16.0)
+        progress.total = None
+        assert progress.facts()["left_s"] is None

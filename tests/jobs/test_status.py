@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import pytest
 import rasterio
 
+from cluster.logs import runs
+from cluster.storage import Storage
 from jobs import logs as logs_job
 from jobs import map as map_job
 from jobs import status as job
@@ -103,6 +105,7 @@ def test_the_table_names_what_is_wrong(two, capsys, monkeypatch):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["event"] for line in lines} == {"done"}
     assert all(line["stage"] == "infer" and line["unit"].startswith("b-") for line in lines)
+    assert {(line["run"], line["attempt"]) for line in lines} == {(runs(Storage(str(two.out)))[0], 1)}
     assert logs_job.main([str(two.config), "--runs"]) == 0
     assert len(capsys.readouterr().out.split()) == 1
     assert logs_job.main([str(two.config), "--unit", "no such"]) == 1
@@ -156,3 +159,47 @@ def test_what_is_no_run_is_bad_input(tmp_path, capsys):
     assert "neither a configuration nor the folder of a run" in capsys.readouterr().err
     assert logs_job.main([str(tmp_path)]) == 2
     assert "has no run at all" in capsys.readouterr().err
+
+
+def test_the_folder_alone_tells_what_it_can_where_the_scenes_are_out_of_reach(two, capsys, monkeypatch):
+    """As on a machine that sees the bucket of the runs, and not the scenes; no plan, no Ray, no file of theirs."""
+    with answering(), small_cells(), broken(monkeypatch, "b-"):
+        assert map_job.main(two.command()) == 3
+    (two.folder / "scenes").rename(two.folder / "elsewhere")
+    capsys.readouterr()
+    code, found = status(capsys, str(two.out))
+    assert code == 3
+    assert (found["stages"], found["last_exit"]) == ([], 3)
+    assert "no file matches" in found["unplanned"]
+    assert {unit[:8] for unit in found["quarantined"]} == {"infer/b-"}
+    assert (found["progress"]["stage"], found["progress"]["state"]) == ("publish", "done")
+    assert found["progress"]["run"] == found["last_run"]
+    assert job.main([str(two.out)]) == 3
+    told = capsys.readouterr().out
+    assert "progress   publish   3/3 steps  100 %" in told
+    assert "left to do not known from the folder alone" in told
+    assert job.main([str(two.config)]) == 2, "who names a configuration wants it planned"
+
+
+def test_status_shows_the_progress_of_a_run_at_work(two, capsys, monkeypatch):
+    seen = []
+    prepare = Infer.__call__
+
+    def prepared(stage):
+        work = prepare(stage)
+
+        def looked(shard):
+            if not seen and (two.out / "progress.json").exists():
+                seen.append(job.table(job.status_of(plan_run(load(RunConfig, two.config)))))
+            return work(shard)
+
+        return looked
+
+    monkeypatch.setattr(Infer, "__call__", prepared)
+    with answering(), small_cells():
+        assert map_job.main(two.command()) == 0
+        capsys.readouterr()
+        code, found = status(capsys, str(two.out))
+    assert "at work    'sandan map" in seen[0]
+    assert "progress   infer" in seen[0] or "progress   ingest" in seen[0]
+    assert (code, found["progress"]["state"], found["unplanned"]) == (0, "done", "")

@@ -162,12 +162,12 @@ def world(folder: Path, models: int = 1, **settings: Any) -> World:
 def files_below(folder: Path) -> dict[str, tuple[int, int]]:
     """Return every file below a folder with its size and time of change: what "nothing was touched" means.
 
-    Without the lock and the log, which every command writes.
+    Without the lock, the log and the progress, which every command writes.
     """
     return {
         p.relative_to(folder).as_posix(): (p.stat().st_size, p.stat().st_mtime_ns)
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and not {"lock", "logs"} & set(p.relative_to(folder).parts)
+        if p.is_file() and not {"lock", "logs", "progress.json"} & set(p.relative_to(folder).parts)
     }
 
 

@@ -16,8 +16,14 @@ PORT = 6379
 ZONES = ("head", "one", "two", "three")
 WAIT = """
 import sys, time, ray
-ray.init(log_to_driver=False, logging_level="ERROR")
 until = time.monotonic() + {limit_s}
+while not ray.is_initialized():  # on a busy machine a head listens long before it is a node
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR")
+    except ConnectionError:
+        if time.monotonic() > until:
+            raise
+        time.sleep(1)
 while sum(node["Alive"] for node in ray.nodes()) != {nodes}:
     if time.monotonic() > until:
         sys.exit("found " + str([(n["NodeManagerAddress"], n["Alive"]) for n in ray.nodes()]))

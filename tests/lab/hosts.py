@@ -137,7 +137,7 @@ class Host:
         try:
             told, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # not only `nsenter`: what it started holds the pipe
             told, _ = process.communicate()
             raise AssertionError(f"{' '.join(words)} took more than {timeout_s:g} s; it said\n{told}") from None
         return process.returncode, told
