@@ -104,7 +104,7 @@ def fill_shard(
         image, valid = scene.read(box, scratch)
         label = None if labels is None else labels.read(scene.grid, box)
     with timed("write"):
-        write_shard(array_of(group, "image"), (slice(None), *box.slices), image)
+        write_shard(array_of(group, "image"), (slice(None), *box.slices), image, past_cache=True)
         write_shard(array_of(group, "valid"), box.slices, valid)
         if label is not None:
             write_shard(array_of(group, "label"), box.slices, label)
