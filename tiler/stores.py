@@ -55,7 +55,19 @@ def open_group(url: str) -> zarr.Group:
     return group
 
 
-def array_of(group: zarr.Group, name: str) -> Any:
+class OpenArrays(dict[str, Any]):
+    """The arrays of a finished group by name, each opened once: that takes as long as writing a small one."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._group = open_group(url)
+
+    def __missing__(self, name: str) -> Any:
+        """Open an array."""
+        return self.setdefault(name, self._group[name])
+
+
+def array_of(group: zarr.Group | OpenArrays, name: str) -> Any:
     """Return an array of a group (zarr's own type says "array or group")."""
     return group[name]
 
