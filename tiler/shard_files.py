@@ -1,8 +1,8 @@
 """One shard (or chunk) of a zarr array as one file: encoded in one piece of memory, flushed, then named.
 
 Any reader of zarr reads it: the sharding codec with its index at the end, and Blosc, as its specification says
-(https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/). Beside zarrs, a unit of Ingest spends a third
-less on writing, and its small arrays a quarter: no pipeline is set up for them (benchmarks/README.md).
+(https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/). Beside zarrs, a unit of Ingest spends a
+quarter less on its image and a fifth less on its small arrays (benchmarks/README.md).
 """
 
 from __future__ import annotations
