@@ -11,18 +11,18 @@ def count_integers(image: np.ndarray, valid: np.ndarray, low: int, counts: np.nd
     """Count how often each integer occurs where an image is valid.
 
     Args:
-        image: integers (band, y, x).
+        image: integers (band, y, x), which have a bin where valid.
         valid: bool (y, x).
         low: integer of bin 0.
         counts: uint32 (band, bin), changed.
     """
-    last = counts.shape[1] - 1
+    last = np.uint64(counts.shape[1] - 1)
     for y in range(image.shape[1]):
         row = valid[y]
         for band in range(len(image)):
             values, found = image[band, y], counts[band]
-            for x in range(len(row)):  # adding nought is faster than a branch
-                found[min(max(np.int64(values[x]) - low, 0), last)] += np.uint32(row[x])
+            for x in range(len(row)):  # adding nought is faster than a branch, and one limit than two
+                found[min(np.uint64(np.int64(values[x]) - low), last)] += np.uint32(row[x])
 
 
 @njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
-"""Chunks of zarr on a disk, encoded and decoded in Rust: half to three quarters of the time of zarr's own pipeline.
+"""Chunks of zarr on a disk, decoded in Rust: half to three quarters of the time of zarr's own pipeline.
 
-Either reads what the other wrote. Files are as large, but chunks need not lie in the same order in a shard.
+Either reads what the other wrote. Whole shards are written by `tiler.shard_files`, small arrays through this pipeline.
 """
 
 from __future__ import annotations

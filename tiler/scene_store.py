@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import cached_property
 
 import numpy as np
-import zarr
 
 from tiler.coarse import offered_channels
 from tiler.coarse_store import Moments, StoredCoarse, add_coarse
@@ -24,6 +23,7 @@ from tiler.sensors import Sensor
 from tiler.shards import Shard, shard_box, shard_shape, shards_of
 from tiler.stores import (
     CHUNK_PX,
+    OpenArrays,
     add_array,
     add_georeference,
     array_of,
@@ -78,7 +78,7 @@ def _untimed(step: str) -> AbstractContextManager[None]:
 
 
 def fill_shard(
-    group: zarr.Group,
+    group: OpenArrays,
     scene: Scene,
     labels: Labels | None,
     shard: Shard,
@@ -88,7 +88,7 @@ def fill_shard(
     """Read one shard's pixels from the scene's files and write them, each array in one assignment.
 
     Args:
-        group: the scene store.
+        group: arrays of the scene store.
         scene: its files.
         labels: its labels.
         shard: which part.
@@ -104,7 +104,7 @@ def fill_shard(
         image, valid = scene.read(box, scratch)
         label = None if labels is None else labels.read(scene.grid, box)
     with timed("write"):
-        write_shard(array_of(group, "image"), (slice(None), *box.slices), image)
+        write_shard(array_of(group, "image"), (slice(None), *box.slices), image, past_cache=True)
         write_shard(array_of(group, "valid"), box.slices, valid)
         if label is not None:
             write_shard(array_of(group, "label"), box.slices, label)

@@ -5,23 +5,17 @@ A group carries `complete: true` once all of its arrays exist: creation that was
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
-from zarr.core.array import AsyncArray
-from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding
-from zarr.core.common import JSON
 from zarr.storage import LocalStore
 
 from tiler.grids import PixelGrid
+from tiler.shard_files import Layout, put_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,21 +55,36 @@ def open_group(url: str) -> zarr.Group:
     return group
 
 
-def array_of(group: zarr.Group, name: str) -> Any:
+class OpenArrays(dict[str, Any]):
+    """The arrays of a finished group by name, each opened once: that takes as long as writing a small one."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._group = open_group(url)
+
+    def __missing__(self, name: str) -> Any:
+        """Open an array."""
+        return self.setdefault(name, self._group[name])
+
+
+def array_of(group: zarr.Group | OpenArrays, name: str) -> Any:
     """Return an array of a group (zarr's own type says "array or group")."""
     return group[name]
 
 
-def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice], values: np.ndarray) -> None:
+def write_shard(
+    array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice], values: np.ndarray, past_cache: bool = False
+) -> None:
     """Write one whole shard (or chunk, where there are no shards): who reads sees all of it or nothing.
 
-    An object store replaces an object at once. zarrs writes over a file in its place, so on a disk the shard is written
-    beside, flushed and then renamed: a kill, a power cut, or a second worker at the same unit, leaves no half shard.
+    An object store replaces an object at once. On a disk the shard is written beside, flushed and then renamed: a kill,
+    a power cut, or a second worker at the same unit, leaves no half shard.
 
     Args:
         array: of a group that `open_group` opened.
         place: of the shard, one for each axis.
         values: all of it.
+        past_cache: see `tiler.shard_files.put_file`.
 
     Raises:
         ValueError: the place is not one shard, or ends inside it.
@@ -92,54 +101,10 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
     if not isinstance(store, LocalStore):
         array[tuple(place)] = values
         return
-    beside = _Beside(tail=f".partial-{uuid4().hex}")
-    metadata: Any = replace(cast(Any, array.metadata), chunk_key_encoding=beside)
+    layout = Layout.of(array.metadata.to_dict(), array.fill_value)
     target = store.root / array.path / array.metadata.encode_chunk_key(tuple(index))
-    written = target.with_name(target.name + beside.tail)
-    try:
-        zarr.Array(AsyncArray(metadata, array.store_path))[tuple(place)] = values
-        if written.exists():
-            _flush(written)
-            written.replace(target)
-            _flush(target.parent)
-        elif _is_nothing_but(array.fill_value, values):
-            target.unlink(missing_ok=True)
-        else:
-            raise FileNotFoundError(f"{written} disappeared while it was written; write the shard again")
-    except BaseException:
-        written.unlink(missing_ok=True)
-        raise
-
-
-def _is_nothing_but(fill: Any, values: np.ndarray) -> bool:
-    return bool((values == fill).all() or (fill != fill and (values != values).all()))  # NaN is not equal to itself
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk: a marker that says so must not get there first."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-@dataclass(frozen=True)
-class _Beside(DefaultChunkKeyEncoding):
-    """Where chunks lie, with a tail after their names.
-
-    Known to zarr alone, which tells zarrs where to write: no folder has to be made for a name of one's own.
-    """
-
-    tail: str = ""
-
-    def encode_chunk_key(self, chunk_coords: tuple[int, ...]) -> str:
-        """Return the key of a chunk."""
-        return super().encode_chunk_key(chunk_coords) + self.tail
-
-    def to_dict(self) -> dict[str, JSON]:
-        """Return what zarrs may know."""
-        return DefaultChunkKeyEncoding(self.separator).to_dict()
+    encoded = layout.encoded(np.asarray(values, layout.dtype).reshape([len(span) for span in spans]))
+    put_file(target, encoded, past_cache)
 
 
 def attributes_of(group: zarr.Group) -> dict[str, Any]:
