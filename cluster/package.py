@@ -65,7 +65,7 @@ class Package:
     def holds(self, path: Path) -> bool:
         """Whether a file of this machine, or every file below a folder of it, is among them."""
         try:
-            inside = path.absolute().relative_to(self.folder.absolute()).as_posix()
+            inside = Path(os.path.abspath(path)).relative_to(os.path.abspath(self.folder)).as_posix()
         except ValueError:
             return False
         if not path.is_dir():

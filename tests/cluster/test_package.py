@@ -117,6 +117,7 @@ def test_it_knows_what_it_holds(tmp_path: Path) -> None:
         "d": True,
         "no": False,
     }
+    assert found.holds(tmp_path / "mixed" / ".." / "d")
     assert not found.holds(tmp_path / "empty")
     assert not found.holds(tmp_path.parent / "d")
 
