@@ -43,12 +43,13 @@ class Follower:
         reached_s = self.clock()
         while True:
             try:
-                attempt = self._asked()  # before the log is read: what an ended job said is then all there
+                attempt = self._asked()
                 reached_s = self.clock()
-                self._show(attempt)
-                if not attempt.is_at_work:
-                    return attempt
-                self.sleep(1.0)
+                if self._show(attempt):
+                    attempt = self._asked()
+                    if not attempt.is_at_work:
+                        return attempt
+                    self.sleep(1.0)
             except Lost as error:
                 if self.clock() - reached_s > PATIENCE_S:
                     raise
@@ -63,20 +64,25 @@ class Follower:
                 return attempt
         raise Refused(f"the cluster does not know {self.id} any more: its head was started anew, or the job deleted")
 
-    def _show(self, attempt: Attempt) -> None:
+    def _show(self, attempt: Attempt) -> bool:
+        """Show what is new of the log; return whether it was read to its end."""
         read = 0
         try:
             for text in self.jobs.tail(self.id):
                 self._connected()
+                if not text:
+                    return False
                 read += len(text)
                 if read > self._written:
                     self.write(text[len(text) - (read - self._written) :])
                     self._written = read
-            self._connected()
         except Lost as error:
             if attempt.is_at_work:
                 raise
             self.tell(f"the end of its log could not be read ({error})")
+        else:
+            self._connected()
+        return True
 
     def _connected(self) -> None:
         if self._waits:

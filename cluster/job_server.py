@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -65,22 +66,25 @@ class JobServer:
             self.client.stop_job(id)
 
     def tail(self, id: str) -> Iterator[str]:
-        """Yield the log, until it ends or nothing was said for `SILENCE_S`."""
+        """Yield the log, until its job ends; "" after `SILENCE_S` without a word."""
         loop = asyncio.new_event_loop()
         lines = self.client.tail_job_logs(id)
         waiting: asyncio.Future | None = None
         try:
             while True:
-                waiting = asyncio.ensure_future(anext(lines), loop=loop)
+                waiting = waiting or asyncio.ensure_future(anext(lines), loop=loop)
                 done, _ = loop.run_until_complete(asyncio.wait({waiting}, timeout=SILENCE_S))
                 if not done:
-                    return
+                    yield ""
+                    continue
                 try:
                     with _told():
                         text = waiting.result()
                 except StopAsyncIteration:
                     return
-                yield text
+                waiting = None
+                if text:
+                    yield text
         finally:
             with contextlib.suppress(Exception):
                 if waiting is not None:
@@ -207,5 +211,7 @@ def connect_jobs(address: str, with_token: bool, work: Mapping[str, Any]) -> Job
         def _do_request(self, *words: Any, **options: Any) -> Any:
             return super()._do_request(*words, timeout=ANSWER_S, **options)
 
+    for name in ("job.sdk", "dashboard_sdk"):  # they tell of every upload and every connection
+        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
     with _told():
         return JobServer(Client(address), work)

@@ -67,7 +67,7 @@ class Jobs(Protocol):
         ...
 
     def tail(self, id: str) -> Iterator[str]:
-        """Yield the log from its beginning; ends with it, and also when nothing more came for a while."""
+        """Yield the log from its beginning, until it ends with its job; "" where nothing came for a while."""
         ...
 
     def stop(self, id: str) -> None:

@@ -27,6 +27,8 @@ class FakeJobs:
     """By method: what its first calls raise, after they did their work; None for those that go well."""
     cuts: list[int] = field(default_factory=list)
     """Characters after which the first connections to a log break."""
+    silences: list[int] = field(default_factory=list)
+    """Characters after which the first connections to a log fall silent."""
     tick: Callable[[FakeJobs], None] = nothing
     """Called before each question: what happens meanwhile."""
     hurdle: Callable[[FakeJobs], None] = nothing
@@ -60,9 +62,12 @@ class FakeJobs:
 
     def tail(self, id: str) -> Iterator[str]:
         cut = self.cuts.pop(0) if self.cuts else None
+        silence = self.silences.pop(0) if self.silences else None
         for at in range(0, len(self.log), self.piece):
             if cut is not None and at >= cut:
                 raise Lost("cut")
+            if silence is not None and at >= silence:
+                yield ""
             yield self.log[at : at + self.piece]
 
     def stop(self, id: str) -> None:

@@ -48,15 +48,16 @@ def running(
     log=st.text(max_size=200),
     piece=st.integers(1, 50),
     cuts=st.lists(st.integers(0, 200), max_size=6),
+    silences=st.lists(st.integers(0, 200), max_size=6),
     lost=st.lists(st.booleans(), max_size=6),
     questions=st.integers(1, 8),
 )
 @settings(max_examples=60)
 def test_the_log_is_shown_once_and_whole(
-    log: str, piece: int, cuts: list[int], lost: list[bool], questions: int
+    log: str, piece: int, cuts: list[int], silences: list[int], lost: list[bool], questions: int
 ) -> None:
     breaks: dict[str, list[Exception | None]] = {"attempts": [Lost("away") if yes else None for yes in lost]}
-    jobs, ear = running(log, questions, cuts=cuts, breaks=breaks, piece=piece), Ear()
+    jobs, ear = running(log, questions, cuts=cuts, silences=silences, breaks=breaks, piece=piece), Ear()
     attempt = ear.of(jobs).follow()
     assert attempt.state == "SUCCEEDED"
     shown = "".join(ear.log)

@@ -203,10 +203,14 @@ def test_a_log_ends_with_its_last_line() -> None:
     assert client.closed == 1
 
 
-def test_a_log_that_is_silent_ends_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_server, "SILENCE_S", 0.05)
-    client = Client(lines=["one\n", 60.0, "two\n"])
-    assert list(JobServer(client, {}).tail("x")) == ["one\n"]
+    client = Client(lines=["one\n", 0.12, "two\n", 60.0])
+    log = JobServer(client, {}).tail("x")
+    heard = [next(log) for _ in range(6)]
+    log.close()  # type: ignore[attr-defined]
+    assert "".join(heard) == "one\ntwo\n"
+    assert heard[1] == heard[-1] == ""
     assert client.closed == 1
 
 
