@@ -40,8 +40,9 @@ BULK = (
 NEVER = GitIgnoreSpec.from_lines([*SECRETS, *BULK])
 IGNORE_FILES = (".gitignore", ".rayignore")
 """Files whose patterns are left out, too; of the folder itself and of those below it."""
-LIMIT_BYTES = 100 * 2**20
-"""What Ray's job server takes over HTTP (its `DASHBOARD_CLIENT_MAX_SIZE`); drivers may upload five times as much."""
+LIMIT_BYTES = 96 * 2**20
+"""Ray's job server takes 100 MiB over HTTP (its `DASHBOARD_CLIENT_MAX_SIZE`; drivers may upload five times as much); what
+does not shrink grows a little in an archive."""
 TOLD = 4
 """Places that a message names."""
 _DATE = (1980, 1, 1, 0, 0, 0)  # of all members: equal files make an equal archive, which Ray then does not upload again

@@ -74,30 +74,34 @@ class Submission:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     arguments = _parser().parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="sandan-") as scratch:
-        try:
-            submission = submission_of(arguments)
-            archive = Path(scratch) / "package.zip"
-            if not arguments.stop:
-                package = checked_package(submission, Path(arguments.words[-1]))
-                _tell(f"{len(package.files)} files, {format_bytes(package.size_bytes)}: {package.largest()}")
-                if arguments.dry_run:
-                    print("\n".join([*package.files, f"{submission.name}: {shlex.join(submission.words)}"]))
-                    return DONE
-                write_zip(package, archive)
-            address = server_address(arguments.address, os.environ)
-            with_token = check_token(address, arguments.without_token, os.environ)
-            jobs = connect_jobs(address, with_token, submission.work(archive))
-        except Lost as error:
-            return _ended(str(error), FAULT)
-        except (ValueError, OSError, Refused) as error:
-            return _ended(" ".join(str(error).split()), BAD_INPUT)
-        try:
-            return run(jobs, submission.name, arguments)
-        except KeyboardInterrupt:
-            return _ended("interrupted; the same command says what came of it", INTERRUPTED)
-        except (Lost, Refused) as error:
-            return _ended(f"{error}; the same command goes on", FAULT)
+    try:
+        with tempfile.TemporaryDirectory(prefix="sandan-") as scratch:
+            return _run(arguments, Path(scratch) / "package.zip")
+    except KeyboardInterrupt:
+        return _ended("interrupted; the same command says what came of it", INTERRUPTED)
+
+
+def _run(arguments: argparse.Namespace, archive: Path) -> int:
+    try:
+        submission = submission_of(arguments)
+        if not arguments.stop:
+            package = checked_package(submission, Path(arguments.words[-1]))
+            _tell(f"{len(package.files)} files, {format_bytes(package.size_bytes)}: {package.largest()}")
+            if arguments.dry_run:
+                print("\n".join([*package.files, f"{submission.name}: {shlex.join(submission.words)}"]))
+                return DONE
+            write_zip(package, archive)
+        address = server_address(arguments.address, os.environ)
+        with_token = check_token(address, arguments.without_token, os.environ)
+        jobs = connect_jobs(address, with_token, submission.work(archive))
+    except Lost as error:
+        return _ended(str(error), FAULT)
+    except (ValueError, OSError, Refused) as error:
+        return _ended(" ".join(str(error).split()), BAD_INPUT)
+    try:
+        return work(jobs, submission.name, arguments)
+    except (Lost, Refused) as error:
+        return _ended(f"{error}; the same command goes on", FAULT)
 
 
 def submission_of(arguments: argparse.Namespace) -> Submission:
@@ -133,7 +137,7 @@ def checked_package(submission: Submission, file: Path) -> Package:
     return package
 
 
-def run(jobs: Jobs, name: str, arguments: argparse.Namespace) -> int:
+def work(jobs: Jobs, name: str, arguments: argparse.Namespace) -> int:
     """Do the next step of a run, follow it, and return its exit code.
 
     Raises:

@@ -6,6 +6,7 @@ pytest tests/lab/test_submission.py -m slow -s          needs root, takes some m
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -183,6 +185,68 @@ def test_a_stop_leaves_markers_and_the_next_attempt_goes_on(place: Place, tmp_pa
     assert max(Counter(units_done(out)).values()) == 1
 
 
+def test_ctrl_c_without_a_terminal_leaves_the_job(place: Place, tmp_path: Path) -> None:
+    config = place.write("left.yaml", tmp_path / "out")
+    following = place.command(config)
+    while not list((tmp_path / "out").glob("markers/*/**/*.json")) and following.poll() is None:
+        time.sleep(0.05)
+    [process] = psutil.Process(following.pid).children()
+    process.send_signal(signal.SIGINT)
+    _, told = following.communicate(timeout=60)
+    assert following.returncode == 130
+    assert told.endswith("-a1 goes on; the same command follows it, and with --stop ends it\n")
+    code, log, told = place.submit(config)
+    assert code == 0
+    assert log.count(MARK) == 1
+    assert "-a1 is at work: following it" in told
+    assert digest(tmp_path / "out") == place.digest
+
+
+FOLLOW = """
+import os, sys
+from cluster import job_server
+from cluster.following import Follower
+from cluster.job_server import check_token, connect_jobs
+from cluster.submission import begin
+
+job_server.SILENCE_S, job_server.ANSWER_S = 3.0, (3.0, 3.0)
+address, count = sys.argv[1:]
+lines = "import time\nfor i in range(" + count + "): print(i, flush=True); time.sleep(1)"
+work = {"entrypoint": f"python -c '{lines}'; exit 7", "runtime_env": {}}
+jobs = connect_jobs(address, check_token(address, False, os.environ), work)
+tell = lambda text: print("told:", text, flush=True)
+write = lambda text: print(text, end="", flush=True)
+sys.exit(Follower(jobs, begin(jobs, "counting").id, write, tell).follow().code)
+"""
+
+
+def test_a_cut_cable_hides_nothing_of_the_log(place: Place, tmp_path: Path) -> None:
+    lab = place.cluster.lab
+    host = lab.hosts[2] if len(lab.hosts) > 2 else lab.add(2)
+    environment = {"RAY_AUTH_TOKEN_PATH": str(place.cluster.token), "PYTHONPATH": str(ROOT)}
+    process = host.start(
+        *(sys.executable, "-c", FOLLOW, place.address, "45"),
+        **{"env": environment, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+        text=True,
+    )
+    assert process.stdout is not None
+    began: list[str] = []
+    while "5\n" not in began and process.poll() is None:
+        began.append(process.stdout.readline())
+    cable = ["ip", "-n", f"{lab.prefix}sw", "link", "set", host.port]
+    subprocess.run([*cable, "down"], check=True)
+    time.sleep(20)
+    subprocess.run([*cable, "up"], check=True)
+    rest, told = process.communicate(timeout=200)
+    print(rest, told)
+    assert process.returncode == 7
+    lines = [*began, *rest.splitlines(keepends=True)]
+    assert [line for line in lines if line.strip().isdecimal()] == [f"{i}\n" for i in range(45)]
+    said = [line for line in lines if line.startswith("told:")]
+    assert "connection lost" in said[0]
+    assert said[1:] == ["told: connected again\n"]
+
+
 def test_two_at_once_make_one_attempt(place: Place, tmp_path: Path) -> None:
     config = place.write("twice.yaml", tmp_path / "out")
     processes = [place.command(config) for _ in range(2)]
@@ -205,7 +269,8 @@ def test_who_has_no_token_or_a_wrong_one_is_told(place: Place, tmp_path: Path) -
 
 def test_a_cluster_without_a_token_is_refused(place: Place, tmp_path: Path) -> None:
     config = place.write("open.yaml", tmp_path / "out", engine={"kind": "serial"})
-    host = place.cluster.lab.add(2)
+    lab = place.cluster.lab
+    host = lab.hosts[2] if len(lab.hosts) > 2 else lab.add(2)
     words = ["start", "--head", f"--node-ip-address={host.address}", f"--port={PORT}", "--num-cpus=0", "--block"]
     environment = {"PATH": place.cluster.environment["PATH"], "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
