@@ -41,7 +41,7 @@ NEVER = GitIgnoreSpec.from_lines([*SECRETS, *BULK])
 IGNORE_FILES = (".gitignore", ".rayignore")
 """Files whose patterns are left out, too; of the folder itself and of those below it."""
 LIMIT_BYTES = 96 * 2**20
-"""Ray's job server takes 100 MiB over HTTP (its `DASHBOARD_CLIENT_MAX_SIZE`; drivers may upload five times as much); what
+"""Ray takes 100 MiB over HTTP (its `DASHBOARD_CLIENT_MAX_SIZE`; drivers may upload five times as much), and what
 does not shrink grows a little in an archive."""
 TOLD = 4
 """Places that a message names."""
