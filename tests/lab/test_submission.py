@@ -47,7 +47,7 @@ class Place:
 
     def write(self, name: str, out: Path, **changes: object) -> str:
         """Write a configuration into the folder that is sent."""
-        settings = {**self.here.settings, "out": str(out), "engine": {"kind": "ray", "workers": 2}, **changes}
+        settings = {**self.here.settings, "out": str(out), "engine": {"kind": "ray", "workers": 1}, **changes}
         (self.folder / name).write_text(yaml.safe_dump(settings))
         return name
 
@@ -105,10 +105,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         (folder / name).write_text(SECRET)
     with Lab(2) as lab:
         cluster = Cluster(lab, tmp_path_factory.mktemp("cluster"))
-        cluster.start_head()
-        cluster.wait_for(1)
-        cluster.start_worker(1, 2)
-        cluster.wait_for(2)
+        cluster.heal(workers=1)
         yield Place(cluster, here, folder, digest(alone), set(units_done(alone)))
 
 
