@@ -84,14 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, archive: Path) -> int:
     try:
         submission = submission_of(arguments)
+        address = server_address(arguments.address, os.environ)
         if not arguments.stop:
             package = checked_package(submission, Path(arguments.words[-1]))
-            _tell(f"{len(package.files)} files, {format_bytes(package.size_bytes)}: {package.largest()}")
+            size = format_bytes(package.size_bytes)
+            _tell(f"{len(package.files)} files, {size} ({package.largest()}) for {address}")
             if arguments.dry_run:
                 print("\n".join([*package.files, f"{submission.name}: {shlex.join(submission.words)}"]))
                 return DONE
             write_zip(package, archive)
-        address = server_address(arguments.address, os.environ)
         with_token = check_token(address, arguments.without_token, os.environ)
         jobs = connect_jobs(address, with_token, submission.work(archive))
     except Lost as error:

@@ -81,7 +81,8 @@ def test_a_run_is_sent_and_followed(place: Place, capsys: pytest.CaptureFixture)
     assert id.endswith("-a1")
     size = sum((place.folder / name).stat().st_size for name in ("map.yaml", "own/code.py"))
     first, *others = told.err.splitlines()
-    assert first.startswith(f"sandan submit: 2 files, {format_bytes(size)}: ")
+    assert first.startswith(f"sandan submit: 2 files, {format_bytes(size)} (map.yaml ")
+    assert first.endswith(") for http://head:8265")
     assert others == [f"sandan submit: {id} submitted", f"sandan submit: {id} succeeded, exit code 0"]
     assert place.files == ["map.yaml", "own/code.py"]
     assert place.sent["address"] == "http://head:8265"
