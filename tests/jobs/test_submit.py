@@ -86,7 +86,7 @@ def test_a_run_is_sent_and_followed(place: Place, capsys: pytest.CaptureFixture)
     assert others == [f"sandan submit: {id} submitted", f"sandan submit: {id} succeeded, exit code 0"]
     assert place.files == ["map.yaml", "own/code.py"]
     assert place.sent["address"] == "http://head:8265"
-    assert place.sent["entrypoint"] == "python -m jobs.map map.yaml --set engine.workers=3"
+    assert place.sent["entrypoint"] == "exec python -m jobs.map map.yaml --set engine.workers=3"
     assert place.sent["runtime_env"]["env_vars"] == {"RAY_JOB_STOP_WAIT_TIME_S": "71"}
     assert place.sent["metadata"] == {"sandan": "map", "run": id.removesuffix("-a1"), "out": "s3://maps/june"}
     assert TOKEN not in told.err
@@ -245,7 +245,7 @@ def test_a_configuration_of_a_subfolder_is_found_from_its_root(place: Place) -> 
     place.write({"extends": "../map.yaml"}, "own/june.yaml")
     place.patch.chdir(place.folder / "own")
     assert submit.main(["june.yaml", "--working-dir", ".."]) == 0
-    assert place.sent["entrypoint"] == "python -m jobs.map own/june.yaml"
+    assert place.sent["entrypoint"] == "exec python -m jobs.map own/june.yaml"
     assert set(place.files) == {"map.yaml", "own/code.py", "own/june.yaml"}
 
 

@@ -166,9 +166,11 @@ def test_a_stop_leaves_markers_and_the_next_attempt_goes_on(place: Place, tmp_pa
     following = place.command(config)
     while len(list(out.glob("markers/*/**/*.json"))) < len(place.units) // 4 and following.poll() is None:
         time.sleep(0.05)
+    began_s = time.monotonic()
     code, _, told = place.submit(config, "--stop")
     assert code == 0
     assert "is asked to stop" in told
+    print(f"stopped after {time.monotonic() - began_s:.1f} s of 60")
     _, said = following.communicate(timeout=60)
     assert following.returncode == 143
     assert "stopped at " in said
