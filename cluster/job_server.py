@@ -112,7 +112,7 @@ def _told() -> Iterator[None]:
 def _raise(error: Exception) -> NoReturn:
     text = " ".join(str(error).split()) or type(error).__name__
     if type(error).__name__ == "AuthenticationError":
-        raise Refused(f"the cluster does not take the token ({text})") from error
+        raise Refused("the cluster does not take the token; name the file of its own by RAY_AUTH_TOKEN_PATH") from error
     text = text if len(text) <= LONGEST else f"... {text[-LONGEST:]}"  # of a traceback the end says it
     if isinstance(error, RuntimeError) and "status code 4" in str(error):
         raise Refused(text) from error

@@ -67,8 +67,8 @@ class Submission:
         """Return what Ray's job server is told of an attempt."""
         wait_s = math.ceil(self.config.limits.grace_s) + MARGIN_S
         environment = {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(wait_s)}, "working_dir": str(archive)}
-        # Ray runs it by a shell. Where one stays in between, it is gone at the first signal, and what it leaves is waited for
-        # until the time is over if the first process of the head does not reap it, as in many containers.
+        # Ray runs it by a shell. One that stays in between is gone at the first signal, and what it leaves is waited for
+        # until the time is over, where the first process of the head reaps nothing, as in many containers.
         entrypoint = f"exec {shlex.join(self.words)}"
         metadata = {"sandan": self.job, "run": self.name, "out": self.config.out}
         return {"entrypoint": entrypoint, "runtime_env": environment, "metadata": metadata}
@@ -191,7 +191,8 @@ def _write(text: str) -> None:
 
 def told(attempt: Attempt) -> str:
     """Return how an attempt ended, as a sentence."""
-    why = f": {attempt.message}" if attempt.exit_code is None and attempt.message and attempt.code else ""
+    unexplained = attempt.state == "FAILED" and attempt.exit_code is None
+    why = f": {attempt.message}" if unexplained and attempt.message else ""
     at = "" if attempt.ended_s is None else time.strftime(" at %Y-%m-%d %H:%M:%S", time.localtime(attempt.ended_s))
     more = "" if attempt.code == DONE else "; the same command submits it again"
     return f"{attempt.id} {attempt.state.lower()}{at}{why}, exit code {attempt.code}{more}"
