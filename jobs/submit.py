@@ -67,8 +67,8 @@ class Submission:
         """Return what Ray's job server is told of an attempt."""
         wait_s = math.ceil(self.config.limits.grace_s) + MARGIN_S
         environment = {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(wait_s)}, "working_dir": str(archive)}
-        # Ray runs it by a shell. One that stays in between is gone at the first signal, and what it leaves is waited for
-        # until the time is over, where the first process of the head reaps nothing, as in many containers.
+        # Ray runs it by a shell. One that stays in between is gone at the first signal, and what it leaves is waited
+        # for until the time is over, where the first process of the head reaps nothing, as in many containers.
         entrypoint = f"exec {shlex.join(self.words)}"
         metadata = {"sandan": self.job, "run": self.name, "out": self.config.out}
         return {"entrypoint": entrypoint, "runtime_env": environment, "metadata": metadata}

@@ -245,6 +245,27 @@ def test_a_cut_cable_hides_nothing_of_the_log(place: Place, tmp_path: Path) -> N
     assert said[1:] == ["told: connected again\n"]
 
 
+UPLOAD = """
+import sys
+from cluster.job_server import connect_jobs
+
+client = connect_jobs(sys.argv[1], True, {}).client
+for mebibytes in (96, 101):
+    answer = client._do_request("PUT", f"/api/packages/gcs/_ray_pkg_{mebibytes}.zip", data=bytes(mebibytes * 2**20))
+    print(answer.status_code, answer.text.strip().splitlines()[-1:])
+"""
+
+
+def test_what_the_limit_allows_is_taken_and_little_more(place: Place) -> None:
+    environment = {"RAY_AUTH_TOKEN_PATH": str(place.cluster.token), "PYTHONPATH": str(ROOT)}
+    code, told = place.cluster.lab.hosts[1].run(sys.executable, "-c", UPLOAD, place.address, env=environment)
+    assert code == 0, told
+    allowed, refused = told.splitlines()[-2:]
+    assert allowed == "200 []"
+    assert refused.startswith("500 ")
+    assert "104857600" in refused
+
+
 def test_two_at_once_make_one_attempt(place: Place, tmp_path: Path) -> None:
     config = place.write("twice.yaml", tmp_path / "out")
     processes = [place.command(config) for _ in range(2)]
