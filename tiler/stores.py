@@ -17,9 +17,11 @@ import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
 from zarr.core.array import AsyncArray
+from zarr.core.buffer import Buffer
 from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding
 from zarr.core.common import JSON
-from zarr.storage import LocalStore
+from zarr.core.sync import sync
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from tiler.grids import PixelGrid
 
@@ -62,15 +64,23 @@ def open_group(url: str) -> zarr.Group:
 
 
 def array_of(group: zarr.Group, name: str) -> Any:
-    """Return an array of a group (zarr's own type says "array or group")."""
-    return group[name]
+    """Return an array of a group (zarr's own type says "array or group"); the same one each time.
+
+    To open it is a request to an object store, or two; what it is does not change once the group is finished.
+    """
+    kept = vars(group).setdefault("_opened_arrays", {})
+    if name not in kept:
+        kept[name] = group[name]
+    return kept[name]
 
 
 def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice], values: np.ndarray) -> None:
     """Write one whole shard (or chunk, where there are no shards): who reads sees all of it or nothing.
 
-    An object store replaces an object at once. zarrs writes over a file in its place, so on a disk the shard is written
-    beside, flushed and then renamed: a kill, a power cut, or a second worker at the same unit, leaves no half shard.
+    An object store replaces an object at once; there the shard is encoded in memory, because zarr would read the object
+    first, to keep what it takes for left of it. zarrs writes over a file in its place, so on a disk the shard is
+    written beside, flushed and then renamed: a kill, a power cut, or a second worker at the same unit, leaves no half
+    shard.
 
     Args:
         array: of a group that `open_group` opened.
@@ -90,7 +100,11 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
     if spans != shard:
         raise ValueError(f"{place} of {array.path} is not one shard of {sides} pixels; the shard is {shard}")
     if not isinstance(store, LocalStore):
-        array[tuple(place)] = values
+        encoded: dict[str, Buffer] = {}
+        key = f"{array.path}/{array.metadata.encode_chunk_key(tuple(index))}"
+        beside_it = StorePath(MemoryStore(encoded), array.path)
+        zarr.Array(AsyncArray(array.metadata, beside_it))[tuple(place)] = values
+        sync(store.set(key, encoded[key]) if key in encoded else store.delete(key))
         return
     beside = _Beside(tail=f".partial-{uuid4().hex}")
     metadata: Any = replace(cast(Any, array.metadata), chunk_key_encoding=beside)
