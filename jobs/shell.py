@@ -114,7 +114,10 @@ def guarded(name: str, run: Callable[[], int]) -> int:
     except Exception as error:
         logger.exception("%s failed", name, extra={"event": "fault"})
         traceback.print_exc()
-        print(f"sandan {name}: {error}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
+        told = next(
+            iter(str(error).splitlines()), type(error).__name__
+        )  # clients of stores append a dump of many lines
+        print(f"sandan {name}: {told}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
         return FAULT
 
 
