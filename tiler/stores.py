@@ -102,8 +102,8 @@ def write_shard(array: zarr.Array[ArrayV3Metadata], place: Sequence[int | slice]
     if not isinstance(store, LocalStore):
         encoded: dict[str, Buffer] = {}
         key = f"{array.path}/{array.metadata.encode_chunk_key(tuple(index))}"
-        beside_it = StorePath(MemoryStore(encoded), array.path)
-        zarr.Array(AsyncArray(array.metadata, beside_it))[tuple(place)] = values
+        form: Any = array.metadata
+        zarr.Array(AsyncArray(form, StorePath(MemoryStore(encoded), array.path)))[tuple(place)] = values
         sync(store.set(key, encoded[key]) if key in encoded else store.delete(key))
         return
     beside = _Beside(tail=f".partial-{uuid4().hex}")

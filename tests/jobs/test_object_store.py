@@ -114,6 +114,15 @@ def test_a_map_through_faults_of_the_store_is_the_same_map(store, out, small, ha
     assert products(out) == expected
 
 
+def test_scenes_in_a_store_are_read_where_the_environment_says(store, out, small, capsys):
+    """GDAL has names of its own for the endpoint that others call AWS_ENDPOINT_URL."""
+    here, _ = small
+    scene = here.settings["scenes"][0]["files"]
+    Storage(out).put_file("in/only-20240203.tif", scene)
+    assert ingest(here.command(f"out={out}", f"scenes={out}/in/*.tif")) == DONE
+    assert "1 of 1 scenes ingested" in capsys.readouterr().out
+
+
 def test_a_store_without_conditional_puts_is_refused_and_nothing_is_left(store, out, small, capsys):
     here, _ = small
     store.harm("careless", times=1000)
