@@ -74,7 +74,11 @@ class Storage:
     def create(self, key: str, data: bytes) -> bool:
         """Write an object if there is none; ``False``, and nothing written, where one existed (first one wins).
 
-        Raises ``StorageError`` where the store cannot promise this: some S3 look-alikes, disks without hard links.
+        Where an object store holds these very bytes it was this call that wrote them: its first answer was lost, and
+        the client asked again. Writers who must know who won say in their bytes who they are.
+
+        Raises ``StorageError`` where the store says that it cannot promise this, and on disks without hard links. Some
+        S3 look-alikes do not say so: ``cluster.store_check``.
         """
         with self._errors("create", key):
             try:
@@ -84,7 +88,11 @@ class Storage:
                         os.link(half, self.path(key))  # refuses a name that is taken, which a rename does not
                 else:
                     obstore.put(self._store(), _checked(key), data, mode="create")
-            except (AlreadyExistsError, PreconditionError, FileExistsError):
+            except FileExistsError:
+                return False
+            except (AlreadyExistsError, PreconditionError):
+                with contextlib.suppress(FileNotFoundError, NotFoundError):
+                    return bytes(obstore.get(self._store(), _checked(key)).bytes()) == data
                 return False
         return True
 

@@ -19,6 +19,7 @@ FIELDS = (
     "root",
     "scenes",
     "sensor",
+    "stac",
 )
 """Names of the fields, at any depth, whose texts are files, folders or patterns."""
 

@@ -17,6 +17,7 @@ from tiler.coarse import CoarseSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.sources import Sources, check_address
+from tiler.stac_search import StacSearch
 
 Output = Literal["cog", "stac", "report"]
 
@@ -208,8 +209,8 @@ class RunConfig(Frozen):
 
     out: str
     """Folder of everything the run makes: a local path, s3:// or gs://."""
-    scenes: str | tuple[SceneSpec, ...] = ()
-    """Scenes, or a glob or folder in which each file is a scene."""
+    scenes: str | StacSearch | tuple[SceneSpec, ...] = ()
+    """Scenes, a glob or folder in which each file is a scene, or a search in a STAC catalogue."""
     dataset: DatasetConfig | None = None
     """Tiles to ingest instead of scenes."""
     sensor: str = "SN10"

@@ -23,6 +23,8 @@ DEEPEST_KEY = 16
 """Parts of a key of `--set`."""
 TOLD = 10
 """Errors that a message names."""
+SHAPES = ("string_type", "tuple_type", "model_type")
+"""Errors that say: not a text, a list, a mapping."""
 
 _SHORT = reprlib.Repr()  # a value of a configuration may be large; a message is a sentence
 _SHORT.maxstring = _SHORT.maxother = 120
@@ -59,9 +61,7 @@ def parse(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        # Of a union, pydantic reports every alternative: those of another shape than the input only confuse.
-        told = [e for e in error.errors() if not (e["type"] == "string_type" and isinstance(e["input"], list | dict))]
-        told = told or error.errors()
+        told = _of_one_shape(error.errors())
         more = [f"and {len(told) - TOLD} more like these"] if len(told) > TOLD else []
         raise ValueError(f"{source}: " + "; ".join([*(_explain(kind, e) for e in told[:TOLD]), *more])) from error
 
@@ -126,10 +126,26 @@ def _index(items: Sequence[Any], part: str, text: str) -> int:
     return int(part)
 
 
+def _of_one_shape(errors: Sequence[Any]) -> Sequence[Any]:
+    """Return errors without those that only say that the input is not of one alternative of a union.
+
+    Of a union, pydantic reports every alternative: those of another shape than the input only confuse.
+    """
+    inside = {e["loc"][:end] for e in errors if e["type"] not in SHAPES for end in range(1, len(e["loc"]))}
+    found = [
+        e
+        for e in errors
+        if not (e["type"] == "string_type" and isinstance(e["input"], list | dict))
+        and not (e["type"] in SHAPES and e["loc"][:-1] in inside)
+    ]
+    return found or errors
+
+
 def _explain(kind: type[BaseModel], error: Any) -> str:
     """Return one sentence for one pydantic error; unknown keys get the nearest known key."""
     parts = [str(part)[:120] for part in error["loc"]]
-    where = ".".join(part for part in parts if not part.startswith(("function", "tuple[", "literal[")))
+    models = _names_of_models(kind)  # a union says which alternative it tried
+    where = ".".join(p for p in parts if not p.startswith(("function", "tuple[", "literal[")) and p not in models)
     if error["type"] == "extra_forbidden":
         known = _keys_at(kind, error["loc"][:-1])
         near = difflib.get_close_matches(parts[-1], known, n=1, cutoff=0.4)
@@ -148,12 +164,17 @@ def _explain(kind: type[BaseModel], error: Any) -> str:
 
 def _keys_at(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Return the known keys of the model at a path of an error."""
-    model: type[BaseModel] = kind
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is not None:
-            model = next(iter(_models_in(field.annotation)), model)
-    return list(model.model_fields)
+    models: list[type[BaseModel]] = [kind]
+    for part in map(str, path):
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        named = [model for model in models if model.__name__ in part]  # the alternative of a union that was tried
+        models = (_models_in(fields[0].annotation) if fields else named) or models
+    return list(models[0].model_fields)
+
+
+def _names_of_models(kind: type[BaseModel]) -> set[str]:
+    below = [m for field in kind.model_fields.values() for m in _models_in(field.annotation)]
+    return {kind.__name__}.union(*map(_names_of_models, below))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -13,15 +14,27 @@ from jobs.config import GridConfig, RunConfig
 from tiler.grids import MapGrid
 from tiler.patterns import expand
 from tiler.scenes import Scene, SceneSpec
+from tiler.sensors import load_sensor
+from tiler.stac_scenes import find_scenes
+from tiler.stac_search import StacSearch
+
+logger = logging.getLogger(__name__)
 
 
 def scene_specs(config: RunConfig) -> tuple[SceneSpec, ...]:
-    """Return the scenes of a run as they were described.
+    """Return the scenes of a run as they were described; a catalogue is asked anew each time.
 
     Raises:
-        ValueError: a pattern matches nothing, or two scenes have one id.
+        ValueError: a pattern matches nothing, a catalogue cannot be read or has nothing, or two scenes have one id.
     """
-    if isinstance(config.scenes, str):
+    if isinstance(config.scenes, StacSearch):
+        try:
+            specs, notes = find_scenes(config.scenes, load_sensor(config.sensor), config.sources)
+        except ValueError as error:
+            raise ValueError(f"scenes: {error}") from error
+        for note in notes:
+            logger.warning("scenes: %s", note)
+    elif isinstance(config.scenes, str):
         files = expand(config.scenes)
         if not files:
             raise ValueError(f"scenes: no file matches {config.scenes!r}; check the path (it is relative to here)")

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 from cluster.engine import FatalFault
 from cluster.lock import Locked
+from cluster.storage import Storage
+from cluster.store_check import check_create
 from jobs.config import RunConfig
 from jobs.estimate import Estimate, Expected, format_bytes
 from jobs.pace import about, check_time
@@ -70,6 +72,7 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
         estimates = planned.estimates()
         check_disk(estimates)
         check_memory(estimates, config.engine)
+        check_create(Storage(config.out))
         if not (config.limits.in_parts or (job.helps and arguments.join)):  # who helps does a part of it
             check_time(estimates, config.limits.hours)
     except (ValueError, OSError) as error:
@@ -111,7 +114,10 @@ def guarded(name: str, run: Callable[[], int]) -> int:
     except Exception as error:
         logger.exception("%s failed", name, extra={"event": "fault"})
         traceback.print_exc()
-        print(f"sandan {name}: {error}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
+        told = next(
+            iter(str(error).splitlines()), type(error).__name__
+        )  # clients of stores append a dump of many lines
+        print(f"sandan {name}: {told}\nwhat was finished is kept; repeat the command to continue", file=sys.stderr)
         return FAULT
 
 

@@ -34,7 +34,7 @@ from tiler.scene_store import SceneStore, fill_shard
 from tiler.scenes import Scene
 from tiler.scratch import Scratch
 from tiler.shards import Shard, shard_box
-from tiler.stores import OpenArrays, open_group
+from tiler.stores import open_group
 from tiler.warp import Mapping, warp
 
 QUALITY = "_quality"
@@ -78,7 +78,7 @@ class Ingest:
         """Prepare a worker."""
         prepare_worker()
         limit_block_cache()
-        opened, scratch = lru_cache(maxsize=OPEN_STORES)(OpenArrays), Scratch()
+        opened, scratch = lru_cache(maxsize=OPEN_STORES)(open_group), Scratch()
 
         def work(shard: Shard) -> dict:
             scene, labels, url = self.scenes[shard.scene]

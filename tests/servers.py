@@ -17,7 +17,7 @@ import pytest
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve HTTP by a handler; yields the address."""
     server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -6,7 +6,7 @@ import numpy as np
 import zarr
 
 from tiler.grids import Box, PixelGrid
-from tiler.stores import OpenArrays, add_array, array_of, write_shard
+from tiler.stores import add_array, array_of, write_shard
 
 QUICKLOOK_PX = 2048
 """A scene's quick-look is at most this wide and high."""
@@ -31,7 +31,7 @@ def add_quicklook(
     add_array(quality, "quicklook_valid", ("y", "x"), small, part, None, "bool", False)
 
 
-def fill_quicklook(group: OpenArrays, grid: PixelGrid, box: Box, image: np.ndarray, valid: np.ndarray) -> None:
+def fill_quicklook(group: zarr.Group, grid: PixelGrid, box: Box, image: np.ndarray, valid: np.ndarray) -> None:
     """Write the part of one shard: scene pixels `box`, image (band, y, x), valid (y, x)."""
     step = quicklook_step(grid)
     rows, cols = Box(box.y0 // step, box.x0 // step, -(-box.y1 // step), -(-box.x1 // step)).slices

@@ -9,11 +9,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -78,10 +79,20 @@ def _alone(path: str) -> AbstractContextManager[object]:
     import rasterio
 
     if path.startswith(STORES):
-        return nullcontext()
+        return rasterio.Env(**_endpoint())
     if "://" in path:
         return rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME=f"/vsicurl/{path}", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
     return rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME="none")
+
+
+def _endpoint() -> dict[str, str]:
+    """Return what GDAL calls the endpoint that the environment names for all others, unless it names GDAL's, too."""
+    url = urlsplit(os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "")
+    if not url.netloc or "AWS_S3_ENDPOINT" in os.environ:
+        return {}
+    hosted = os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() == "true"
+    https, virtual = "YES" if url.scheme == "https" else "NO", "TRUE" if hosted else "FALSE"
+    return {"AWS_S3_ENDPOINT": url.netloc, "AWS_HTTPS": https, "AWS_VIRTUAL_HOSTING": virtual}
 
 
 def limit_block_cache() -> None:

@@ -19,8 +19,8 @@ def remote(url: str) -> ObjectStore:
     """Return the client of a bucket (`s3://`, `gs://`) or of a host (`https://`, `http://`)."""
     from obstore.store import from_url
 
-    # of object stores the environment decides
-    client: ClientConfig = {"allow_http": True} if url.startswith("http://") else {}
+    # None leaves the decision to the environment (AWS_ALLOW_HTTP ...); an empty mapping would overrule it
+    client: ClientConfig | None = {"allow_http": True} if url.startswith("http://") else None
     retry: RetryConfig = {"max_retries": RETRIES, "retry_timeout": PATIENCE}
     return from_url(url, client_options=client, retry_config=retry)
 

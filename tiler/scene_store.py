@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 import numpy as np
+import zarr
 
 from tiler.coarse import offered_channels
 from tiler.coarse_store import Moments, StoredCoarse, add_coarse
@@ -23,7 +24,6 @@ from tiler.sensors import Sensor
 from tiler.shards import Shard, shard_box, shard_shape, shards_of
 from tiler.stores import (
     CHUNK_PX,
-    OpenArrays,
     add_array,
     add_georeference,
     array_of,
@@ -78,7 +78,7 @@ def _untimed(step: str) -> AbstractContextManager[None]:
 
 
 def fill_shard(
-    group: OpenArrays,
+    group: zarr.Group,
     scene: Scene,
     labels: Labels | None,
     shard: Shard,

@@ -12,6 +12,8 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from tiler.grids import PixelGrid
@@ -55,21 +57,15 @@ def open_group(url: str) -> zarr.Group:
     return group
 
 
-class OpenArrays(dict[str, Any]):
-    """The arrays of a finished group by name, each opened once: that takes as long as writing a small one."""
+def array_of(group: zarr.Group, name: str) -> Any:
+    """Return an array of a group (zarr's own type says "array or group"); the same one each time.
 
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._group = open_group(url)
-
-    def __missing__(self, name: str) -> Any:
-        """Open an array."""
-        return self.setdefault(name, self._group[name])
-
-
-def array_of(group: zarr.Group | OpenArrays, name: str) -> Any:
-    """Return an array of a group (zarr's own type says "array or group")."""
-    return group[name]
+    To open it is a request to an object store, or two; what it is does not change once the group is finished.
+    """
+    kept = vars(group).setdefault("_opened_arrays", {})
+    if name not in kept:
+        kept[name] = group[name]
+    return kept[name]
 
 
 def write_shard(
@@ -78,7 +74,8 @@ def write_shard(
     """Write one whole shard (or chunk, where there are no shards): who reads sees all of it or nothing.
 
     An object store replaces an object at once. On a disk the shard is written beside, flushed and then renamed: a kill,
-    a power cut, or a second worker at the same unit, leaves no half shard.
+    a power cut, or a second worker at the same unit, leaves no half shard. Nothing is read: zarr would read an object
+    first, to keep what it takes for left of it.
 
     Args:
         array: of a group that `open_group` opened.
@@ -98,13 +95,15 @@ def write_shard(
     shard = [range(at * n, min((at + 1) * n, size)) for at, n, size in zip(index, sides, array.shape, strict=True)]
     if spans != shard:
         raise ValueError(f"{place} of {array.path} is not one shard of {sides} pixels; the shard is {shard}")
-    if not isinstance(store, LocalStore):
-        array[tuple(place)] = values
-        return
     layout = Layout.of(array.metadata.to_dict(), array.fill_value)
-    target = store.root / array.path / array.metadata.encode_chunk_key(tuple(index))
     encoded = layout.encoded(np.asarray(values, layout.dtype).reshape([len(span) for span in spans]))
-    put_file(target, encoded, past_cache)
+    key = f"{array.path}/{array.metadata.encode_chunk_key(tuple(index))}"
+    if isinstance(store, LocalStore):
+        put_file(store.root / key, encoded, past_cache)
+    elif encoded.size:
+        sync(store.set(key, default_buffer_prototype().buffer.from_bytes(encoded.pages[: encoded.size].tobytes())))
+    else:
+        sync(store.delete(key))
 
 
 def attributes_of(group: zarr.Group) -> dict[str, Any]:

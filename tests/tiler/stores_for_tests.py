@@ -9,7 +9,7 @@ from tiler.scene_store import SceneStore, create_scene_store, fill_shard
 from tiler.scenes import Scene, SceneSpec, open_scene
 from tiler.sensors import Sensor
 from tiler.shards import shards_of
-from tiler.stores import OpenArrays, open_group
+from tiler.stores import open_group
 
 TWO = Sensor(name="TWO", bands=("red", "nir"), valid_min=0, valid_max=10_000, nodata=0, resolution_m=10)
 
@@ -29,7 +29,7 @@ def ingest(url: str, scene: Scene, labels: Labels | None = None, order=1) -> Sce
     """Fill a scene store shard by shard, forwards or backwards, then its coarse modalities."""
     create_scene_store(url, scene, labelled=labels is not None)
     for shard in list(shards_of(scene.id, scene.grid))[::order]:
-        fill_shard(OpenArrays(url), scene, labels, shard)
+        fill_shard(open_group(url), scene, labels, shard)
     fill_coarse(open_group(url), scene.coarse)
     SceneStore(url).summarise()
     return SceneStore(url)

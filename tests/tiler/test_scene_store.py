@@ -11,7 +11,7 @@ from tiler.grids import Box
 from tiler.labels import IGNORE
 from tiler.scene_store import SceneStore, create_scene_store, fill_shard
 from tiler.shards import Shard, shards_of
-from tiler.stores import OpenArrays, open_dataset
+from tiler.stores import open_dataset, open_group
 
 HEIGHT, WIDTH = 75, 4301  # two whole shards and a partial one across
 
@@ -55,7 +55,7 @@ def test_any_order_of_shards_gives_the_same_store(thin, tmp_path):
 def test_a_shard_counts_what_it_wrote(thin, tmp_path):
     scene, labels, _ = thin
     create_scene_store(f"{tmp_path}/s", scene, labelled=True)
-    record = fill_shard(OpenArrays(f"{tmp_path}/s"), scene, labels, Shard(scene.id, 0, 1))
+    record = fill_shard(open_group(f"{tmp_path}/s"), scene, labels, Shard(scene.id, 0, 1))
     box = Box(0, 2048, HEIGHT, 4096)
     valid, label = scene.read(box)[1], labels.read(scene.grid, box)
     known = valid & (label != IGNORE)

@@ -11,7 +11,7 @@ from tiler.scene_store import SceneStore, create_scene_store, fill_shard
 from tiler.scenes import DTYPES, SceneSpec, open_scene
 from tiler.sensors import SENSORS, Sensor, load_sensor
 from tiler.shards import shards_of
-from tiler.stores import OpenArrays
+from tiler.stores import open_group
 
 OWN = """
 name: EDGE
@@ -48,7 +48,7 @@ def test_an_entry_of_the_table_keeps_its_contract(name, tmp_path):
     scene = open_scene(SceneSpec(id="synthetic", files=write_tif(tmp_path / "a.tif", image)), sensor)
     create_scene_store(f"{tmp_path}/store", scene, labelled=False)
     for shard in shards_of(scene.id, scene.grid):
-        fill_shard(OpenArrays(f"{tmp_path}/store"), scene, None, shard)
+        fill_shard(open_group(f"{tmp_path}/store"), scene, None, shard)
     store = SceneStore(f"{tmp_path}/store")
     assert_array_equal(store.read("image", scene.grid.box, 0), image)
     valid = np.ones((45, 71), bool)

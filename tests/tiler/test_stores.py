@@ -16,7 +16,6 @@ from tests.processes import forking
 from tests.tiler.rasters_for_tests import TRANSFORM, grid
 from tiler.rust_codecs import use_rust_codecs
 from tiler.stores import (
-    OpenArrays,
     add_array,
     add_georeference,
     array_of,
@@ -264,13 +263,7 @@ def test_many_writers_at_once_lose_nothing(tmp_path):
 def test_arrays_are_opened_once(tmp_path, monkeypatch):
     url = f"{tmp_path}/store"
     make(url, grid(45, 71))
-    arrays, opened = OpenArrays(url), []
+    arrays, opened = open_group(url), []
     monkeypatch.setattr(zarr.Group, "__getitem__", lambda group, name: opened.append(name) or name.upper())
     assert [array_of(arrays, name) for name in ("image", "x", "image")] == ["IMAGE", "X", "IMAGE"]
     assert opened == ["image", "x"]
-
-
-def test_arrays_of_an_unfinished_group_are_not_opened(tmp_path):
-    make(f"{tmp_path}/store", grid(45, 71), finish=False)
-    with pytest.raises(FileNotFoundError, match="was not created to its end"):
-        OpenArrays(f"{tmp_path}/store")
