@@ -94,7 +94,7 @@ def onprem(deployment: Deployment) -> dict[str, Any]:
         "min_workers": len(place.workers),
         "idle_timeout_minutes": deployment.idle_minutes,
         "file_mounts": {deployment.token_on_nodes: deployment.token_file},
-        "setup_commands": [_protect(deployment)],
+        "setup_commands": [_protect(deployment), _on_path(place.ray)],
         "head_start_ray_commands": [f"{place.ray} stop", head],
         "worker_start_ray_commands": [f"{place.ray} stop", _worker_command(deployment, place.ray)],
     }
@@ -140,6 +140,12 @@ def _in_containers(
 
 def _protect(deployment: Deployment) -> str:
     return f"chmod 600 {deployment.token_on_nodes}"
+
+
+def _on_path(ray: str) -> str:
+    # `ray down` runs `ray stop` on the head, wherever that is; where it finds none it says that all went well.
+    line = f'PATH="{ray.rpartition("/")[0]}:$PATH"'
+    return f"grep -qsF '{line}' ~/.bashrc || echo '{line}' >> ~/.bashrc"
 
 
 def _environment(deployment: Deployment) -> str:

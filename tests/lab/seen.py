@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections import Counter
@@ -32,6 +33,13 @@ def noticed_after_s(out: Path, at: datetime) -> str:
 def told(out: Path, *kinds: str) -> Counter[str]:
     """Count the units that logs name with such an event."""
     return Counter(f"{entry['stage']}/{entry['unit']}" for entry in events(out) if entry.get("event") in kinds)
+
+
+def markers(out: Path) -> dict[str, dict]:
+    """Return the markers of all units of a run, as `stage/unit`."""
+    top = out / "markers"
+    files = ((file.relative_to(top).with_suffix("").as_posix(), file) for file in top.rglob("*.json"))
+    return {unit: json.loads(file.read_text()) for unit, file in files}
 
 
 def done_twice(out: Path) -> int:

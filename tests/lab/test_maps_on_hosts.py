@@ -16,13 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Storage
-from jobs.runner import markers_of
 from tests.chaos.runs import digest, small_country, start
 from tests.jobs.worlds import World
 from tests.lab.clusters import Cluster
 from tests.lab.hosts import Lab, lacking
-from tests.lab.seen import Table, done_twice, ended, seen, told, wait_for_files
+from tests.lab.seen import Table, done_twice, ended, markers, seen, told, wait_for_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(lacking()), reason=lacking())]
 
@@ -44,11 +42,11 @@ class Place:
     def check(
         self, out: Path, name: str, code: int, commands: int, began_s: float, harmed: datetime | None = None
     ) -> None:
-        """The map is that of one process; each unit was done, or found done by one whose answer was lost."""
+        """The map is that of one process, and each unit has its marker."""
         found = digest(out)
         assert {key for key in self.digest if found.get(key) != self.digest[key]} == set()
         assert found.keys() == self.digest.keys()
-        assert told(out, "done", "found").keys() == self.units
+        assert markers(out).keys() == self.units
         self.table.add(name, out, code, commands, began_s, harmed)
 
 
@@ -79,8 +77,7 @@ def test_three_hosts_make_the_map_of_one_process(place: Place, tmp_path: Path) -
 
 def hosts_of(out: Path, stage: str) -> set[str]:
     """Return where units were done."""
-    markers = markers_of(Storage(str(out)), stage)
-    return {str(markers.read(unit)["host"]) for unit in markers.done()}
+    return {marker["host"] for unit, marker in markers(out).items() if unit.startswith(f"{stage}/")}
 
 
 def test_workers_go_to_nodes_of_a_label(place: Place, tmp_path: Path) -> None:
