@@ -1,0 +1,106 @@
+"""A small country whose map is made again and again: scenes that come, change and go, and ticks over them."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from jobs import rollback, schedule
+from tests.jobs.worlds import KOREA, Pointwise, answering, image, moved, small_cells, undamaged, world, write_tif
+
+PLACES = {"north": (40, 77), "south": (260, 60), "west": (30, -130), "east": (55, 300), "isle": (620, 560)}
+"""Scenes that overlap a little, and one far away: (rows, columns) from the origin."""
+
+
+class Counting(Pointwise):
+    """Counts the tiles that go through a network."""
+
+    def __init__(self) -> None:
+        self.tiles = 0
+
+    def predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Answer."""
+        self.tiles += len(tiles)
+        return super().predict(tiles)
+
+
+@dataclass
+class Country:
+    """A plan, its scenes and its product."""
+
+    folder: Path
+    network: Counting
+    settings: dict[str, Any] = field(default_factory=dict)
+    when: datetime = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    """What the clock says."""
+
+    @property
+    def product(self) -> Path:
+        """Where all runs go."""
+        return self.folder / "product"
+
+    @property
+    def plan(self) -> str:
+        """The plan's file, written anew."""
+        path = self.folder / "plan.yaml"
+        path.write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        return str(path)
+
+    def scene(self, name: str, seed: int = 0, **options: Any) -> Path:
+        """Write a scene, or write it anew."""
+        array = image(200, 230, sum(map(ord, name)) + seed)
+        place = moved(*PLACES[name])
+        write_tif(self.folder / "scenes" / f"{name}.tif", array, transform=place, **(undamaged() | options))
+        return self.folder / "scenes" / f"{name}.tif"
+
+    def month(self, months: float = 1) -> None:
+        """Let time pass."""
+        self.when += timedelta(days=30 * months)
+
+    def tick(self, *words: str) -> tuple[int, int]:
+        """Let a tick happen; return its exit code, and how many tiles its networks saw."""
+        before = self.network.tiles
+        code = schedule.main([self.plan, *words])
+        return code, self.network.tiles - before
+
+    def rollback(self, *words: str) -> int:
+        """Go back."""
+        return rollback.main([self.plan, *words])
+
+    @property
+    def latest(self) -> dict[str, Any]:
+        """The pointer."""
+        return json.loads((self.product / "latest.json").read_text())
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Of the last tick."""
+        return json.loads(max((self.product / "ticks").iterdir()).read_text())
+
+    @property
+    def runs(self) -> list[str]:
+        """Ids of the runs that are there."""
+        return sorted(path.name for path in (self.product / "runs").iterdir())
+
+
+@contextlib.contextmanager
+def country(folder: Path, *scenes: str, **settings: Any) -> Iterator[Country]:
+    """Give a country with some scenes, whose networks are counted and whose clock is its own."""
+    here = world(folder, grid={"crs": KOREA, "resolution_m": 9}, **settings).settings
+    del here["out"]
+    here |= {"scenes": str(folder / "scenes" / "*.tif"), "product": str(folder / "product")}
+    network = Counting()
+    found = Country(folder, network, here)
+    for name in scenes:
+        found.scene(name)
+    with answering(network), small_cells(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.tick.now", lambda: found.when)
+        patch.setattr("jobs.tick_record.now", lambda: found.when)
+        yield found
