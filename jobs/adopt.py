@@ -21,6 +21,7 @@ from jobs.decisions import decide
 from jobs.half_written import PARTIAL
 from jobs.infer import complete
 from jobs.plan import Run
+from jobs.published import POINTER
 from jobs.stages import QUALITY
 
 KEPT = ("decisions", "stages")
@@ -52,7 +53,8 @@ def adopt(product: Storage, run: Run, here: str, earlier: Sequence[str]) -> Adop
                 taker.missing(base, folder)
         scenes = sum(taker.scenes(base, run) for base in earlier)
         logits = sum(taker.logits(base, run) for base in earlier)
-        return Adopted(scenes, logits, next(filter(None, map(taker.maps, earlier)), 0))
+        made = product.exists(f"{here}/{POINTER}")  # then its cells are its own by now
+        return Adopted(scenes, logits, 0 if made else next(filter(None, map(taker.maps, earlier)), 0))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Ticks of a plan: what is new is mapped and published, what is not costs nothing, and nothing bad is published."""
 
-import pytest
-
 from tests.jobs.products import country
 
 
