@@ -97,12 +97,14 @@ def flip(product: Storage, lease: RunLock, make: Callable[[Pointer | None], Poin
             return after
 
 
-def sweep_runs(product: Storage, stays: Iterable[str]) -> list[str]:
+def sweep_runs(product: Storage, stays: Iterable[str], tick: int) -> list[str]:
     """Remove the folders of all other runs, and of those that are half made; return their ids.
 
     What makes it a run goes first: cut short anywhere, nobody takes the rest for one, and the next sweep removes it.
+    Runs that later ticks began are left alone, should this one have been succeeded without knowing.
     """
-    gone = sorted(set(filter(RUN_ID.fullmatch, product.folders(RUNS))) - set(stays))
+    there = filter(RUN_ID.fullmatch, product.folders(RUNS))
+    gone = sorted(run for run in set(there) - set(stays) if int(run.partition("-")[0]) <= tick)
     for run in gone:
         product.delete(f"{RUNS}/{run}/{INPUTS}")
         remove_folder(product, f"{RUNS}/{run}")

@@ -136,9 +136,9 @@ class Tick:
             code = DONE
         else:
             code, published = self._map(at, lease)
-        if code in (DONE, INCOMPLETE):
+        if code in (DONE, INCOMPLETE) and lease.is_mine():
             stays = retained(read_pointer(self.product)[0], self.plan.keep, self.record["run"], published)
-            self.record["removed"] = sweep_runs(self.product, stays)
+            self.record["removed"] = sweep_runs(self.product, stays, lease.number)
         return code
 
     def _idle(self, at: Situation) -> int:
