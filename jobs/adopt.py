@@ -119,9 +119,9 @@ class _Taker:
         rows: dict[str, list[str]] = {}
         for row in self.product.folders(f"{base}/markers/mosaic"):
             rows.setdefault(row.rpartition("_r")[0], []).append(row)
-        names = [folder.removesuffix(".zarr") for folder in self.product.folders(f"{base}/mosaic")]
         done = {row.rpartition("_r")[0] for row in self.product.folders(f"{self.here}/markers/mosaic")}
-        for name in (name for name in names if name not in done):
+        names = {folder.removesuffix(".zarr") for folder in self.product.folders(f"{base}/mosaic")} - done
+        for name in sorted(names):
             markers = [key for row in rows.get(name, ()) for key in self._listed(base, f"markers/mosaic/{row}")]
             self._store(base, f"mosaic/{name}.zarr", markers)
         return len(names)

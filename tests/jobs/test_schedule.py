@@ -1,18 +1,135 @@
 """Ticks of a plan: what is new is mapped and published, what is not costs nothing, and nothing bad is published."""
 
-from tests.jobs.products import country
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.lock import RunLock
+from cluster.storage import Storage
+from jobs import schedule
+from jobs import status as status_job
+from tests.jobs.products import Country, country
+from tests.jobs.worlds import files_below
+from tiler.product_specs import PRODUCTS
 
 
-def test_three_ticks_map_what_is_new_and_nothing_else(tmp_path, capsys):
-    with country(tmp_path, "north", "south") as here:
-        code, whole = here.tick()
-        print(here.record)
-        assert (code, whole > 0) == (0, True)
-        first = here.latest
-        assert here.tick() == (0, 0)
-        assert "nothing new" in capsys.readouterr().out
-        assert here.latest == first
-        here.month()
-        here.scene("isle")
-        code, more = here.tick()
-        assert (code, 0 < more < whole) == (0, True)
+@pytest.fixture
+def two(tmp_path):
+    """A country of two scenes."""
+    with country(tmp_path, "north", "isle", keep=2) as here:
+        yield here
+
+
+def test_three_ticks_map_what_is_new_and_nothing_else(two: Country, capsys):
+    code, whole = two.tick()
+    assert (code, whole > 0) == (0, True)
+    first = two.latest
+    assert capsys.readouterr().out.startswith("tick 1: 2 new (isle, north); begins run 000001-20260102-")
+    assert two.tick() == (0, 0)
+    assert "nothing new: run 000001" in capsys.readouterr().out
+    assert (two.latest, two.record["outcome"], two.record["tick"]) == (first, "nothing new", 2)
+    two.month()
+    two.scene("isle", seed=1)
+    before = files_below(two.product)
+    assert two.tick("--dry-run") == (0, 0)
+    told = capsys.readouterr().out
+    assert "1 changed (isle); would begin a run" in told
+    assert re.search(rf"^infer +{whole} window shards +{whole // 2} +{whole // 2} ", told, re.MULTILINE)
+    assert "in all about" in told
+    assert files_below(two.product) == before
+    assert two.tick() == (0, whole // 2)
+    assert two.latest["earlier"] == [first["run"]]
+    made = two.layers()
+    for layer, values in two.fresh().items():
+        np.testing.assert_array_equal(made[layer], values)
+
+    # What the pointer names is there, as it says; and the run is one like any other.
+    facts = two.latest["facts"]
+    assert facts["files"].keys() == PRODUCTS.keys()
+    for one in (*facts["files"].values(), facts["record"]):
+        assert (two.product / one["href"]).stat().st_size == one["size_bytes"]
+    assert status_job.main([str(two.product / "runs" / two.latest["run"])]) == 0
+    assert "stale" in capsys.readouterr().out
+    page = (two.product / "report.html").read_text()
+    for text in ("1 changed (isle)", "nothing new", "max_lacking", "window shards"):
+        assert text in page
+
+
+def test_a_tick_that_lost_its_lease_publishes_nothing(two: Country, capsys):
+    lock = Storage(str(two.product / "lock"))
+
+    def succeed(tiles: int) -> None:
+        lock.create("2.json", json.dumps({"run": "b"}).encode())
+
+    two.network.meanwhile = succeed
+    assert two.tick()[0] == 1
+    assert not (two.product / "latest.json").exists()
+    assert "went to somebody else after number 1" in two.record["told"]
+    assert not (two.product / "report.html").exists()
+    two.network.meanwhile = lambda tiles: None
+    assert two.tick() == (0, 0)  # what it made is there all the same
+    assert two.latest["fence"] == 3
+
+
+def test_while_another_tick_works_nothing_is_touched(two: Country, capsys):
+    with RunLock(Storage(str(two.product / "lock")), "a-run", "sandan schedule other.yaml"):
+        assert two.tick() == (4, 0)
+    assert "'sandan schedule other.yaml' on" in capsys.readouterr().err
+    assert [path.name for path in two.product.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--set", "scenes=nowhere/*.tif"], "no file matches"),
+        (["--set", "product=plan.yaml/x"], "not a writable folder"),
+        (["--set", "models=[nowhere]"], "nowhere"),
+        (["--set", "gates.min_seen=1"], "add area"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(two: Country, capsys, monkeypatch, words, told):
+    monkeypatch.chdir(two.folder)
+    assert two.tick(*words) == (2, 0)
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.startswith("sandan schedule: ")
+    assert said.count("\n") == 1
+    assert not two.product.exists()
+
+
+def test_a_tick_that_cannot_begin_is_told_to_the_webhook(two: Country, capsys):
+    two.settings["notify"] = {"url": "http://127.0.0.1:9/x", "hosts": ["127.0.0.1"], "schemes": ["http"]}
+    two.settings["scenes"] = str(two.folder / "nowhere" / "*.tif")
+    assert two.tick() == (2, 0)
+    assert "webhook: not told" in capsys.readouterr().err
+    assert two.tick("--dry-run") == (2, 0)
+    assert "webhook" not in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_fit_is_a_failed_tick_that_says_why(two: Country, capsys):
+    assert two.tick()[0] == 0
+    two.scene("north", seed=1)
+    two.settings["limits"] = {"hours": 1e-9}
+    published = two.latest
+    assert two.tick() == (2, 0)
+    assert "limits.hours: " in capsys.readouterr().err
+    assert (two.record["outcome"], two.latest) == ("failed", published)
+
+
+def test_help_says_what_ends_how(capsys):
+    with pytest.raises(SystemExit) as ended:
+        schedule.main(["--help"])
+    assert ended.value.code == 0
+    assert "4 another tick is at work" in capsys.readouterr().out
+
+
+def test_paths_of_a_plan_are_relative_to_here(two: Country, monkeypatch):
+    monkeypatch.chdir(two.folder)
+    two.settings |= {"product": "product", "scenes": "scenes/*.tif"}
+    assert two.tick()[0] == 0
+    record = json.loads(Path("product", two.latest["facts"]["record"]["href"]).read_text())
+    assert record["config"]["out"] == os.path.join("product", "runs", two.latest["run"])
