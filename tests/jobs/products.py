@@ -136,9 +136,9 @@ def country(folder: Path, *scenes: str, **settings: Any) -> Iterator[Country]:
     del here["out"]
     here |= {
         "outputs": ["cog"],
+        "product": str(folder / "product"),
         **settings,
         "scenes": str(folder / "scenes" / "*.tif"),
-        "product": str(folder / "product"),
     }
     network = Counting()
     found = Country(folder, network, here)

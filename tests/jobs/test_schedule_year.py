@@ -5,7 +5,9 @@ import signal
 import numpy as np
 import pytest
 
+from cluster.storage import Storage
 from jobs import map as make_map
+from jobs.product import read_pointer, read_runs, records
 from tests.jobs.products import Country, country, killed_tick
 from tests.jobs.worlds import damage, repair
 from tests.processes import forking
@@ -158,3 +160,25 @@ def test_a_year(tmp_path, capfd, monkeypatch):
         same_map(here)
         assert len(here.runs) == 3
         assert "ended without a word" in (here.product / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_product_in_an_object_store(tmp_path, bucket):
+    with country(tmp_path, "north", "isle", product=f"{bucket}/product", keep=1) as here:
+        product = Storage(f"{bucket}/product")
+        assert here.tick() == (0, 2 * SCENE)
+        first = read_pointer(product)[0]
+        assert here.tick() == (0, 0)
+        here.scene("isle", seed=1)
+        assert here.tick("--dry-run") == (0, 0)
+        assert here.tick() == (0, SCENE)
+        second = read_pointer(product)[0]
+        assert (second.earlier, second.fence) == ((first.run,), 3)
+        assert list(read_runs(product)) == [second.run]  # only one is kept, and it lacks nothing without the other
+        here.scene("north", seed=1)
+        assert here.tick("--set", "keep=2") == (0, SCENE)
+        assert here.rollback() == 0
+        assert read_pointer(product)[0].run == second.run
+        assert here.tick() == (0, 0)
+        assert list(records(product, 9)) == [6, 5, 4, 3, 2, 1]
+        assert product.get("report.html").startswith(b"<!doctype html>")
