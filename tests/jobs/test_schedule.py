@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from cluster.lock import RunLock
 from cluster.storage import Storage
 from jobs import schedule
 from jobs import status as status_job
 from tests.jobs.products import Country, country
-from tests.jobs.worlds import files_below
+from tests.jobs.worlds import files_below, write_tif
 from tiler.product_specs import PRODUCTS
 
 
@@ -133,3 +134,32 @@ def test_paths_of_a_plan_are_relative_to_here(two: Country, monkeypatch):
     assert two.tick()[0] == 0
     record = json.loads(Path("product", two.latest["facts"]["record"]["href"]).read_text())
     assert record["config"]["out"] == os.path.join("product", "runs", two.latest["run"])
+
+
+def test_labels_and_an_area_are_asked_where_a_gate_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.evaluation.files.pictures", lambda _: {})
+    with country(tmp_path, "north") as here:
+        with rasterio.open(here.folder / "scenes" / "north.tif") as data:
+            red, place, (left, bottom, right, top) = data.read(1), data.transform, data.bounds
+        codes = np.where(red >= 4500, 1, 2).astype(np.uint8)
+        write_tif(here.folder / "labels.tif", codes, transform=place)
+        ring = [[left, bottom], [right, bottom], [right, 2 * top - bottom], [left, 2 * top - bottom], [left, bottom]]
+        feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32652"}}
+        area = {"type": "FeatureCollection", "crs": crs, "features": [feature]}
+        (here.folder / "area.geojson").write_text(json.dumps(area))
+        here.settings |= {
+            "labels": {"files": str(here.folder / "labels.tif"), "codes": {1: 1, 2: 0}},
+            "area": str(here.folder / "area.geojson"),
+            "evaluate": {"where": "all", "resamples": 100},
+            "gates": {"min_seen": 0.6, "min_miou": 0.99},
+        }
+        code, tiles = here.tick()
+        assert (code, tiles > 0, here.record["outcome"]) == (3, True, "refused")
+        found = {one["gate"]: one["found"] for one in here.record["gates"]}
+        assert found["min_seen"] == pytest.approx(0.5, abs=0.01)  # half of the area lies north of the scene
+        assert 0.85 < found["min_miou"] < 0.99
+        assert not (here.product / "latest.json").exists()
+        here.settings["gates"] = {"min_seen": 0.45, "min_miou": 0.85}
+        assert here.tick() == (0, 0)
+        assert here.latest["run"] == here.runs[0]

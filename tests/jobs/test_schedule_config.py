@@ -1,5 +1,7 @@
 """Plans: a run with a product; what cannot be is refused before anything starts."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -66,3 +68,10 @@ def test_a_webhook_may_be_a_secret_of_the_environment():
     with pytest.raises(ValueError, match=r"host 'elsewhere\.org'") as error:
         found.check("https://elsewhere.org/services/T0/B1")
     assert "T0" not in str(error.value)
+
+
+def test_the_plan_of_the_documentation_is_one(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "schedule.md").read_text()
+    (tmp_path / "plan.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    found = load(PlanConfig, str(tmp_path / "plan.yaml"))
+    assert found.gates.model_fields_set == {"min_scenes", "max_lacking", "min_seen", "max_gained", "max_lost"}
