@@ -1,9 +1,7 @@
 """Ticks of a plan: what is new is mapped and published, what is not costs nothing, and nothing bad is published."""
 
 import json
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +23,9 @@ def two(tmp_path):
         yield here
 
 
-def test_three_ticks_map_what_is_new_and_nothing_else(two: Country, capsys):
+def test_three_ticks_map_what_is_new_and_nothing_else(two: Country, capsys, monkeypatch):
+    monkeypatch.chdir(two.folder)  # paths of a plan are relative to here
+    two.settings |= {"product": "product", "scenes": "scenes/*.tif"}
     code, whole = two.tick()
     assert (code, whole > 0) == (0, True)
     first = two.latest
@@ -44,6 +44,9 @@ def test_three_ticks_map_what_is_new_and_nothing_else(two: Country, capsys):
     assert files_below(two.product) == before
     assert two.tick() == (0, whole // 2)
     assert two.latest["earlier"] == [first["run"]]
+    record = json.loads((two.product / two.latest["facts"]["record"]["href"]).read_text())
+    assert record["config"]["out"] == f"product/runs/{two.latest['run']}"
+    assert [scene["files"] for scene in record["config"]["scenes"]] == ["scenes/isle.tif", "scenes/north.tif"]
     made = two.layers()
     for layer, values in two.fresh().items():
         np.testing.assert_array_equal(made[layer], values)
@@ -74,6 +77,15 @@ def test_a_tick_that_lost_its_lease_publishes_nothing(two: Country, capsys):
     two.network.meanwhile = lambda tiles: None
     assert two.tick() == (0, 0)  # what it made is there all the same
     assert two.latest["fence"] == 3
+
+
+def test_a_run_that_cannot_fit_is_a_failed_tick_that_says_why(two: Country, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.room.machine_memory", lambda: 2**20)
+        assert two.tick() == (2, 0)
+    assert "memory: ingest takes about" in capsys.readouterr().err
+    assert (two.record["outcome"], two.record["exit"]) == ("failed", 2)
+    assert not (two.product / "latest.json").exists()
 
 
 def test_while_another_tick_works_nothing_is_touched(two: Country, capsys):
@@ -111,16 +123,6 @@ def test_a_tick_that_cannot_begin_is_told_to_the_webhook(two: Country, capsys):
     assert "webhook" not in capsys.readouterr().err
 
 
-def test_a_run_that_cannot_fit_is_a_failed_tick_that_says_why(two: Country, capsys):
-    assert two.tick()[0] == 0
-    two.scene("north", seed=1)
-    two.settings["limits"] = {"hours": 1e-9}
-    published = two.latest
-    assert two.tick() == (2, 0)
-    assert "limits.hours: " in capsys.readouterr().err
-    assert (two.record["outcome"], two.latest) == ("failed", published)
-
-
 def test_help_says_what_ends_how(capsys):
     with pytest.raises(SystemExit) as ended:
         schedule.main(["--help"])
@@ -128,14 +130,7 @@ def test_help_says_what_ends_how(capsys):
     assert "4 another tick is at work" in capsys.readouterr().out
 
 
-def test_paths_of_a_plan_are_relative_to_here(two: Country, monkeypatch):
-    monkeypatch.chdir(two.folder)
-    two.settings |= {"product": "product", "scenes": "scenes/*.tif"}
-    assert two.tick()[0] == 0
-    record = json.loads(Path("product", two.latest["facts"]["record"]["href"]).read_text())
-    assert record["config"]["out"] == os.path.join("product", "runs", two.latest["run"])
-
-
+@pytest.mark.slow
 def test_labels_and_an_area_are_asked_where_a_gate_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.evaluation.files.pictures", lambda _: {})
     with country(tmp_path, "north") as here:
