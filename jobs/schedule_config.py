@@ -80,7 +80,7 @@ class PlanConfig(RunConfig):
     product: str
     """Folder of all runs, and of the pointer to the published one: a local path, s3:// or gs://."""
     gates: GatesConfig = GatesConfig()
-    keep: int = Field(default=3, ge=1)
+    keep: int = Field(default=3, ge=1, le=100)
     """Published runs that are kept, the present one included."""
     notify: NotifyConfig | None = None
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-MOST_HELD = 20
-"""Runs that are remembered as not to be published again."""
+REMEMBERED = 100
+"""Runs that a pointer knows of those published before, and of those held, at most."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,9 @@ def published_after(before: Pointer | None, after: Pointer) -> Pointer:
     if before is None:
         return after
     earlier = tuple(run for run in (before.run, *before.earlier) if run != after.run)
-    return replace(after, earlier=earlier, held=tuple(held for held in before.held if held.run != after.run))
+    return replace(
+        after, earlier=earlier[:REMEMBERED], held=tuple(held for held in before.held if held.run != after.run)
+    )
 
 
 def rolled_back(before: Pointer, after: Pointer, keys: Mapping[str, str]) -> Pointer:
@@ -187,7 +189,7 @@ def rolled_back(before: Pointer, after: Pointer, keys: Mapping[str, str]) -> Poi
     place = before.earlier.index(after.run)
     later = [before.run, *before.earlier[:place]]
     new = [Held(run, keys[run]) for run in later if run in keys]
-    return replace(after, earlier=before.earlier[place + 1 :], held=(*new, *held)[:MOST_HELD])
+    return replace(after, earlier=before.earlier[place + 1 :], held=(*new, *held)[:REMEMBERED])
 
 
 def _digest(value: object) -> str:

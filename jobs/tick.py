@@ -76,9 +76,8 @@ class Situation:
     def of(cls, product: Storage, inputs: Inputs, release: bool) -> Situation:
         """Look at a product; with `release` no run is held."""
         pointer, runs = read_pointer(product)[0], read_runs(product)
-        if pointer is not None and release:
-            pointer = replace(pointer, held=())
-        act, same = decide_act(inputs.key, pointer, {run: one.key for run, one in runs.items()})
+        asked = replace(pointer, held=()) if release and pointer is not None else pointer
+        act, same = decide_act(inputs.key, asked, {run: one.key for run, one in runs.items()})
         before = None if pointer is None else runs.get(pointer.run)
         return cls(pointer, runs, act, same, differences(before, inputs))
 
@@ -163,7 +162,7 @@ class Tick:
             self._end("failed", "somebody else works in the folder of the run")
             return BUSY, False
         self.record |= {"planned": made.planned, "spent": made.spent}
-        if not made.record:
+        if made.code not in (DONE, INCOMPLETE):
             self._end("failed", self.lost or f"the run ended with {made.code}; the next tick goes on with it")
             return made.code, False
         return self._judge(at, lease, run, name, made)

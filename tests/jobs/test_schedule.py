@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -77,6 +78,20 @@ def test_a_tick_that_lost_its_lease_publishes_nothing(two: Country, capsys):
     two.network.meanwhile = lambda tiles: None
     assert two.tick() == (0, 0)  # what it made is there all the same
     assert two.latest["fence"] == 3
+
+
+def test_a_driver_that_is_told_that_it_was_succeeded_stops_its_run(two: Country, monkeypatch, capsys):
+    monkeypatch.setattr("cluster.lock.BEAT_S", 0.02)
+    lock = Storage(str(two.product / "lock"))
+
+    def succeed_and_wait(tiles: int) -> None:
+        if lock.create("2.json", b"{}"):
+            time.sleep(0.3)
+
+    two.network.meanwhile = succeed_and_wait
+    code, tiles = two.tick()
+    assert (code, tiles < 30) == (1, True)
+    assert "its lock for free" in two.record["told"]
 
 
 def test_a_run_that_cannot_fit_is_a_failed_tick_that_says_why(two: Country, capsys):
