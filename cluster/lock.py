@@ -90,12 +90,23 @@ class RunLock:
     clock: Callable[[], float] = time.time
     """Only for what is told; waiting is counted in looks, each after a `sleep`."""
     sleep: Callable[[float], None] = time.sleep
+    above: int = 0
+    """A number that this lock's must exceed, if who asks knows of one: the folder of the lock may have been removed."""
     succeeded: Holder | None = None
     """Who was found dead or still, if anybody: its work may lie about half done."""
     _number: int = 0
     _mine: Holder | None = None
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+
+    @property
+    def number(self) -> int:
+        """The fencing number: it rises with every holder, so that what carries a lower one comes from an earlier."""
+        return self._number
+
+    def is_mine(self) -> bool:
+        """Whether nobody has succeeded this holder, as the storage says now."""
+        return self._mine is not None and latest(self.storage)[0] == self._number
 
     def acquire(self, wait: bool = False) -> None:
         """Take the lock, at once where it is free or its holder is gone.
@@ -114,7 +125,7 @@ class RunLock:
         while True:
             number, holder = latest(self.storage)
             if holder is None or holder.is_gone or not self._moves(number, holder):
-                self._mine, self._number = replace(me, beat_at=self.clock()), number + 1
+                self._mine, self._number = replace(me, beat_at=self.clock()), max(number, self.above) + 1
                 if self.storage.create(_name(self._number), _text(self._mine)):
                     break
             elif not wait:

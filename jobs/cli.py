@@ -20,6 +20,8 @@ JOBS = {
 """Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""
 TOOLS = {
     "submit": "run a job on a cluster, follow it, and end with its exit code",
+    "schedule": "one tick of a plan: map what is new, judge it, publish it",
+    "rollback": "publish an earlier run of a plan's product again",
     "status": "say what of a run is done, pending, failed or stale, and why",
     "sweep": "remove what a run's folder no longer needs: replaced stores, older maps, old logs",
     "logs": "show what a run did and what went wrong",

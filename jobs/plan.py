@@ -9,21 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
 
 from cluster.storage import Storage
-from cluster.units import THREADS, Units
+from cluster.units import Units
 from jobs.adaptive import rule_of
 from jobs.bundles import fitting_card
 from jobs.cells import CellTasks, MosaicPlan
 from jobs.classes import check_classes
 from jobs.config import RunConfig
 from jobs.modalities import Modalities, match_modalities
-from jobs.preflight import check_writable, map_grid, scene_specs
+from jobs.preflight import check_writable, map_grid, open_scenes, scene_specs
 from jobs.window_faults import read_faults
 from models.adaptive_rule import Rule
 from models.card import Card
@@ -33,7 +32,7 @@ from tiler.grids import Box, MapGrid, footprint
 from tiler.labels import Labels, open_labels
 from tiler.lattice import Lattice
 from tiler.logit_store import WindowShard, wanted_windows, window_shards
-from tiler.scenes import Scene, check_distinct, open_scene
+from tiler.scenes import Scene, check_distinct
 from tiler.sensors import Sensor, load_sensor
 from tiler.shards import Shard, shard_count, shards_of
 
@@ -241,8 +240,12 @@ class Run:
         return self.footprints[plan.name]
 
 
-def plan_run(config: RunConfig) -> Run:
+def plan_run(config: RunConfig, unreadable: dict[str, str] | None = None) -> Run:
     """Read the headers of everything a run names and check that it fits together.
+
+    Args:
+        config: the run.
+        unreadable: as in `jobs.preflight.open_scenes`.
 
     Raises:
         ValueError: anything that could not work; nothing has been started or written.
@@ -252,10 +255,7 @@ def plan_run(config: RunConfig) -> Run:
     sensor = load_sensor(config.sensor)
     labels = None if config.labels is None else open_labels(config.labels)
     specs = scene_specs(config)
-    headers = labels.headers if labels else ()
-    with ThreadPoolExecutor(THREADS, "headers") as pool:  # opening a file waits for its storage
-        ordered = sorted(specs, key=lambda spec: spec.id)
-        opened = list(pool.map(lambda spec: open_scene(spec, sensor, headers), ordered))
+    opened = open_scenes(specs, sensor, labels.headers if labels else (), unreadable)
     check_distinct(opened)
     scenes, modalities = match_modalities(config.modalities, sensor, specs, opened)
     plans = tuple(_scene_plan(scene, labels) for scene in scenes)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyproj
 from pydantic import ValidationError
 
 from cluster.storage import Storage
+from cluster.units import THREADS
 from jobs.config import GridConfig, RunConfig
 from tiler.grids import MapGrid
 from tiler.patterns import expand
-from tiler.scenes import Scene, SceneSpec
-from tiler.sensors import load_sensor
+from tiler.rasters import Header
+from tiler.scenes import Scene, SceneSpec, open_scene
+from tiler.sensors import Sensor, load_sensor
 from tiler.stac_scenes import find_scenes
 from tiler.stac_search import StacSearch
 
@@ -56,6 +60,40 @@ def _named_by(file: str) -> SceneSpec:
             f"scenes: the name of {file!r} cannot be a scene's id (at most 200 letters, digits, '.', '_', '-', the "
             f"first a letter or digit); rename the file, or list the scenes with ids of their own"
         ) from error
+
+
+def open_scenes(
+    specs: Sequence[SceneSpec], sensor: Sensor, headers: Sequence[Header], unreadable: dict[str, str] | None = None
+) -> list[Scene]:
+    """Open scenes, in order of their ids.
+
+    Args:
+        specs: of the scenes.
+        sensor: of the run.
+        headers: of rasters that tell a place, for scenes that tell none.
+        unreadable: gets id and reason of the scenes whose files cannot be understood, and the others are returned;
+            None: one such scene is bad input.
+
+    Raises:
+        ValueError: a scene cannot be opened, or not one of them.
+    """
+
+    def opened(spec: SceneSpec) -> Scene | ValueError:
+        try:
+            return open_scene(spec, sensor, headers)
+        except ValueError as error:
+            return error
+
+    ordered = sorted(specs, key=lambda spec: spec.id)
+    with ThreadPoolExecutor(THREADS, "headers") as pool:  # opening a file waits for its storage
+        found = list(pool.map(opened, ordered))
+    scenes = [scene for scene in found if isinstance(scene, Scene)]
+    failed = {spec.id: error for spec, error in zip(ordered, found, strict=True) if isinstance(error, ValueError)}
+    if failed and (unreadable is None or not scenes):
+        raise next(iter(failed.values()))
+    if unreadable is not None:
+        unreadable.update((name, " ".join(str(error).split())) for name, error in failed.items())
+    return scenes
 
 
 def map_grid(config: str | GridConfig, first: Scene) -> MapGrid:

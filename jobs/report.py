@@ -66,6 +66,8 @@ class ReportFacts:
     warnings_title: str = "Before you trust this map"
     figures: Sequence[Figure] = ()
     figures_title: str = "Map"
+    changes: Sequence[Table] = ()
+    """Of a product: what is new, and what gates say of it."""
     classes: Sequence[Table] = ()
     """How much of the map is of which class."""
     quality: Sequence[Table] = ()
@@ -76,6 +78,8 @@ class ReportFacts:
     models: Sequence[Table] = ()
     timings: Sequence[Table] = ()
     """Wall time and bytes per stage."""
+    history: Sequence[Table] = ()
+    """Of a product: what was found and done before."""
     config_yaml: str = ""
     """The resolved configuration."""
     provenance: Mapping[str, object] = field(default_factory=dict)
@@ -97,11 +101,13 @@ class Section:
 def sections(facts: ReportFacts) -> list[Section]:
     """The groups of tables that have something to show, in the order of the page."""
     groups = [
+        Section("changes", "What changed", facts.changes),
         Section("classes", "Classes", facts.classes),
         Section("quality", "Quality of the imagery", facts.quality),
         Section("evaluation", "Evaluation", facts.evaluation, facts.evaluation_figures),
         Section("models", "Networks", facts.models),
         Section("timings", "Time and bytes", facts.timings),
+        Section("history", "Ticks", facts.history),
     ]
     return [group for group in groups if group.tables]
 

@@ -81,6 +81,13 @@ def read_regions(path: str, field: str, crs: str | None, grid: MapGrid, extent: 
     return Regions(tuple(names), tuple(shapes), tuple(owners))
 
 
+def area_region(area: shapely.Geometry, crs: str, grid: MapGrid) -> tuple[Regions, float]:
+    """Return an area as one region of a map, and how many pixels it covers, inside and outside of the map."""
+    shape = _on_map(area, pyproj.CRS.from_user_input(crs), grid, None)
+    assert shape is not None, "an area has an extent"
+    return Regions(("area",), (shapely.to_wkb(shape),), (0,)), float(shapely.area(shape))
+
+
 def _around(grid: MapGrid, extent: Box, crs: pyproj.CRS) -> shapely.Geometry | None:
     """Return a rectangle of another CRS that holds the map with room around it; None where it crosses 180 degrees."""
     room = max(extent.height, extent.width) // 4 + 64

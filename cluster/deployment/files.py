@@ -36,6 +36,7 @@ def rendered(deployment: Deployment, source: str) -> dict[str, str]:
     texts = {name: head + _yaml(documents) for name, documents in files.items()}
     if deployment.onprem is not None:
         texts |= {f"systemd/{name}": head + text for name, text in machines.units(deployment).items()}
+        texts |= {name: head + text for name, text in machines.schedule(deployment).items()}
     return texts
 
 

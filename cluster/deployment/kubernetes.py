@@ -63,7 +63,7 @@ def _cluster_spec(deployment: Deployment, place: Kubernetes, ray_version: str) -
 
 def _head(deployment: Deployment, place: Kubernetes) -> dict[str, Any]:
     pod = _pod(deployment, place, "ray-head", deployment.head.cpus, deployment.head.memory_gib, 0)
-    # The run's configuration: kubectl create configmap NAME-run --from-file=map.yaml
+    # The run's configuration, or the plan: kubectl create configmap NAME-run --from-file=map.yaml
     pod["containers"][0].setdefault("volumeMounts", []).append({"name": "run", "mountPath": CONFIGURED})
     pod.setdefault("volumes", []).append(
         {"name": "run", "configMap": {"name": f"{deployment.name}-run", "optional": True}}
@@ -126,12 +126,13 @@ def _pod(
 
 
 def _job(deployment: Deployment, place: Kubernetes, ray_version: str) -> Document:
-    return _named("RayJob", "ray.io/v1", deployment, place, _job_spec(deployment, place, ray_version))
+    spec = _job_spec(deployment, place, ray_version, f"python -m jobs.map {CONFIGURED}/map.yaml")
+    return _named("RayJob", "ray.io/v1", deployment, place, spec)
 
 
-def _job_spec(deployment: Deployment, place: Kubernetes, ray_version: str) -> dict[str, Any]:
+def _job_spec(deployment: Deployment, place: Kubernetes, ray_version: str, command: str) -> dict[str, Any]:
     return {
-        "entrypoint": f"python -m jobs.map {CONFIGURED}/map.yaml",
+        "entrypoint": command,
         "submissionMode": "SidecarMode",  # no pod beside the cluster whose connection may hang
         "backoffLimit": 2,  # each try is a new cluster; what an earlier one finished is not done again
         "activeDeadlineSeconds": 24 * 3600,
@@ -143,7 +144,10 @@ def _job_spec(deployment: Deployment, place: Kubernetes, ray_version: str) -> di
 
 
 def _cron_job(deployment: Deployment, place: Kubernetes, ray_version: str) -> list[Document]:
-    """A CronJob that makes a RayJob: KubeRay's own has no `concurrencyPolicy` and catches up on every missed tick."""
+    """A CronJob that makes a RayJob: KubeRay's own has no `concurrencyPolicy` and catches up on every missed tick.
+
+    The RayJob is a tick of the plan: kubectl create configmap NAME-run --from-file=plan.yaml
+    """
     name = f"{deployment.name}-schedule"
     subject = {"kind": "ServiceAccount", "name": name, "namespace": place.namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
@@ -173,7 +177,8 @@ def _cron_job(deployment: Deployment, place: Kubernetes, ray_version: str) -> li
         "failedJobsHistoryLimit": 3,
         "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}},
     }
-    job = yaml.safe_dump(_job(deployment, place, ray_version), sort_keys=False, width=1000)
+    tick = _job_spec(deployment, place, ray_version, f"python -m jobs.schedule {CONFIGURED}/plan.yaml")
+    job = yaml.safe_dump(_named("RayJob", "ray.io/v1", deployment, place, tick), sort_keys=False, width=1000)
     job_metadata = {"name": f"{deployment.name}-job", "namespace": place.namespace}
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": job_metadata, "data": {"rayjob.yaml": job}},

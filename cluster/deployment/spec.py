@@ -90,6 +90,11 @@ class OnPremises(Part):
     ray: str = Field(
         "/opt/sandan/bin/ray", description="of the environment in which Sandan is installed on each machine"
     )
+    plan: str = Field(
+        "/etc/sandan/plan.yaml", pattern=r"^/[\w./-]+$", description="what the head's schedule maps, on the head"
+    )
+    schedule: str = Field("0 3 2 * *", description="when a tick begins, as cron says it")
+    calendar: str = Field("*-*-02 03:00:00", description="the same, as systemd says it")
 
 
 class Kubernetes(Part):
@@ -104,7 +109,7 @@ class Kubernetes(Part):
         None, description="of a volume that all pods share; without one runs lie in s3://"
     )
     storage_gib: int = Field(500, ge=1)
-    schedule: str = Field("0 3 2 * *", description="when a run starts, as cron says it")
+    schedule: str = Field("0 3 2 * *", description="when a tick begins, as cron says it")
 
 
 class Deployment(Part):

@@ -209,3 +209,15 @@ def test_of_many_at_once_one_wins(storage):
 
 def test_beats_come_often_enough_to_be_seen():
     assert 4 * BEAT_S <= STILL_S
+
+
+def test_numbers_exceed_what_is_known_and_tell_who_came_later(storage):
+    first = lock(storage, Clock(), above=6)
+    assert not first.is_mine()
+    with first:
+        assert first.number == 7
+        assert first.is_mine()
+        assert storage.create("8.json", b"somebody")
+        assert not first.is_mine()
+    with lock(storage, Clock(), above=3) as later:
+        assert later.number == 9

@@ -62,6 +62,18 @@ def test_a_grid_that_cannot_be_is_refused(two, grid, told):
     assert told in refusal(two, f"grid={grid}")
 
 
+def test_scenes_that_cannot_be_opened_are_left_out_where_that_is_asked_for(two):
+    (two.folder / "scenes" / "a.tif").write_bytes(b"no raster at all")
+    told = refusal(two)
+    left_out: dict[str, str] = {}
+    run = plan_run(load(RunConfig, two.config), left_out)
+    assert [plan.scene.id for plan in run.scenes] == ["b-20240102"]
+    assert left_out == {"a": " ".join(told.split())}
+    (two.folder / "scenes" / "b-20240102.tif").write_bytes(b"neither")
+    with pytest.raises(ValueError, match=r"a\.tif cannot be opened"):
+        plan_run(load(RunConfig, two.config), {})
+
+
 def test_a_folder_that_cannot_be_written_is_refused_and_none_is_made(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ValueError, match="is not a writable folder"):
