@@ -16,6 +16,7 @@ from cluster.lock import RunLock
 from cluster.logs import new_run
 from cluster.redact import redact
 from cluster.storage import Storage
+from cluster.store_check import check_create
 from jobs.parsing import load
 from jobs.product import Fenced, flip, read_pointer, read_runs
 from jobs.schedule_config import PlanConfig
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = load(PlanConfig, arguments.plan, arguments.set)
         product = Storage(plan.product)
         pointer, to = target(product, arguments.to)
+        check_create(product)
     except (ValueError, OSError) as error:
         print(f"sandan rollback: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
