@@ -32,7 +32,7 @@ sed 's#^root:\\([^/]*\\):[^:]*:#root:\\1:{temporary}/ray/home:#' /etc/passwd > {
 mount --bind {temporary}/ray/passwd /etc/passwd
 hostname {name}
 echo up
-exec sleep infinity
+while true; do sleep 3600 & wait $!; done  # a shell, because the first process has to take leave of orphans that ended
 """
 
 

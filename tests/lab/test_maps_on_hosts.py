@@ -20,7 +20,7 @@ from tests.chaos.runs import digest, small_country, start
 from tests.jobs.worlds import World
 from tests.lab.clusters import Cluster
 from tests.lab.hosts import Lab, lacking
-from tests.lab.seen import Table, done_twice, ended, markers, seen, told, wait_for_files
+from tests.lab.seen import Table, done_twice, ended, markers, seen, wait_for_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(lacking()), reason=lacking())]
 
@@ -56,7 +56,7 @@ def place(cluster: Cluster, table: Table, tmp_path_factory: pytest.TempPathFacto
     alone = here.folder / "alone"
     code, said = start(here, alone, "engine.kind=serial").wait()
     assert code == 0, said
-    return Place(cluster, table, here, digest(alone), set(told(alone, "done")))
+    return Place(cluster, table, here, digest(alone), set(markers(alone)))
 
 
 def work_begun(out: Path, units: int, process: subprocess.Popen) -> None:
@@ -138,7 +138,7 @@ def test_a_run_that_lost_the_head_is_done_by_the_same_command(place: Place, tmp_
     place.cluster.lab.hosts[0].off()
     code, _ = ended(process)
     assert code != 0
-    assert set(told(tmp_path / "out", "done")) < place.units
+    assert markers(tmp_path / "out").keys() < place.units
     place.cluster.heal()
     again, said = ended(place.start(tmp_path / "out", "engine.workers=2"))
     assert again == 0, said
