@@ -7,6 +7,7 @@ nothing of Ray on another; folders are shared, as on a cluster with a network fi
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NETWORK = "10.77.0"
+LETTERS = itertools.cycle("abcdefghijklmnopqrstuvwxyz")
 HOSTS = 10
 """That know each other by name: process groups of torch look for their own address by it."""
 TOOLS = ("ip", "unshare", "nsenter")
@@ -158,7 +160,8 @@ class Lab:
     """Hosts on one switch; a context, at whose end nothing is left of them."""
 
     count: int
-    prefix: str = field(default_factory=lambda: f"sn{os.getpid() % 100_000}")
+    prefix: str = field(default_factory=lambda: f"sn{os.getpid() % 100_000}{next(LETTERS)}")
+    """Of its names on this machine, where other labs may be."""
     hosts: list[Host] = field(default_factory=list)
 
     def __enter__(self) -> Lab:
