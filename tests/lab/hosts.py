@@ -108,7 +108,12 @@ class Host:
     @property
     def home(self) -> str:
         """Home of its user: what is written there no other host sees."""
-        return f"{tempfile.gettempdir()}/ray/home"
+        return f"{self.scratch}/home"
+
+    @property
+    def scratch(self) -> str:
+        """Where Ray on it keeps its files."""
+        return f"{tempfile.gettempdir()}/ray"
 
     @property
     def is_on(self) -> bool:

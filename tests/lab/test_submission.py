@@ -128,7 +128,7 @@ def test_it_makes_the_map_of_one_process_and_then_nothing_new(place: Place, tmp_
     assert set(units_done(tmp_path / "out")) == place.units
     assert max(Counter(units_done(tmp_path / "out")).values()) == 1
     for host in place.cluster.lab.hosts:  # neither secrets nor data are on any node
-        code, found = host.run("grep", "-rl", "--include=.env", "--include=big.tif", SECRET, "/tmp/ray")
+        code, found = host.run("grep", "-rl", "--include=.env", "--include=big.tif", SECRET, host.scratch)
         assert (code, found) == (1, "")
 
 
@@ -143,7 +143,8 @@ def test_a_plain_submission_makes_it_too(place: Place, tmp_path: Path) -> None:
     assert code == 0, told
     assert MARK in told
     assert digest(tmp_path / "out") == place.digest
-    code, found = place.cluster.lab.hosts[0].run("grep", "-rl", "--include=.env", SECRET, "/tmp/ray")
+    head = place.cluster.lab.hosts[0]
+    code, found = head.run("grep", "-rl", "--include=.env", SECRET, head.scratch)
     assert (code, found) == (1, "")
 
 
