@@ -1,5 +1,6 @@
 """A year of monthly ticks over a small country, with all that happens in a year."""
 
+import shutil
 import signal
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from cluster.storage import Storage
 from jobs import map as make_map
+from jobs import synthesize
 from jobs.product import read_pointer, read_runs, records
 from tests.jobs.products import Country, country, killed_tick
 from tests.jobs.worlds import damage, repair
@@ -182,3 +184,27 @@ def test_a_product_in_an_object_store(tmp_path, bucket):
         assert here.tick() == (0, 0)
         assert list(records(product, 9)) == [6, 5, 4, 3, 2, 1]
         assert product.get("report.html").startswith(b"<!doctype html>")
+
+
+@pytest.mark.slow
+def test_a_year_of_the_synthetic_country(tmp_path):
+    """Each month brings two scenes, of two UTM zones, but March and September, and costs what its own windows do."""
+    place = ["--bbox", "125.995", "36.8", "126.005", "36.806", "--zones", "51,52", "--no-air"]
+    with country(tmp_path, keep=2) as here:
+        cost = []
+        for month in range(1, 13):
+            here.month()
+            if month in (3, 9):
+                assert here.tick() == (0, 0)
+                continue
+            made = tmp_path / f"made{month}"
+            assert synthesize.main([str(made), *place, "--dates", f"2025-{month:02}-15", "--clouds", "0.2"]) == 0
+            shutil.copytree(made / "scenes", tmp_path / "scenes", dirs_exist_ok=True)
+            code, windows = here.tick()
+            assert code == 0
+            assert len(here.record["differences"]["new"]) == 2
+            cost.append(windows)
+        assert len(set(cost)) == 1
+        assert cost[0] > 0
+        assert len(here.runs) == 2
+        same_map(here)
