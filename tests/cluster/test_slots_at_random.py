@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cluster.decisions import Abort, Again, Ask, Dispatch, GiveUp, Kill, Policy, Probe, Settle, Spawn, State
 from cluster.faults import Fault, Kind
+from cluster.placement import has_room
 from cluster.slots import Slots
 
 KINDS = {name: Fault(Kind(name), name) for name in ("input", "transient", "memory", "node", "taken", "silent")}
@@ -49,6 +50,8 @@ class World:
             self.fill()
             for action in self.slots.decide(self.now_s):
                 self.act(action)
+            there = {number for number, slot in self.slots.slots.items() if has_room(slot, self.policy)}
+            assert self.slots._open == there
             if self.slots.finished or self.ended:
                 return
             self.now_s += 0.25
