@@ -156,7 +156,7 @@ def sandan(granule: Granule, kind: str, target: Path, engine_kind: str) -> dict[
     config = RunConfig.model_validate({"out": str(target), "scenes": [scene], "engine": {"kind": engine_kind}})
     asked = time.monotonic()
     with engine_of(config.engine) as engine:
-        engine.ask(os.getpid)
+        engine.facts()  # starts Ray
         began = time.monotonic()
         run = plan_run(config)
         outcomes = ingest(run, engine)

@@ -138,7 +138,7 @@ def sandan_mosaic(folder: Path, scenes: list[Scene], kind: str) -> dict[str, Any
     tasks = [CellTask("map", cell, tuple(names)) for cell, names in sorted(touching.items())]
     cores = os.cpu_count() or 1
     with open_engine(kind, Resources(workers=cores, threads_per_worker=1, concurrency=2)) as engine:
-        engine.ask(os.getpid)
+        engine.facts()  # starts Ray
         started = time.monotonic()
         results = list(engine.run(stage, tasks))
         seconds = time.monotonic() - started

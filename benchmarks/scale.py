@@ -187,7 +187,7 @@ def measure_infer(run: plan.Run, kind: str, until: float) -> dict[str, Any]:
     by_name = {p.name: p for p in plans}
     cores = os.cpu_count() or 1
     with open_engine(kind, Resources(workers=cores, threads_per_worker=1)) as engine:
-        engine.ask(os.getpid)
+        engine.facts()  # starts Ray
         watched = Watched(engine, units, units - left, round(until * units))
         asked = time.monotonic()
         outcome = run_stage(

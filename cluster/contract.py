@@ -110,8 +110,13 @@ class Engine(Protocol):
         """
         ...
 
-    def ask(self, function: Callable[[], T]) -> T:
-        """Run a function once, on a worker of the kind that ``run`` uses, while none is running."""
+    def ask(self, function: Callable[[], T], beside: Callable[[], object] | None = None) -> T:
+        """Run a function once, on a worker of the kind that ``run`` uses, while none is running.
+
+        The next ``run`` begins with that worker: what the function imported need not be imported again, and what it
+        changed in its process stays. With ``beside`` all other workers of that run are started too, and call that
+        meanwhile, to import what they will need; what comes of it is not looked at.
+        """
         ...
 
     def facts(self) -> dict[str, Any]:

@@ -28,6 +28,13 @@ def keep_memory() -> None:
             mallopt(parameter, value)
 
 
+def give_memory_back() -> None:
+    """Give what this process keeps and does not use back to the system, once; a later peak begins lower."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
 def one_heap_for_children(environment: MutableMapping[str, str] = os.environ) -> None:
     """Let processes that this one starts have one heap for all threads, unless the environment says otherwise."""
     environment.setdefault("MALLOC_ARENA_MAX", "1")

@@ -12,11 +12,11 @@ from cluster import decisions as d
 from cluster import events, metrics
 from cluster.contract import Done, Failed, FatalFault, WorkerError
 from cluster.faults import Fault, Kind, describe, fault_of
+from cluster.hiring import hire
 from cluster.ray_state import draining_nodes, running
 from cluster.resources import ResolvedResources
 from cluster.slots import Slots
 from cluster.stopping import Stop
-from cluster.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,9 @@ class Pool:
         factory: Callable[[], Callable[[Any], Any]],
         resources: ResolvedResources,
         policy: d.Policy | None = None,
+        waiting: Iterable[Any] = (),
     ) -> None:
+        """Keep what a run needs; ``waiting`` are workers of the same resources that work for nobody yet."""
         import ray
         import ray.cloudpickle
 
@@ -50,6 +52,7 @@ class Pool:
         self._factory = self._ray.cloudpickle.dumps(factory)
         self._slots = Slots(policy or policy_of(resources))
         self._actors: dict[int, Any] = {}
+        self._waiting = list(waiting)
         self._calls: dict[Any, tuple[str, int, int | None]] = {}
         """What each open reference is: its kind, its slot and its unit."""
         self._keys: dict[int, Any] = {}
@@ -140,18 +143,7 @@ class Pool:
             raise end
 
     def _spawn(self, slot: int) -> None:
-        r = self._resources
-        # A thread of its own for probes, so that a busy worker still answers.
-        actor = self._ray.remote(concurrency_groups={"probe": 1})(Worker).options(
-            num_cpus=r.cpus_per_worker,
-            num_gpus=r.gpus_per_worker,
-            label_selector=dict(r.labels),
-            max_restarts=0,
-            max_task_retries=0,
-            max_concurrency=r.concurrency,
-            scheduling_strategy="SPREAD",
-        )
-        self._actors[slot] = actor.remote(r.threads_per_worker, r.gpus_per_worker)
+        self._actors[slot] = self._waiting.pop(0) if self._waiting else hire(self._resources)
         self._calls[self._actors[slot].start.remote(self._factory)] = ("start", slot, None)
         self._probe(slot, "placed")
 
@@ -233,6 +225,8 @@ class Pool:
     def _kill_all(self) -> None:
         for slot in list(self._actors):
             self._kill(slot)
+        while self._waiting:  # more than there were places
+            self._ray.kill(self._waiting.pop())
         self._calls.clear()
 
 

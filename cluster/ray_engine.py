@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from cluster.connect import cluster_facts, connect, disconnect
-from cluster.contract import Done, Failed, K, R, T, WorkerError
+from cluster.contract import Done, Failed, K, R, T
+from cluster.hiring import Waiting
 from cluster.labels import told
 from cluster.pool import Pool
 from cluster.resources import ResolvedResources, Resources, resolve
 from cluster.stopping import Stop
-from cluster.worker import limit_worker
 
 
 class RayEngine:
@@ -27,6 +25,7 @@ class RayEngine:
         self._resolved: ResolvedResources | None = None
         self._ours = False
         self._running = False
+        self._waiting = Waiting()
 
     @property
     def resources(self) -> ResolvedResources:
@@ -52,28 +51,19 @@ class RayEngine:
         """See ``Engine.run``; a factory that raises is a ``WorkerError`` with its traceback."""
         if self._running:
             raise RuntimeError("asked to run a stage while another runs; exhaust or close its iterator first")
-        pool = Pool(factory, replace(self.resources, concurrency=min(at_once, self.resources.concurrency)))
+        resources = replace(self.resources, concurrency=min(at_once, self.resources.concurrency))
+        pool = Pool(factory, resources, waiting=self._waiting.take())
         self._running = True
         try:
             yield from pool.run(keys, stop)
         finally:
             self._running = False
 
-    def ask(self, function: Callable[[], T]) -> T:
+    def ask(self, function: Callable[[], T], beside: Callable[[], object] | None = None) -> T:
         """See ``Engine.ask``; what the function raises is a ``WorkerError`` with its traceback."""
         if self._running:
             raise RuntimeError("asked a worker while a stage runs and holds them all; ask before or after it")
-        import ray
-        import ray.cloudpickle
-
-        dumps: Any = ray.cloudpickle.dumps
-        r = self.resources
-        # max_calls=1: the process is not used again, so what it imported and limited touches no later worker.
-        place: Any = {"num_cpus": r.cpus_per_worker, "num_gpus": r.gpus_per_worker, "label_selector": dict(r.labels)}
-        task = ray.remote(**place, max_retries=2, max_calls=1)(_answer)
-        what, value = ray.get(task.remote(dumps(function), r.threads_per_worker, r.gpus_per_worker))
-        if what == "error":
-            raise WorkerError(f"asked a worker for {function!r}; it raised\n{value}")
+        value: T = self._waiting.ask(function, self.resources, beside)
         return value
 
     def facts(self) -> dict[str, Any]:
@@ -91,7 +81,9 @@ class RayEngine:
         }
 
     def close(self) -> None:
-        """Disconnect, if this engine was what connected."""
+        """End workers that wait, and disconnect, if this engine was what connected."""
+        if self._resolved is not None:
+            self._waiting.dismiss()
         if self._ours:
             disconnect()
         self._resolved, self._ours = None, False
@@ -109,11 +101,3 @@ def threads_limit(nodes: Iterable[dict[str, int]]) -> int | None:
     shares = [node["cpus"] // node["gpus"] for node in nodes if node["gpus"]]
     limit = min(shares) if shares else max((node["cpus"] for node in nodes), default=0)
     return limit or None
-
-
-def _answer(function: bytes, threads: int, gpus: float) -> tuple[str, Any]:
-    limit_worker(threads, gpus)
-    try:
-        return "ok", pickle.loads(function)()
-    except Exception:
-        return "error", traceback.format_exc()

@@ -136,8 +136,8 @@ class SerialEngine:
             self._sleep(min(seconds, _POLL_S))
             seconds -= _POLL_S
 
-    def ask(self, function: Callable[[], T]) -> T:
-        """See ``Engine.ask``."""
+    def ask(self, function: Callable[[], T], beside: Callable[[], object] | None = None) -> T:
+        """See ``Engine.ask``; there is nobody beside this process."""
         return function()
 
     def facts(self) -> dict[str, Any]:

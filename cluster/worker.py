@@ -60,6 +60,13 @@ class Worker:
             self._starter = None
         return "ready", str(ray.get_runtime_context().get_node_id())
 
+    def ask(self, function: bytes) -> Answer:
+        """Call a function: ``("ok", value)``, or ``("error", traceback)``."""
+        try:
+            return "ok", pickle.loads(function)()
+        except Exception:
+            return "error", traceback.format_exc()
+
     def do(self, key: bytes) -> Answer:
         """Work on a key: ``("ok", (record, seconds))`` or ``("error", Seen)``."""
         work = self._work

@@ -19,7 +19,6 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
-from jobs.dataset_report import dataset_report
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
 from jobs.pace import Work
 from jobs.plan import CONTRACTS, key_of
@@ -153,6 +152,8 @@ class PlannedDataset:
         store = TileStore(self.url)
         self.storage.put("unmatched.csv", _csv(("path", "reason"), self.listing.unmatched))
         self.storage.put("tiles.csv", _csv(TILE_COLUMNS, tile_rows(store, self.limit, damaged)))
+        from jobs.dataset_report import dataset_report  # draws: matplotlib takes as long to import as all else
+
         facts, page = dataset_report(store, self.limit, damaged, self.listing.unmatched, self.config)
         self.storage.put("quality.json", json.dumps(facts, indent=1).encode())
         self.storage.put("report.html", page.encode())

@@ -18,8 +18,8 @@ from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.pace import Crew, Pace, pace_of_trials
 from jobs.plan import Precision, key_of
-from jobs.room import crew_here
-from jobs.tuning import Tune
+from jobs.room import GPUS, computes_bf16, crew_here
+from jobs.tuning import Tune, load_libraries
 from models.card import read_card
 
 WINDOWS_PER_BATCH = {"cpu": 1, "cuda": 8}
@@ -34,6 +34,12 @@ def probe() -> tuple[str, str]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return device, choose(device)
+
+
+def guess() -> tuple[str, str]:
+    """Return what `probe` says, without loading torch where that can be known: a plan is there seconds earlier."""
+    native = None if GPUS.is_dir() else computes_bf16()
+    return probe() if native is None else ("cpu", "bf16" if native else "fp32")
 
 
 class Configured(Protocol):
@@ -73,12 +79,12 @@ def decide(run: Configured, engine: Engine | None) -> Precision | None:
         return _kept(run, name)
     elsewhere = workers.kind == "ray" and (workers.address or os.environ.get("RAY_ADDRESS"))
     if engine is None:
-        return None if elsewhere else _usual(run, *probe())
+        return None if elsewhere else _usual(run, *guess())
     trials: Sequence[dict] = ()
     if measures(run.config):
         question = _question(run, engine.facts()["threads"])
         # Of a worker here what it would remember is known without starting it, which takes as long as the imports.
-        tuned = (None if elsewhere else question.recalled()) or engine.ask(question)
+        tuned = (None if elsewhere else question.recalled()) or engine.ask(question, load_libraries)
         decision, trials = replace(tuned.precision, compile=run.config.infer.compile), tuned.trials
         how = f"measured in {tuned.seconds:.1f} s" if tuned.seconds else "measured before"
         said = f"{decision.precision}, windows a pass: {decision.batch} ({how})"

@@ -19,6 +19,20 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 GPUS = Path("/proc/driver/nvidia/gpus")
 """A folder for each GPU of this machine; absent without."""
 
+PROCESSOR = Path("/proc/cpuinfo")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+"""Instructions that multiply bfloat16, as Linux names them; `models.precision` has torch's names for the same."""
+
+
+def computes_bf16() -> bool | None:
+    """Return whether the CPU of this machine computes bfloat16 natively, without torch; None where nobody says."""
+    try:
+        lines = PROCESSOR.read_text().splitlines()
+    except OSError:
+        return None
+    flags = [line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))]
+    return not BF16_FLAGS.isdisjoint(flags[0]) if flags else None
+
 
 def check_disk(estimates: Sequence[Estimate]) -> None:
     """Refuse a run whose output cannot fit.

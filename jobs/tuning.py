@@ -7,6 +7,7 @@ its own decision (jobs/infer.py), so nothing here moves a run that has begun.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -33,7 +34,7 @@ CONTRACT = 2
 """Raised by hand when the same networks would be measured in another way, or run in another way."""
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16)}
 """Windows a pass that are tried, by kind of device."""
-LIMIT_S = 10.0
+LIMIT_S = 5.0
 """About how long measuring may take, beside loading the networks."""
 MEMORY_SHARE = 0.5
 """Of the memory that is free, how much one pass may take."""
@@ -82,8 +83,9 @@ class Tune:
         """
         import torch
 
-        from cluster.heap import keep_memory
+        from cluster.heap import give_memory_back, keep_memory
         from models.bundle import load_files
+        from models.memory import give_back
         from models.precision import choose, supports
         from models.tuning import search, timer
 
@@ -110,6 +112,10 @@ class Tune:
             ),
             time.monotonic() - began,
         )
+        del members, measure  # this process may go on to work: with as little as if it had not measured
+        gc.collect()
+        give_back(torch.device(device))
+        give_memory_back()
         if choice.trials:  # where there was no time to try, the machine may only have been busy
             remember(file, found, asked)
         return found
@@ -130,6 +136,12 @@ class Tune:
             "batches": batches if self.batch == "auto" else (self.batch,),
         }
         return cache_folder() / f"{key_of(CONTRACT, asked)}.json", asked
+
+
+def load_libraries() -> None:
+    """Import what Infer's networks need: what workers do that wait while one of them measures."""
+    import models.adaptive
+    import models.predict  # noqa: F401
 
 
 def machine(device: str, threads: int) -> dict[str, Any]:

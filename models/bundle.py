@@ -8,12 +8,14 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from models.card import CARD_FILE, WEIGHTS_FILE, Card, read_card, read_file, versions
 from models.networks import SegmentationNetwork, build
@@ -54,7 +56,7 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
             f"but {WEIGHTS_FILE} has {found}. It is truncated or belongs to another bundle: copy both again."
         )
     state = _parse_weights(card, files[WEIGHTS_FILE])
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _NotInitialised():
         network = build(card.spec(), card.offset, card.scale)
     _check_tensors(card, state, network.state_dict())
     try:
@@ -109,6 +111,26 @@ def load_bundle(directory: Path) -> tuple[Card, SegmentationNetwork]:
 def read_bundle(directory: Path) -> dict[str, bytes]:
     """Return the bytes of a bundle's files by name. Raises FileNotFoundError as `load_bundle` does."""
     return {name: read_file(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
+
+
+class _NotInitialised(TorchFunctionMode):
+    """Builds networks whose weights are whatever lay in memory: all of them are read from a file.
+
+    A third of the time to build U-Net++ on EfficientNet-B5; and on encoders of timm torch loads its compiler to draw
+    numbers for a network that has no memory.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
 
 
 def _parse_weights(card: Card, data: bytes) -> dict[str, Tensor]:

@@ -7,15 +7,18 @@ resolves weights, and only when it is told which).
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from torch import Tensor, nn
 
 from models.names import lookup, unknown
+from models.quick_import import without_compiler
+
+with without_compiler():
+    import segmentation_models_pytorch as smp
+    import timm
+    from segmentation_models_pytorch.encoders import encoders as smp_encoders
 
 # Add a network: one entry; tests/models/test_networks.py then runs its whole contract on it.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

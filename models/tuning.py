@@ -1,7 +1,8 @@
 """Which number format and how many windows a pass run an ensemble fastest on this machine: measured, within seconds.
 
 `search` decides what is worth trying, from timings that it asks for; `timer` times an ensemble on random imagery.
-Number formats come first, at the smallest batch, the slower ones twice; then larger batches in the best format. A pass
+Number formats come first, at the smallest batch, the slower ones twice where a neighbour on the machine may have slowed
+them down; then larger batches in the best format. A pass
 over a sixteenth of a tile predicts what trials will take. Where passes are so long that the formats cannot all be tried
 on whole tiles, smaller tiles compare them, and larger batches are not tried: where one window takes seconds, windows
 have nothing left to share.
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from models.card import Card
 from models.imagery import Imagery
@@ -28,6 +30,8 @@ REPEAT_S, REPEATS = 0.5, 8
 """A trial ends once it has counted so many seconds, or so many passes."""
 CLEARLY = 1.03
 """A larger batch, which costs memory, must be so many times as fast: timings of one machine differ by as much."""
+ALONE = 0.95
+"""Of the time of its cores, how much a process has used that no neighbour kept from them."""
 HOPELESS = 1.15
 """No larger batch is tried after one whose windows take so many times as long as the best."""
 
@@ -50,6 +54,8 @@ class Timing:
     """Seconds a window; infinite where the setting cannot be used."""
     spent_s: float
     """Seconds that timing it took, loading and warming up included."""
+    alone: bool = False
+    """Whether this process is known to have had all of its cores meanwhile: no neighbour slowed it down."""
 
 
 @dataclass(frozen=True)
@@ -104,18 +110,21 @@ def search(measure: Measure, precisions: Sequence[str], batches: Sequence[int], 
         return Choice(formats[0], ())
     side_px = side_px or least_px
     trials: list[Trial] = []
+    alone: set[Setting] = set()
 
     def attempt(setting: Setting) -> Trial:
         nonlocal spent_s
         timing = measure(setting, side_px)
         spent_s += timing.spent_s
+        if timing.alone:
+            alone.add(setting)
         trials.append(Trial(setting, side_px, timing.window_s))
         return trials[-1]
 
     for setting in formats:
         attempt(setting)
     for slow in sorted(trials, key=_window_s)[1:]:  # once more: a neighbour on the machine may have slowed it down
-        if spent_s + PASSES * batches[0] * slow.window_s <= limit_s:
+        if slow.setting not in alone and spent_s + PASSES * batches[0] * slow.window_s <= limit_s:
             attempt(slow.setting)
     best = min(trials, key=_window_s)
     if math.isinf(best.window_s):
@@ -154,14 +163,15 @@ def timer(
         try:
             ensemble = Ensemble(members, (*bands, "mask"), tta, setting.precision, device, setting.batch, average)
             imagery = Imagery.of(image, random.random(shape) < 0.9, zeros, np.empty((0, *shape), np.float32), device)
-            pass_s = _pass_s(lambda: ensemble.predict_windows(imagery, [(0, 0)] * setting.batch, side_px))
+            pass_s, busy_s = _pass_s(lambda: ensemble.predict_windows(imagery, [(0, 0)] * setting.batch, side_px))
             if ensemble.batch < setting.batch:  # it found too little memory and took fewer
                 pass_s = math.inf
         except (FloatingPointError, MemoryError, RuntimeError) as error:
             if not isinstance(error, FloatingPointError) and not is_out_of_memory(error):
                 raise
-            pass_s = math.inf
-        return Timing(pass_s / setting.batch, time.monotonic() - began)
+            pass_s, busy_s = math.inf, 0.0
+        alone = device == "cpu" and busy_s >= ALONE * pass_s * torch.get_num_threads()
+        return Timing(pass_s / setting.batch, time.monotonic() - began, alone)
 
     return measure
 
@@ -170,15 +180,15 @@ def _window_s(trial: Trial) -> float:
     return trial.window_s
 
 
-def _pass_s(forward: Callable[[], object]) -> float:
-    """Return the seconds of the fastest pass: neighbours on the machine only ever add."""
+def _pass_s(forward: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of the fastest pass and its processor seconds: neighbours on the machine only ever add."""
     forward()
-    seconds: list[float] = []
-    while len(seconds) < REPEATS and sum(seconds) < REPEAT_S:
-        began = time.monotonic()
+    passes: list[tuple[float, float]] = []
+    while len(passes) < REPEATS and sum(seconds for seconds, _ in passes) < REPEAT_S:
+        began, busy = time.monotonic(), time.process_time()
         forward()
-        seconds.append(time.monotonic() - began)
-    return min(seconds)
+        passes.append((time.monotonic() - began, time.process_time() - busy))
+    return min(passes)
 
 
 def _part(tile_px: int, divisor: int) -> int:

@@ -39,6 +39,23 @@ def test_freed_memory_is_kept_for_the_next_array(run):
     assert max(others) < first / 5
 
 
+def test_what_is_kept_can_be_given_back_once():
+    code = """
+from cluster.heap import give_memory_back, keep_memory
+keep_memory()
+import numpy as np, psutil
+resident = lambda: psutil.Process().memory_info().rss // 2**20
+numbers = np.ones(200 * 2**20, np.uint8)
+del numbers
+kept = resident()
+give_memory_back()
+print(kept, resident())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    kept, left = map(int, done.stdout.split())
+    assert kept - left > 150
+
+
 def test_children_have_one_heap():
     environment: dict[str, str] = {}
     one_heap_for_children(environment)

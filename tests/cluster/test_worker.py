@@ -20,6 +20,14 @@ def test_an_attempt_is_a_record_and_its_time() -> None:
     assert found[1] >= 0
 
 
+def test_a_question_is_answered_and_an_exception_is_data() -> None:
+    worker = Worker(1, 0)
+    assert worker.ask(pickle.dumps(dict)) == ("ok", {})
+    what, told = worker.ask(b"no pickle")
+    assert what == "error"
+    assert "UnpicklingError" in told
+
+
 @pytest.mark.parametrize(
     ("work", "name"),
     [

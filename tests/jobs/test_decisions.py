@@ -1,6 +1,8 @@
 """Decisions: made once for a run, found again whoever resumes; a dry run measures nothing."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -24,7 +26,7 @@ class Answering(SerialEngine):
         super().__init__(1)
         self.answers, self.questions = list(answers), []
 
-    def ask(self, function):
+    def ask(self, function, beside=None):
         self.questions.append(function)
         return self.answers.pop(0)
 
@@ -73,7 +75,7 @@ def test_another_question_has_another_answer(here, tmp_path, change):
 def test_of_two_that_begin_a_run_the_first_decides(here):
     late = Answering()
 
-    def slow(question):
+    def slow(question, beside=None):
         decide(run_of(here), Answering(tuned("fp32", 4)))
         return tuned("bf16", 2)
 
@@ -82,7 +84,7 @@ def test_of_two_that_begin_a_run_the_first_decides(here):
 
 
 def test_without_an_engine_nothing_is_measured_or_written(here, monkeypatch):
-    monkeypatch.setattr(decisions, "probe", lambda: ("cpu", "bf16"))
+    monkeypatch.setattr(decisions, "guess", lambda: ("cpu", "bf16"))
     before = files_below(here.folder)
     run = run_of(here)
     assert decide(run, None) == Precision("cpu", "bf16", 1)
@@ -106,6 +108,15 @@ def test_what_is_said_or_switched_off_is_not_measured(here, monkeypatch):
     cpu = run_of(here, "infer.tune=false", "engine.gpus_per_worker=0")
     assert decide(cpu, engine) == Precision("cpu", "fp32", 1)
     assert [measures(run_of(here, f"infer.{word}").config) for word in ("batch=3", "precision=fp32")] == [True, True]
+
+
+def test_what_is_assumed_is_what_this_machine_can_do_and_needs_no_torch(monkeypatch, tmp_path):
+    code = "import sys; from jobs.decisions import guess; print(*guess(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == [*decisions.probe(), "False"]
+    monkeypatch.setattr(decisions, "probe", lambda: ("cuda", "fp32"))
+    monkeypatch.setattr(decisions, "GPUS", tmp_path)
+    assert decisions.guess() == ("cuda", "fp32"), "only torch knows whether it can use a GPU"
 
 
 def test_workers_elsewhere_are_asked(here):

@@ -101,3 +101,20 @@ def test_a_containers_limit_counts(tmp_path):
     assert machine_memory() == 16 * GB
     limit.write_text("3000000000\n")
     assert machine_memory() == 3 * GB
+
+
+@pytest.mark.parametrize(
+    ("said", "native"),
+    [
+        ("processor : 0\nflags : fpu avx512_bf16 amx_bf16\n", True),
+        ("Features : fp asimd bf16 i8mm\n", True),
+        ("flags : fpu avx2 avx512f\n", False),
+        ("model name : who knows\n", None),
+        (None, None),
+    ],
+)
+def test_bfloat16_is_native_where_the_kernel_says_so(said, native, monkeypatch, tmp_path):
+    monkeypatch.setattr(room, "PROCESSOR", tmp_path / "cpuinfo")
+    if said is not None:
+        (tmp_path / "cpuinfo").write_text(said)
+    assert room.computes_bf16() is native

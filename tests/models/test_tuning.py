@@ -1,6 +1,7 @@
 """The search for the fastest setting, on machines whose speed is a formula; the timer, on a real network."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,19 @@ def test_a_format_that_a_neighbour_slowed_down_gets_a_second_chance():
             return super().window_s(setting, side_px) * (9 if len(self.asked) == 2 else 1)
 
     assert found(Disturbed(0.05, {"bf16": 0.02, "fp32": 0.04})).setting == Setting("bf16", 8)
+
+
+def test_who_was_alone_needs_no_second_chance():
+    class Alone(Machine):
+        def __call__(self, setting, side_px):
+            return replace(super().__call__(setting, side_px), alone=setting.precision == "fp32")
+
+    machine = Alone(0.001, {"bf16": 0.1, "fp32": 0.2})
+    assert found(machine, batches=(1,)).setting == Setting("bf16", 1)
+    assert [setting.precision for setting, _ in machine.asked[1:]] == ["bf16", "fp32"]
+    machine = Alone(0.001, {"bf16": 0.2, "fp32": 0.1})
+    found(machine, batches=(1,))
+    assert [setting.precision for setting, _ in machine.asked[1:]] == ["bf16", "fp32", "bf16"]
 
 
 def test_memory_ends_the_batches():
