@@ -6,7 +6,8 @@ Cold: everything that `sandan infer` does before a network sees the first window
 and its worker (or none), the model. It is measured as a user would, from the start of the process to the moment in
 which the first unit of work begins (its marker's time less the unit's own seconds). Warm: the same command once more,
 when all is done and there is nothing to do. `sandan --help` beside it. Medians of the rounds, which take turns; "first
-ever" also measures how the networks run fastest on this machine, which later runs remember.
+ever" also measures how the networks run fastest on this machine, which later runs remember. Rows of networks that are
+not measured stay as they were.
 """
 
 from __future__ import annotations
@@ -64,13 +65,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     files = {name: prepare(arguments.out.resolve(), name) for name in arguments.networks}
-    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # nothing is remembered yet
-    found = {  # by worker, of which each engine has others
-        f"first window ever, {name}, {engine}": [first_unit_s(file, engine)]
-        for name, file in files.items()
-        for engine in ENGINES
-    }
+    found: dict[str, list[float]] = {}
     for _ in range(arguments.rounds):
+        os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # nothing is remembered yet
+        for name, file in files.items():
+            for engine in ENGINES:  # workers of each have other threads, and remember for themselves
+                found.setdefault(f"first window ever, {name}, {engine}", []).append(first_unit_s(file, engine))
         found.setdefault("sandan --help", []).append(command_s(["jobs.cli", "--help"]))
         for name, file in files.items():
             for engine in ENGINES:
@@ -84,9 +84,9 @@ def main() -> None:
     print("| | s |\n| --- | --- |")
     for name, row in rows.items():
         print(f"| {name} | {row['median_s']:.2f} |")
-    Path(__file__).with_suffix(".json").write_text(
-        json.dumps({"date": datetime.now(UTC).date().isoformat(), "rows": rows}, indent=1)
-    )
+    kept = Path(__file__).with_suffix(".json")
+    others = json.loads(kept.read_text())["rows"] if kept.is_file() else {}
+    kept.write_text(json.dumps({"date": datetime.now(UTC).date().isoformat(), "rows": others | rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ HALF_PRECISION_SHARE = 0.65
 """Of these, in bf16: some layers still hold float32."""
 KEPT = 2.5
 """Memory of a pass that a worker keeps, to what is live in it: the next pass finds it in pieces that fit or not."""
+PUBLISH_MEMORY_BYTES = 224 * 2**20
+"""What Publish holds whatever it writes: GDAL's cache of 64 MiB, its tables, compiled loops; as measured."""
+COMPRESSION_BYTES = 5 * 2**20
+"""A thread of GDAL that compresses one product: its blocks of 512 px, raw and encoded, that wait; as measured."""
 RAY_MEMORY_BYTES = 900 * 2**20
 """Ray's own processes on one machine, as measured."""
 
@@ -118,6 +122,17 @@ def activation_bytes(architectures: Iterable[str], precision: str) -> float:
 def mosaic_memory(cell_px: int, classes: int) -> int:
     """Return the expected peak of a worker of Mosaic: sums of a cell, and one scene's blended and warped part of it."""
     return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (2 * classes * 16 + 32)
+
+
+def publish_memory(cell_px: int, classes: int, cores: int, products: int) -> int:
+    """Return the expected peak of the process that publishes.
+
+    As many products as there are cores are written at once, each from one cell's layer: as it is stored, as it is read
+    and as it is written, float32; and GDAL compresses each on all cores.
+    """
+    at_once = min(cores, products)
+    layer = 3 * classes * cell_px**2 * 4
+    return BASE_MEMORY_BYTES + PUBLISH_MEMORY_BYTES + at_once * (layer + cores * COMPRESSION_BYTES)
 
 
 def format_bytes(count: int) -> str:

@@ -22,7 +22,7 @@ from jobs.catalog import catalog_facts
 from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
-from jobs.estimate import BASE_MEMORY_BYTES, Estimate, Expected
+from jobs.estimate import Estimate, Expected, publish_memory
 from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
 from jobs.pace import UNKNOWN
@@ -32,7 +32,7 @@ from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress_file import shown
 from jobs.published import current, new_folder, show, switch
 from jobs.record import differences, run_record
-from jobs.runner import Outcome, markers_of, quarantine, report_failures, stage_facts
+from jobs.runner import Outcome, held_already, markers_of, quarantine, report_failures, say_memory, stage_facts
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
@@ -67,11 +67,14 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
     """Write the products of a map, unless they lie there already, and then its record and its report."""
     if not is_published(run, plan, quarantined):
         started, key = time.monotonic(), publish_key(run, plan, quarantined)
+        expected = memory(run) + held_already()
         products = _write_files(run, plans, plan, key)
         cost: dict[str, Any] = {
             "seconds": round(time.monotonic() - started, 3),
             "peak_memory_bytes": peak_memory_bytes(),
+            "expected_memory_bytes": expected,
         }
+        say_memory("publish", cost["peak_memory_bytes"], expected)
         cost["bytes_written"] = sum(p["size_bytes"] for p in products["files"].values())
         cost |= {"pixels": plan.extent.height * plan.extent.width, "like": _like(run)}
         run.storage.put("stages/publish.json", json.dumps(cost).encode())
@@ -135,12 +138,16 @@ def estimate(run: Run) -> Estimate:
         done=done,
         read_bytes=pixels * (layers * 4 + 6),
         write_bytes=pixels * (layers * 4 + 3) * 4 // 3,  # overviews add a third
-        # a class more: a cell of its logits, its probabilities and what becomes of them, float32 each
-        peak_memory_bytes=BASE_MEMORY_BYTES + 1024 * 2**20 + (len(run.classes) - 1) * 4 * CELL_PX**2 * 4,
+        peak_memory_bytes=memory(run),
         folder=run.config.out if run.storage.is_local else "",
         workers_at_most=1,
         time=None if done else _time(run, pixels) if plan is not None else UNKNOWN,
     )
+
+
+def memory(run: Run) -> int:
+    """Return the expected peak of the process that publishes, in bytes."""
+    return publish_memory(CELL_PX, len(run.classes), os.cpu_count() or 1, len(LAYERS))
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def run_stage(
         return outcome
     told = engine.facts()
     told["concurrency"] = min(at_once, told["concurrency"])
-    crew, held = Crew.of(told), _held_already(engine)
+    crew, held = Crew.of(told), held_already() if told["kind"] == "serial" else 0
     sums: dict[str, float] = {}
     started, peak, busy_s = time.monotonic(), 0, 0.0
     units, first_s = Held(), math.inf
@@ -149,8 +149,7 @@ def run_stage(
     if not here.joins:  # whose part of the work would stand for the whole
         storage.put(f"stages/{facts_as or name}.json", json.dumps(outcome.facts, indent=1).encode())
     if memory_bytes is not None and peak:
-        said = f"{format_bytes(peak)} at its peak, about {format_bytes(memory_bytes + held)} expected"
-        print(f"{facts_as or name}: the largest worker took {said}", file=sys.stderr)
+        say_memory(facts_as or name, peak, memory_bytes + held)
     return outcome
 
 
@@ -172,10 +171,15 @@ def _keys(
         yield from reversed(list(left)) if backwards else left
 
 
-def _held_already(engine: Engine) -> int:
-    """Return what a worker that is this very process holds from before, beyond the libraries of any worker."""
-    serial = engine.facts()["kind"] == "serial"
-    return max(0, psutil.Process().memory_info().rss - BASE_MEMORY_BYTES) if serial else 0
+def held_already() -> int:
+    """Return what this process, which does a stage itself, holds from before, beyond the libraries of any worker."""
+    return max(0, psutil.Process().memory_info().rss - BASE_MEMORY_BYTES)
+
+
+def say_memory(stage: str, peak_bytes: int, expected_bytes: int) -> None:
+    """Say what a worker took beside what was expected, on stderr."""
+    said = f"{format_bytes(peak_bytes)} at its peak, about {format_bytes(expected_bytes)} expected"
+    print(f"{stage}: the largest worker took {said}", file=sys.stderr)
 
 
 def _add_up(sums: dict[str, float], record: Any) -> int:

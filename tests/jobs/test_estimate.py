@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from jobs.estimate import (
     ACTIVATION_BYTES_PER_PIXEL,
     BASE_MEMORY_BYTES,
+    COMPRESSION_BYTES,
     IN_FLIGHT,
     KEPT,
+    PUBLISH_MEMORY_BYTES,
     TORCH_MEMORY_BYTES,
     activation_bytes,
     coarse_memory,
@@ -16,6 +18,7 @@ from jobs.estimate import (
     infer_memory,
     ingest_memory,
     mosaic_memory,
+    publish_memory,
 )
 from tiler.lattice import Lattice
 
@@ -83,3 +86,14 @@ def test_memory_grows_with_the_work(side, bands, itemsize):
     assert mosaic_memory(shard + 1, bands) > mosaic < mosaic_memory(shard, bands + 1)
     coarse = coarse_memory(bands * shard**2)
     assert coarse >= BASE_MEMORY_BYTES + bands * shard**2 * (4 + 4 + 8)
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 8))
+def test_memory_of_publish_is_that_of_the_products_that_are_written_at_once(cell, classes, cores, products):
+    fixed = BASE_MEMORY_BYTES + PUBLISH_MEMORY_BYTES
+    one = publish_memory(cell, classes, 1, products)
+    assert one == fixed + 3 * classes * cell**2 * 4 + COMPRESSION_BYTES
+    at_once = min(cores, products)
+    many = publish_memory(cell, classes, cores, products)
+    assert many == fixed + at_once * (one - fixed + (cores - 1) * COMPRESSION_BYTES)
+    assert publish_memory(cell, classes, cores, cores + products) == publish_memory(cell, classes, cores, cores)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pystac
@@ -12,6 +14,7 @@ from rio_cogeo.cogeo import cog_validate
 from cluster.engine import SerialEngine
 from jobs import map as map_job
 from jobs.config import RunConfig
+from jobs.estimate import publish_memory
 from jobs.mosaic import planned_map
 from jobs.parsing import load
 from jobs.plan import plan_run
@@ -29,7 +32,9 @@ from tests.jobs.worlds import (
     world,
     write_bundle,
 )
-from tiler.map_store import MapStore
+from tiler.fuse import Fused
+from tiler.grids import CELL_PX, Box, Cell, MapGrid
+from tiler.map_store import MapStore, create_map_store
 
 PRODUCTS = ("probability", "class", "spread", "count")
 
@@ -233,3 +238,33 @@ def test_publish_before_mosaic_is_refused(tmp_path, capsys):
         assert main(here.command(f"models=[{write_bundle(tmp_path / 'other', 5)}]")) == 2
         assert "run `sandan infer` first" in capsys.readouterr().err
     assert files_below(here.out) == before
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from jobs.publish import prepare_worker, peak_memory_bytes
+from jobs.products import map_numbers, write_products
+from tiler.map_store import MapStore
+prepare_worker()
+store = MapStore(sys.argv[1])
+write_products(store, Path(sys.argv[2]), 0.5, {}, int(sys.argv[3]))
+map_numbers(store, 0.5)
+print(peak_memory_bytes())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "cores"), [(1, 1), (1, 2), (2, 2), (1, 4)])
+def test_memory_is_as_expected_within_a_quarter(classes, cores, tmp_path):
+    cells = [Cell(row, col) for row in (50, 51) for col in (60, 61, 62)]
+    extent = Box(50 * CELL_PX + 37, 60 * CELL_PX + 11, 52 * CELL_PX - 100, 63 * CELL_PX)
+    url, random = str(tmp_path / "map.zarr"), np.random.default_rng(0)
+    create_map_store(url, MapGrid("EPSG:5179", (10.0, 10.0)), cells, extent, tuple(f"c{n}" for n in range(classes)))
+    logit = random.normal(0, 3, (classes, CELL_PX, CELL_PX)).astype(np.float32)
+    seen = np.ones((CELL_PX, CELL_PX), np.uint16), np.full((CELL_PX, CELL_PX), 19_000, np.int32)
+    for cell in cells:
+        MapStore(url).write(cell, Fused(logit, np.abs(logit), *seen))
+    words = [sys.executable, "-c", PEAK, url, str(tmp_path), str(cores)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600)
+    assert int(done.stdout) == pytest.approx(publish_memory(CELL_PX, classes, cores, len(PRODUCTS)), rel=0.25)
