@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from cluster.storage import Storage
 from jobs import status, sweep
 from jobs.config import RunConfig
 from jobs.frames import plan_frames
@@ -241,6 +242,24 @@ def test_frames_are_not_mapped(run: Path, capsys: pytest.CaptureFixture) -> None
 
     assert map_main([str(run)]) == BAD_INPUT
     assert "names `frames`, of which no map is made" in capsys.readouterr().err
+
+
+def test_files_and_store_in_an_object_store(run: Path, bucket: str, capsys: pytest.CaptureFixture) -> None:
+    """The bucket holds the files as the folder does; an unchanged rerun does nothing, a damaged object is named."""
+    address = bucket.removesuffix("/runs/june")
+    storage = Storage(address)
+    for path in sorted((run.parent / "files").rglob("*.png")):
+        storage.put(f"files/{path.relative_to(run.parent / 'files')}", path.read_bytes())
+    there = [f"out={address}/out", f"frames.files={address}/files"]
+    words = [str(run), *(word for change in there for word in ("--set", change))]
+    assert main(words) == DONE
+    assert main([str(run)]) == DONE
+    assert store_of(run, *there).digest == store_of(run).digest
+    storage.put(f"files/{file_of(run, 3, 'wv').relative_to(run.parent / 'files')}", b"no picture")
+    capsys.readouterr()
+    assert main(words) == INCOMPLETE
+    assert "quarantined: s3://" in capsys.readouterr().err
+    assert store_of(run, *there).missing_ratio.max() == pytest.approx(1 / 3)
 
 
 @needs("weather_coms")
