@@ -8,7 +8,7 @@ does. All files lie in the page cache, everybody has all cores, each contender i
 turns, and the table shows medians of the rounds.
 
     decode            floor: every PNG to memory by Pillow, as many threads as cores; thrown away
-    sandan serial     `sandan ingest` with the serial engine; also looks for lines (in a sample), keeps validity, digests
+    sandan serial     `sandan ingest` with the serial engine; also looks for lines, keeps validity, digests
                       and markers, flushes to the disk
     sandan ray        the same with Ray's workers
     xarray            Pillow's box filter (area mean, no validity) in a `dask.delayed` for each file, stacked as an

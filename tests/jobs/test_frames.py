@@ -244,6 +244,7 @@ def test_frames_are_not_mapped(run: Path, capsys: pytest.CaptureFixture) -> None
     assert "names `frames`, of which no map is made" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_files_and_store_in_an_object_store(run: Path, bucket: str, capsys: pytest.CaptureFixture) -> None:
     """The bucket holds the files as the folder does; an unchanged rerun does nothing, a damaged object is named."""
     address = bucket.removesuffix("/runs/june")
