@@ -291,3 +291,8 @@ def test_a_real_zarr_of_one_band(tmp_path: Path) -> None:
     unit, valid = store.unit_images(0, 25)
     assert valid.all()
     assert 0.05 < unit.mean() < 0.6
+    scanned = ["frames.value_range=[0, 1023]", "frames.nodata=0"]
+    assert main([str(path), *(word for change in scanned for word in ("--set", change))]) == DONE
+    _, valid = store_of(path, *scanned).read(12, 13)
+    assert not valid[0, 0, :30, 160:].any()  # beyond what was scanned, north-east
+    assert valid[0, 0, 35:].mean() > 0.95
