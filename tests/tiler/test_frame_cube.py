@@ -97,7 +97,7 @@ def test_a_time_that_is_missing_is_no_time(tmp_path: Path) -> None:
     times = TIMES.copy()
     times[1] = np.datetime64("NaT")
     dataset = xr.Dataset({"ir": (("time", "y", "x"), NUMBERS[:, 0])}, {"time": times})
-    with pytest.raises(ValueError, match="1 of 3 times of .* are missing"):
+    with pytest.raises(ValueError, match=r"1 of 3 times of .* are missing"):
         open_cube(written(tmp_path / "s", "v3", dataset))
 
 
