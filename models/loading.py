@@ -15,24 +15,17 @@ import torch
 from torch import Tensor
 
 from models.metrics import IGNORE
+from models.task import Samples
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Reader(Protocol):
-    """Samples by number; `__getitem__` is called from several threads at once."""
-
-    def __len__(self) -> int:
-        """Return the number of samples of an epoch."""
-        ...
+class Reader(Samples, Protocol):
+    """Labelled images by number."""
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return image float32 (C, h, w) and label uint8 (h, w): class index or 255 (ignored)."""
-        ...
-
-    def set_epoch(self, epoch: int) -> None:
-        """Be told which epoch is about to be read; what augmentation draws may depend on it."""
         ...
 
 
