@@ -105,3 +105,13 @@ def load_batch(reader: Reader, indices: np.ndarray, classes: int = 2, *, pin: bo
         place[...] = image.transpose(1, 2, 0)
     truth = torch.from_numpy(labels.astype(np.uint8, copy=False))
     return images.permute(0, 3, 1, 2), truth.pin_memory() if pin else truth
+
+
+def copied(arrays: list[np.ndarray], dtype: type, *, pin: bool = False) -> Tensor:
+    """Return arrays of one shape as one tensor (n, ...), each copied once, into pinned memory on request."""
+    shape = (len(arrays), *arrays[0].shape)
+    made = torch.from_numpy(np.empty(shape, dtype))
+    made = made.pin_memory() if pin else made
+    for place, array in zip(made.numpy(), arrays, strict=True):
+        place[...] = array
+    return made
