@@ -116,7 +116,7 @@ def prepare(task: EmbeddingTask) -> Prepared:
 def rule_of(recipe: EmbedRecipeConfig, kind: Kind) -> Rule:
     """Return what makes a triplet of the recipe's items."""
     if kind == "scenes":
-        return Places(recipe.data.max_days)
+        return Places(recipe.data.max_days, recipe.data.min_days)
     return Frames(recipe.positive_hours, recipe.negative.exclude_hours, recipe.negative.same_month)
 
 

@@ -6,6 +6,7 @@ import timm
 import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
+from models.embedder import EmbedderSpec
 from models.embedder_bundle import save_embedder
 from models.embedder_weights import embedder_with_weights
 from models.lora import add_lora
@@ -76,10 +77,20 @@ def test_files_of_timm_and_of_hugging_face_give_the_same_answers(tmp_path, conve
 def test_positions_of_another_side_are_interpolated_as_timm_does(tmp_path):
     network = classifier(side_px=64)
     embedder, provenance = embedder_with_weights(SPEC, saved(tmp_path, network.state_dict()))
-    assert provenance.stem == "positions 16 -> 4"
+    assert provenance.stem == "positions 17 -> 5"
     expected = checkpoint_filter_fn(network.state_dict(), small_embedder().network)["pos_embed"]
     assert torch.equal(embedder.network.pos_embed, expected)
     assert torch.equal(embedder.network.pos_embed[:, :1], network.pos_embed[:, :1])
+
+
+def test_register_tokens_have_no_positions(tmp_path):
+    name = "vit_small_patch14_reg4_dinov2"
+    network = timm.create_model(name, num_classes=0, img_size=56, depth=1)
+    spec = EmbedderSpec(architecture=name, in_channels=3, side_px=28, depth=1)
+    embedder, provenance = embedder_with_weights(spec, saved(tmp_path, network.state_dict()))
+    assert provenance.stem == "positions 16 -> 4"
+    assert embedder.network.num_prefix_tokens == 5
+    assert embedder(torch.randn(1, 3, 28, 28)).shape == (1, 384)
 
 
 def test_other_channels_follow_the_stem_rules(tmp_path):
