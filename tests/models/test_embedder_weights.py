@@ -1,5 +1,6 @@
 import hashlib
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -72,6 +73,45 @@ def test_files_of_timm_and_of_hugging_face_give_the_same_answers(tmp_path, conve
     assert (provenance.missing, provenance.unexpected, provenance.stem) == (0, 2, "as saved")
     assert provenance.sha256 == hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
     assert embedder.offset.tolist() == list(OFFSET)
+
+
+def flax_arrays(side=2, width=192, heads=3, blocks=2):
+    """Random arrays under the names and in the shapes of the published .npz files."""
+    random, head = np.random.default_rng(5), width // heads
+    shapes = {"cls": (1, 1, width), "embedding/kernel": (16, 16, 3, width), "embedding/bias": (width,)}
+    shapes |= {"Transformer/posembed_input/pos_embedding": (1, side * side + 1, width), "head/bias": (21843,)}
+    shapes |= {f"Transformer/encoder_norm/{kind}": (width,) for kind in ("scale", "bias")}
+    for i in range(blocks):
+        at = f"Transformer/encoderblock_{i}/"
+        for part in ("query", "key", "value"):
+            shapes[f"{at}MultiHeadDotProductAttention_1/{part}/kernel"] = (width, heads, head)
+            shapes[f"{at}MultiHeadDotProductAttention_1/{part}/bias"] = (heads, head)
+        shapes[f"{at}MultiHeadDotProductAttention_1/out/kernel"] = (heads, head, width)
+        shapes[f"{at}MultiHeadDotProductAttention_1/out/bias"] = (width,)
+        for n, (inner, outer) in enumerate([(width, 4 * width), (4 * width, width)]):
+            shapes[f"{at}MlpBlock_3/Dense_{n}/kernel"], shapes[f"{at}MlpBlock_3/Dense_{n}/bias"] = (
+                (inner, outer),
+                (outer,),
+            )
+        shapes |= {f"{at}LayerNorm_{n}/{kind}": (width,) for n in (0, 2) for kind in ("scale", "bias")}
+    return {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def test_the_files_of_the_authors_are_read_as_timm_reads_them(tmp_path):
+    path = tmp_path / "Ti_16-i21k.npz"
+    np.savez(path, **flax_arrays())
+    embedder, provenance = embedder_with_weights(SPEC, f"file:{path}")
+    expected = timm.create_model(SPEC.architecture, num_classes=0, img_size=32, depth=2)
+    expected.load_pretrained(str(path))
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(embedder.network.state_dict()[name], tensor), name
+    assert (provenance.missing, provenance.unexpected) == (0, 1)
+
+
+def test_an_npz_with_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "w.npz", **{"embedding/kernel": np.array([{}], object)}, allow_pickle=True)
+    with pytest.raises(ValueError, match="without running code"):
+        embedder_with_weights(SPEC, f"file:{tmp_path}/w.npz")
 
 
 def test_positions_of_another_side_are_interpolated_as_timm_does(tmp_path):
