@@ -1,8 +1,9 @@
-"""Confidence intervals from counts per block of ground: how much would a score move, had other blocks been labelled?
+"""Confidence intervals from sums per block: how much would a score move, had other blocks been labelled or asked for?
 
-Neighbouring pixels are alike, so a million of them are not a million observations. Blocks larger than the reach of
-that likeness are drawn with replacement, whole (the block bootstrap; Efron and Tibshirani 1993, chapter 13: percentile
-intervals). A score is a function of summed counts, so a resample is a weighted sum of the blocks' counts.
+Neighbouring pixels are alike, so a million of them are not a million observations; nor are frames three hours apart.
+Blocks larger than the reach of that likeness are drawn with replacement, whole (the block bootstrap; Efron and
+Tibshirani 1993, chapter 13: percentile intervals). A score is a function of sums, so a resample is a weighted sum of
+the blocks' sums.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,9 +31,9 @@ def block_bootstrap(
 ) -> dict[str, Interval]:
     """Return an interval for every score of `statistic`.
 
-    counts: integers (blocks, ...), for example confusion matrices (blocks, K, K); statistic: from their sum (...) to
-    scores by name. For the difference of two maps on the same blocks stack their counts to (blocks, 2, K, K) and let
-    the statistic subtract: both maps are then drawn on the same ground.
+    counts: integers or sums (blocks, ...), for example confusion matrices (blocks, K, K); statistic: from their sum
+    (...) to scores by name. For the difference of two maps on the same blocks stack their counts to (blocks, 2, K, K)
+    and let the statistic subtract: both maps are then drawn on the same ground.
     Resamples in which a score is undefined (NaN) are left out of its interval.
     Raises ValueError: fewer than two blocks, or a level outside (0, 1).
     """
@@ -44,7 +45,7 @@ def block_bootstrap(
     value = dict(statistic(counts.sum(0)))
     random = np.random.default_rng(seed)
     blocks = len(counts)
-    flat = counts.reshape(blocks, -1).astype(np.int64)
+    flat = counts.reshape(blocks, -1).astype(np.float64 if counts.dtype.kind == "f" else np.int64)
     found: dict[str, list[float]] = {name: [] for name in value}
     for _ in range(resamples):
         times = np.bincount(random.integers(blocks, size=blocks), minlength=blocks)
@@ -58,3 +59,34 @@ def block_bootstrap(
         low, high = np.percentile(defined, [tails, 100 - tails]) if defined.size else (float("nan"),) * 2
         out[name] = Interval(float(value[name]), float(low), float(high))
     return out
+
+
+def block_means(
+    values: np.ndarray, block_ids: np.ndarray, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> list[Interval]:
+    """Return the mean of every column of numbers, with its interval by resampling whole blocks.
+
+    values: (n, m) or (n,), one row an observation; a NaN is left out of its column. block_ids: (n,), observations of
+    equal ids are drawn together. For the difference of two scores on the same observations pass their differences.
+    With fewer than two blocks nothing is known of other blocks, and intervals are NaN.
+    Raises ValueError: no observation, or not one id for each.
+    """
+    columns = values.reshape(len(values), -1).astype(np.float64)
+    if not len(values) or block_ids.shape != (len(values),):
+        raise ValueError(
+            f"Means of {values.shape} want one block id a row, got {block_ids.shape}. Pass both of the same rows."
+        )
+    names, place = np.unique(block_ids, return_inverse=True)
+    known = np.isfinite(columns)
+    sums = np.zeros((len(names), 2, columns.shape[1]))
+    np.add.at(sums[:, 0], place, np.where(known, columns, 0))
+    np.add.at(sums[:, 1], place, known)
+
+    def means(total: np.ndarray) -> dict[str, float]:
+        with np.errstate(invalid="ignore"):
+            return {str(column): float(mean) for column, mean in enumerate(total[0] / total[1])}
+
+    if len(names) < 2:
+        nan = float("nan")
+        return [Interval(value, nan, nan) for value in means(sums.sum(0)).values()]
+    return list(block_bootstrap(sums, means, resamples, level, seed).values())
