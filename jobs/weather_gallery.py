@@ -56,7 +56,8 @@ class Gallery:
         out: np.ndarray | None = None
         for index in np.unique(self.series[places]).tolist():
             here, store = np.flatnonzero(self.series[places] == index), self.stores[index]
-            images = unit_images(*store.take(self.frames[places][here]), store.offset, store.scale)
+            pixels, valid = store.take(self.frames[places][here])
+            images = unit_images(pixels, valid, store.offset, store.scale)
             part = shrunk(torch.from_numpy(images), side_px).numpy()
             if out is None:
                 out = np.empty((len(places), *part.shape[1:]), np.float32)

@@ -125,8 +125,8 @@ def table_two(scores: Scores, headings: Mapping[str, str], chance: float, k: int
         header += [f"{heading}, reported", f"{heading}, measured"]
     caption = (
         f"Recall@{k}: share of the {k} best frames by an image metric among the {k} nearest embeddings, the query "
-        "alone left out; mean ± standard deviation over queries (population), in brackets the 95 % interval of the mean by "
-        "resampling stretches of ten days."
+        "alone left out; mean ± standard deviation over queries (population), in brackets the 95 % interval of the "
+        "mean by resampling stretches of ten days."
     )
     return TextTable("table2", f"Table 2: recall@{k}", caption, tuple(header), tuple(rows))
 
@@ -142,8 +142,8 @@ def table_recalls(
         for name, row in scores.items()
     ]
     caption = (
-        f"Mean recall@{k} where what is near the query in time is left out of the answers. `observed` compares images as "
-        "the sensor saw them, `clean` as they would be without its faults."
+        f"Mean recall@{k} where what is near the query in time is left out of the answers. `observed` compares "
+        "images as the sensor saw them, `clean` as they would be without its faults."
     )
     return TextTable("recalls", f"Recall@{k} without neighbours in time", caption, header, tuple(rows))
 
@@ -165,8 +165,8 @@ def table_states(scores: Scores, k: int, base: Mapping[str, float]) -> TextTable
     caption = (
         f"Frames within {STRICT:g} h of the query are left out. State nDCG: order of the found by the similarity of "
         "the true states. Typhoon scores: share of the three found frames with a typhoon, and with one in the same "
-        "quarter, over queries with a typhoon. Season error and rank: less is better; the rank is a median over queries. Ring "
-        "score: correlation of the angle in the UMAP plane with the day of the year."
+        "quarter, over queries with a typhoon. Season error and rank: less is better; the rank is a median over "
+        "queries. Ring score: correlation of the angle in the UMAP plane with the day of the year."
     )
     return TextTable(
         "states",

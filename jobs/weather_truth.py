@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,19 @@ def metric_of(name: str, lpips: Lpips | None, device: str = "cpu") -> ImageMetri
     if name == "lpips":
         assert lpips is not None
         return load_lpips(lpips.trunk, lpips.weights, lpips.heads).to(device)
-    return {"psnr": Psnr, "ssim": Ssim}[name]()
+    return Psnr() if name == "psnr" else Ssim()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How frames are ranked."""
+
+    lpips: Lpips | None
+    side_px: int | None
+    """To which images are reduced first."""
+    hours: tuple[float, ...]
+    """What lies within them of the query is no answer: one ranking for each."""
+    k: int
 
 
 @dataclass(frozen=True)
@@ -73,15 +85,12 @@ class NearestByMetric:
 
     url: str
     """Of the folder that holds `gallery.npz` and `queries.npy` and gets the answers."""
-    lpips: Lpips | None
-    side_px: int | None
-    hours: tuple[float, ...]
-    k: int
+    ranking: Ranking
 
     def __call__(self) -> Callable[[TruthTask], dict]:
         """Prepare a worker."""
         prepare_worker()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device, how = "cuda" if torch.cuda.is_available() else "cpu", self.ranking
         opened: dict[str, tuple[Gallery, np.ndarray, Storage]] = {}
         metrics: dict[str, ImageMetric] = {}
 
@@ -91,10 +100,10 @@ class NearestByMetric:
                 opened[task.key] = read_gallery(folder.get("gallery.npz")), read_array(folder, "queries.npy"), folder
             gallery, queries, folder = opened[task.key]
             if task.metric not in metrics:
-                metrics[task.metric] = metric_of(task.metric, self.lpips, device)
+                metrics[task.metric] = metric_of(task.metric, how.lpips, device)
             block = queries[task.index * QUERIES : (task.index + 1) * QUERIES]
-            alike = rank(metrics[task.metric], gallery, block, self.side_px, device)
-            found = [nearest(alike, excluded(block, gallery.times, hours), self.k) for hours in self.hours]
+            alike = rank(metrics[task.metric], gallery, block, how.side_px, device)
+            found = [nearest(alike, excluded(block, gallery.times, hours), how.k) for hours in how.hours]
             put_array(folder, f"{task.metric}-{task.index}.npy", np.stack(found))
             return {"pairs": alike.size, "peak_memory_bytes": peak_memory_bytes()}
 
@@ -122,30 +131,25 @@ def find_truth(
     gallery: Gallery,
     queries: np.ndarray,
     metrics: Sequence[str],
-    lpips: Lpips | None,
-    *,
-    side_px: int | None,
-    hours: tuple[float, ...],
-    k: int,
+    how: Ranking,
 ) -> tuple[Outcome, dict[str, np.ndarray]]:
     """Return the k nearest frames of every query by each metric, int32 (hours, q, k); what is known is not done again.
 
     Queries whose unit failed have -1 throughout.
     """
-    facts = (gallery.digest, queries.tolist(), None if lpips is None else lpips.__dict__, side_px, hours, k)
-    key = key_of("truth", CONTRACT, QUERIES, *facts)
+    key = key_of("truth", CONTRACT, QUERIES, gallery.digest, queries.tolist(), asdict(how))
     folder = storage.child(f"{STAGE}/{key}")
     if not folder.exists("gallery.npz"):
         put_array(folder, "queries.npy", queries)
         folder.put("gallery.npz", gallery.to_bytes())
     count = -(-len(queries) // QUERIES)
     tasks = [TruthTask(key, metric, index) for metric in metrics for index in range(count)]
-    stage = NearestByMetric(storage.child(STAGE).url, lpips, side_px, hours, k)
-    work = Work(lambda task: 1, key_of("truth pace", len(gallery), side_px))
+    stage = NearestByMetric(storage.child(STAGE).url, how)
+    work = Work(lambda task: 1, key_of("truth pace", len(gallery), how.side_px))
     outcome = run_stage(engine, storage, STAGE, stage, grouped(tasks), "blocks of queries", work=work)
     found = {}
     for metric in metrics:
-        found[metric] = np.full((len(hours), len(queries), k), -1, np.int32)
+        found[metric] = np.full((len(how.hours), len(queries), how.k), -1, np.int32)
         for index in range(count):
             if TruthTask(key, metric, index).unit not in outcome.failed:
                 part = slice(index * QUERIES, (index + 1) * QUERIES)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchvision import models as trunks
 
 from models.names import lookup
-from models.weights import read_state
+from models.weight_sources import read_state
 
 VERSION = "v0.1"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
