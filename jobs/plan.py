@@ -252,6 +252,8 @@ def plan_run(config: RunConfig, unreadable: dict[str, str] | None = None) -> Run
     """
     if config.dataset is not None:
         raise ValueError("this command works on `scenes`; the run names a `dataset`, which is only ingested")
+    if config.frames is not None:
+        raise ValueError("this command works on `scenes`; the run names `frames`, of which no map is made")
     sensor = load_sensor(config.sensor)
     labels = None if config.labels is None else open_labels(config.labels)
     specs = scene_specs(config)
