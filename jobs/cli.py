@@ -26,7 +26,7 @@ TOOLS = {
     "sweep": "remove what a run's folder no longer needs: replaced stores, older maps, old logs",
     "logs": "show what a run did and what went wrong",
     "cluster": "render and check the files that start a cluster",
-    "synthesize": "write scenes of a synthetic country, with labels, truth and a run that maps them",
+    "synthesize": "write scenes of a synthetic country, or frames of synthetic weather, with truth and a run",
     "reproduce": "train and judge what a source document describes; print its table",
 }
 """Commands with arguments of their own."""

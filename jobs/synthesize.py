@@ -1,7 +1,8 @@
-"""Synthesize: scenes of a synthetic country, with labels, truth, air and a run that maps them.
+"""Synthesize: scenes of a synthetic country, with labels, truth, air and a run that maps them; or frames of weather.
 
 python -m jobs.synthesize runs/world --bbox 126.9 36.9 127.0 37.0 --dates 2024-05-01
 sandan synthesize runs/chips --kind aihub --count 90 --zips
+sandan synthesize runs/weather --kind weather --scale small
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import yaml
 
 from jobs.progress import Progress
 from jobs.shell import BAD_INPUT, DONE, FAULT, INTERRUPTED
+from jobs.synthesize_weather import add_options, world_of, write_world
 from tiler.grids import PixelGrid
 from tiler.synthetic import (
     Acquisition,
@@ -35,17 +37,20 @@ from tiler.synthetic import (
 from tiler.synthetic.acquisition import RESPONSES
 from tiler.synthetic.air import MODALITIES
 
-KINDS = ("country", "chips", "aihub")
+KINDS = ("country", "chips", "aihub", "weather")
 EPILOG = """examples:
   sandan synthesize runs/world --bbox 126.9 36.9 127.0 37.0 --dates 2024-05-01,2024-10-12
   sandan synthesize runs/seam --bbox 125.9 36.9 126.1 37.0 --zones 51,52 --sensors SN10,LS30 --clouds 0.2
   sandan synthesize runs/chips --kind chips --count 45 --seed 7
   sandan synthesize runs/71805 --kind aihub --count 900 --zips
+  sandan synthesize runs/weather --kind weather --scale small
   sandan ingest runs/world/map.yaml
 
 country: one scene for each sensor, date and UTM zone over --bbox; industry covers a few percent.
 chips:   512 px scenes on large estates, industry covers 0.825 +- 0.114, each eighth validates.
 aihub:   the same in the folders, names and codes of AI-Hub 71805.
+weather: frames of COMS and GK2A every three hours, with the weather's state. tiny: 60 days at 48 px, small: two years
+         at 64 px (both PNG with KMA's names), large: 2011-02 to 2020-03 at 224 px (zarr).
 
 exit codes: 0 done, 1 fault, 2 bad input (nothing written), 130 interrupted"""
 
@@ -53,7 +58,7 @@ exit codes: 0 done, 1 fault, 2 bad input (nothing written), 130 interrupted"""
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sandan synthesize",
-        description="Write scenes of a synthetic country, with labels, truth, air and a run YAML that maps them.",
+        description="Write scenes of a synthetic country, or frames of synthetic weather, with their truth and a run YAML.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     cores = os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, help=f"processes for chips and aihub (here {cores})")
     parser.add_argument("--zips", action="store_true", help="aihub: pack the folders")
+    add_options(parser)
     return parser
 
 
@@ -199,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--count {arguments.count}: at least one chip must be asked for")
         if arguments.workers < 1:
             raise ValueError(f"--workers {arguments.workers}: at least one process must be asked for")
+        weather = world_of(arguments) if arguments.kind == "weather" else None
         country = Country(arguments.seed)
         work = _country_work(arguments) if arguments.kind == "country" else []
         _acquisitions(arguments)
@@ -207,6 +214,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sandan synthesize: {error}", file=sys.stderr)
         return BAD_INPUT
     try:
+        if weather is not None:
+            write_world(arguments, weather)
+            return DONE
         if arguments.kind == "aihub":
             _write_aihub(arguments)
             return DONE
