@@ -13,6 +13,7 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.weather_gallery import Gallery, gallery_of, same_instants
 from jobs.weather_scores import (
+    BLOCK_DAYS,
     HOURS,
     STRICT,
     Difference,
@@ -33,6 +34,8 @@ from tiler.embedding_store import EmbeddingStore
 
 RIVALS = ("frozen", "simclr-as-written")
 """What the document's method is compared with."""
+LEAST_STRETCHES = 8
+"""Below so many, an interval by resampling them says little."""
 STATE_SCORES = tuple(f"{name}_{STRICT:g}h" for name in ("state_ndcg", "typhoon_hit", "same_quadrant"))
 """Scores that the gates judge by: what the weather truly was, not what the pixels look like."""
 
@@ -95,6 +98,11 @@ class Judged:
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
+    def stretches(self) -> int:
+        """In how many stretches of days the queries lie."""
+        return len(np.unique(self.question.blocks))
+
+    @cached_property
     def sources(self) -> tuple[str, ...]:
         """Which images recall was measured on."""
         return tuple(dict.fromkeys(name.split("_")[0] for name in self.question.images))
@@ -140,6 +148,11 @@ def judge(
     if states is not None:
         states = States(states.vectors[chosen], states.quadrant[chosen])
     question = Question(gallery.times, gallery.series, queries, settings.k, images, states)
+    if (stretches := len(np.unique(question.blocks))) < LEAST_STRETCHES:
+        notes.append(
+            f"The queries lie in {stretches} stretches of {BLOCK_DAYS} days, fewer than {LEAST_STRETCHES}: intervals "
+            "are too narrow, and no claim is judged by them."
+        )
     rows = {method: [e[chosen] for e in by_seed] for method, by_seed in embeddings.items()}
     rows |= _baselines(gallery, settings.metric_px, seed)
     values = {}
@@ -241,10 +254,12 @@ def _base(question: Question) -> dict[str, float]:
     base |= {f"chance_{hours:g}h": chance(len(question.times), question.k, count) for hours, count in barred.items()}
     if question.states is not None:
         quadrant = question.states.quadrant
-        storms = quadrant[question.queries][quadrant[question.queries] >= 0]
-        base[f"typhoon_hit_{STRICT:g}h"] = float((quadrant >= 0).mean())
+        storms = question.queries[quadrant[question.queries] >= 0]
         if len(storms):
-            base[f"same_quadrant_{STRICT:g}h"] = float(np.mean([(quadrant == one).mean() for one in storms]))
+            allowed = ~excluded(storms, question.times, STRICT)
+            same = quadrant[None] == quadrant[storms][:, None]
+            for name, right in (("typhoon_hit", allowed & (quadrant >= 0)), ("same_quadrant", allowed & same)):
+                base[f"{name}_{STRICT:g}h"] = float((right.sum(1) / allowed.sum(1)).mean())
     if question.crossing is not None:
         base["cross_sensor"] = chance(len(question.crossing[1]), question.k)
     return base

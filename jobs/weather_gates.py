@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jobs.weather_evaluation import RIVALS, STATE_SCORES
+from jobs.weather_evaluation import LEAST_STRETCHES, RIVALS, STATE_SCORES
 from jobs.weather_scores import Difference, Score
 from jobs.weather_table import METHODS
 
@@ -20,15 +20,31 @@ class Gate:
     verdict: str
     """`held`, `not held`, or `not known` where nothing was measured."""
     why: str
+    by_interval: bool = False
+    """Whether it was judged by intervals."""
 
 
 def judge_gates(
-    scores: Mapping[str, Mapping[str, Score]], differences: Sequence[Difference], headings: Mapping[str, str]
+    scores: Mapping[str, Mapping[str, Score]],
+    differences: Sequence[Difference],
+    headings: Mapping[str, str],
+    stretches: int,
 ) -> list[Gate]:
     """Return every claim with its verdict.
 
-    headings: image metrics to their headings.
+    headings: image metrics to their headings; stretches: of days, in which the queries lie: with few of them an
+    interval proves nothing.
     """
+    gates = _gates(scores, differences, headings)
+    if stretches >= LEAST_STRETCHES:
+        return gates
+    few = f"queries lie in {stretches} stretches of days, an interval wants {LEAST_STRETCHES}"
+    return [replace(gate, verdict=UNKNOWN, why=f"{few}; {gate.why}") if gate.by_interval else gate for gate in gates]
+
+
+def _gates(
+    scores: Mapping[str, Mapping[str, Score]], differences: Sequence[Difference], headings: Mapping[str, str]
+) -> list[Gate]:
     found = {(d.score, d.than): d for d in differences if d.better == "timely"}
     gates = []
     for rival in RIVALS:
@@ -57,8 +73,8 @@ def _all_of(claim: str, found: Sequence[Difference | None], names: Sequence[str]
     told = [f"{d.score} {d.interval.value:+.4f} [{d.interval.low:.4f}, {d.interval.high:.4f}]" for d in known]
     told += [f"{name} was not measured" for name in lacking]
     if not known:
-        return Gate(claim, UNKNOWN, "; ".join(told))
-    return Gate(claim, HELD if all(d.is_clear for d in known) and not lacking else NOT_HELD, "; ".join(told))
+        return Gate(claim, UNKNOWN, "; ".join(told), True)
+    return Gate(claim, HELD if all(d.is_clear for d in known) and not lacking else NOT_HELD, "; ".join(told), True)
 
 
 def _order(claim: str, found: Sequence[Difference | None]) -> Gate:

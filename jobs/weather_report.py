@@ -11,7 +11,7 @@ from cluster.storage import Storage
 from jobs.evaluation.files import csv_of
 from jobs.report import Figure, ReportFacts, Table, render_report
 from jobs.text_table import TextTable
-from jobs.weather_evaluation import Judged
+from jobs.weather_evaluation import STATE_SCORES, Judged
 from jobs.weather_gates import Gate, gates_text
 from jobs.weather_scores import HOURS
 from jobs.weather_table import (
@@ -52,7 +52,7 @@ class Results:
         found = self.judged
         k, chance = found.question.k, found.base["chance_0h"]
         tables = [self.table_one, table_two(found.scores, found.headings, chance, k)]
-        tables.append(table_recalls(found.scores, found.headings, found.sources, HOURS, k))
+        tables += [table_recalls(found.scores, found.headings, source, HOURS, k) for source in found.sources]
         tables += [table_states(found.scores, k, found.base)]
         return [*tables, table_differences(found.differences)]
 
@@ -81,9 +81,11 @@ def markdown(results: Results) -> str:
 
 
 def text(results: Results) -> str:
-    """Return the tables for a terminal."""
-    parts = [*results.notes(), "", *(table.plain() + "\n" for table in results.tables()[1:])]
-    return "\n".join([*parts, gates_text(results.gates)])
+    """Return what a terminal shows: not the single images, and of the differences those that the claims are about."""
+    shown = [d for d in results.judged.differences if d.score in STATE_SCORES or d.score.startswith("recall_observed")]
+    shown = [d for d in shown if d.score in STATE_SCORES or d.score.endswith("_0h")]
+    tables = [*results.tables()[1:-1], table_differences(shown)]
+    return "\n".join([*results.notes(), "", *(table.plain() + "\n" for table in tables), gates_text(results.gates)])
 
 
 def write_report(storage: Storage, results: Results) -> None:
@@ -123,8 +125,7 @@ def page(results: Results) -> str:
         warnings_title="Before you trust these numbers",
         figures=[Figure(*FIGURES[name], picture) for name, picture in results.figures.items()],
         figures_title="Figures",
-        changes=[claims],
-        evaluation=[table.on_page() for table in results.tables()],
+        evaluation=[claims, *(table.on_page() for table in results.tables())],
         timings=[Table("Time", "", ("step", "seconds"), [[n, round(s, 1)] for n, s in results.seconds.items()])],
     )
     return render_report(facts)

@@ -38,7 +38,7 @@ class States:
     """What is known of the weather of each frame."""
 
     vectors: np.ndarray
-    """(n, m): numbers of the state; angles as cosine and sine."""
+    """(n, m): the similarity of two states is exp(-|a - b|^2)."""
     quadrant: np.ndarray
     """int (n,): in which quarter of the image the strongest typhoon lies, -1 where there is none."""
 

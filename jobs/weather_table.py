@@ -132,20 +132,23 @@ def table_two(scores: Scores, headings: Mapping[str, str], chance: float, k: int
 
 
 def table_recalls(
-    scores: Scores, headings: Mapping[str, str], sources: Sequence[str], hours: Sequence[float], k: int
+    scores: Scores, headings: Mapping[str, str], source: str, hours: Sequence[float], k: int
 ) -> TextTable:
-    """Return recall@k with what is near in time left out, and by clean images where there are any."""
-    columns = [(s, m, h) for s in sources for h in hours for m in headings]
-    header = ("method", *(f"{headings[m]}, {s}, {_around(h)} left out" for s, m, h in columns))
+    """Return recall@k by images of one source, with what is near the query in time left out."""
+    columns = [(metric, h) for h in hours for metric in headings]
     rows = [
-        ((METHODS | BASELINES).get(name, name), *(_short(row.get(f"recall_{s}_{m}_{h:g}h")) for s, m, h in columns))
+        (
+            (METHODS | BASELINES).get(name, name),
+            *(_mean(row.get(f"recall_{source}_{metric}_{h:g}h")) for metric, h in columns),
+        )
         for name, row in scores.items()
     ]
-    caption = (
-        f"Mean recall@{k} where what is near the query in time is left out of the answers. `observed` compares "
-        "images as the sensor saw them, `clean` as they would be without its faults."
+    images = {"observed": "Images as the sensor saw them.", "clean": "Images without the faults of sensors."}[source]
+    caption = f"Mean recall@{k} where what is near the query in time is no answer. {images} Intervals: scores.json."
+    header = ("method", *(f"{headings[metric]}, {_around(h)} out" for metric, h in columns))
+    return TextTable(
+        f"recalls-{source}", f"Recall@{k} without neighbours in time, {source}", caption, header, tuple(rows)
     )
-    return TextTable("recalls", f"Recall@{k} without neighbours in time", caption, header, tuple(rows))
 
 
 def table_states(scores: Scores, k: int, base: Mapping[str, float]) -> TextTable:
@@ -208,6 +211,10 @@ def _with_spread(score: Score | None) -> str:
     if score is None or math.isnan(score.mean):
         return "-"
     return f"{score.mean:.4f} ± {score.sd:.4f} {_interval(score.low, score.high)}"
+
+
+def _mean(score: Score | None) -> str:
+    return "-" if score is None or math.isnan(score.mean) else f"{score.mean:.4f}"
 
 
 def _short(score: Score | None, digits: int = 4) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
 COMPONENTS = 50
+ABSENT = "The layout of embeddings wants umap-learn, which is not installed. Install sandan[embeddings]."
 
 
 def reduced(embeddings: np.ndarray, dimension: int = COMPONENTS) -> np.ndarray:
@@ -39,6 +41,12 @@ def plane(embeddings: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.nda
     return np.asarray(_umap().UMAP(n_components=2, **how).fit_transform(rows), np.float32)
 
 
+def check_installed() -> None:
+    """Raise ModuleNotFoundError, with what to install, where umap-learn is not; imports nothing."""
+    if find_spec("umap") is None:
+        raise ModuleNotFoundError(ABSENT, name="umap")
+
+
 def _umap() -> Any:
     try:
         with warnings.catch_warnings():
@@ -46,8 +54,5 @@ def _umap() -> Any:
             warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
             import umap
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "The layout of embeddings wants umap-learn, which is not installed. Install sandan[embeddings].",
-            name=error.name,
-        ) from error
+        raise ModuleNotFoundError(ABSENT, name=error.name) from error
     return umap

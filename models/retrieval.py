@@ -157,8 +157,8 @@ def successors(times: np.ndarray, series: np.ndarray, hours: float = 3) -> np.nd
 def ranks_of(similarity: Similarity, queries: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return which rank a wanted frame has among all but the query, from 1, float64 (q,); NaN where wanted is -1.
 
-    queries, wanted: places (q,). Of equal frames the lower place ranks first. The temporal continuity of an embedding is
-    the median rank of the frame three hours later.
+    queries, wanted: places (q,). Of equal frames the lower place ranks first. The temporal continuity of an embedding
+    is the median rank of the frame three hours later.
     """
     out = np.full(len(queries), np.nan)
     for part, block in query_blocks(queries):
@@ -171,14 +171,9 @@ def ranks_of(similarity: Similarity, queries: np.ndarray, wanted: np.ndarray) ->
     return out
 
 
-def state_gain(states: np.ndarray) -> Similarity:
-    """Return the similarity of known states (n, m): exp(-d^2), d^2 the mean square of their standardised differences.
-
-    Each column counts the same, whatever its unit; a column that never changes says nothing and is left out.
-    """
-    spread = states.std(0)
-    rows = ((states - states.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0].astype(np.float32)
-    rows /= max(1, rows.shape[1]) ** 0.5
+def state_gain(vectors: np.ndarray) -> Similarity:
+    """Return the similarity of known states, exp(-|a - b|^2) of vectors (n, m): 1 for equal ones."""
+    rows = (vectors - vectors.mean(0)).astype(np.float32)  # differences of large squares would lose small distances
     squares = np.square(rows).sum(1)
 
     def gain(queries: np.ndarray) -> np.ndarray:
