@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.embedder import Embedder
 from models.embedding_losses import cosine_distance, nt_xent_loss, triplet_loss, triplet_losses
-from models.loading import copied
+from models.loading import copied, shard_steps
 from models.ranks import Ranks
 from models.task import Batch, Samples
 from models.train_spec import TrainSpec
@@ -128,3 +128,24 @@ class Embedding:
             total += (rows.double() * FIXED_POINT).round().long().sum(1)
         count, *sums = (ranks.sum(total).double() / FIXED_POINT).tolist()
         return {name: value / count for name, value in zip(SCORES, sums, strict=True)} if count else {}
+
+
+def judge(
+    network: EmbeddingNetwork,
+    reader: ViewReader,
+    task: Embedding,
+    ranks: Ranks,
+    device: str,
+    samples_per_pass: int,
+) -> dict[str, float]:
+    """Return the scores of a network that is not trained. Every worker must call it."""
+    place = torch.device(device)
+    network.to(place)
+    batches = (
+        Batch(tuple(tensor.to(place) for tensor in batch.inputs), (), batch.counts)
+        for steps in shard_steps(len(reader), samples_per_pass, ranks.rank, ranks.world_size)
+        for batch in [task.load(reader, steps)]
+    )
+    scores = task.validate(network, batches, ranks, samples_per_pass)
+    network.to("cpu")
+    return scores

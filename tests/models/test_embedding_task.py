@@ -10,7 +10,8 @@ import torch.multiprocessing as processes
 
 from models.checkpoint import state_from_bytes, state_to_bytes
 from models.embedding_task import SCORES, Embedding, EmbeddingNetwork, projection_head
-from models.lora import LoraSpec, add_lora, base_state, lora_state
+from models.lora import add_lora, base_state, lora_state
+from models.lora_spec import LoraSpec
 from models.train import TrainSpec, train
 from tests.models.vits import small_embedder
 from tests.processes import forking
