@@ -91,7 +91,7 @@ class PlannedFrames:
     @property
     def is_ingested(self) -> bool:
         """Whether every block is written."""
-        return is_complete(self.url) and not any(self._open())
+        return not any(self._open())
 
     def estimates(self) -> list[Estimate]:
         """Return what there is to do."""
@@ -222,7 +222,8 @@ def plan_frames(config: RunConfig) -> PlannedFrames:
     index = index_frames(config.frames)
     name = f"{index.series}-{key_of(_made_of(index))}"
     url = _url(config, name)
-    store = FrameStore(url) if is_complete(url) else None
+    there = storage.exists(f"ingest/{name}.zarr/zarr.json")  # to open one that is not would make its folder
+    store = FrameStore(url) if there and is_complete(url) else None
     before = [] if store is None else [int(n) for n in blocks_made_of(url)]
     held = dict(enumerate(before))
     inside = index.blocks()

@@ -14,6 +14,7 @@ import zarr
 from tiler.frame_files import DAMAGE, NETCDF, PlaneHeader, opened_netcdf
 from tiler.frame_names import band_name
 from tiler.frame_values import measured, range_of, stored_dtype, upright
+from tiler.hushed import hushed
 from tiler.stores import zarr_store
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def cube_tags(cube: Cube, tags: Mapping[str, str]) -> list[str]:
     group = zarr.open_group(zarr_store(cube.path, read_only=True), mode="r")
     found = ["" for _ in cube.times]
     for name in sorted({variable for variable, _ in cube.bands.values()}):
-        array: Any = group[name]
+        with hushed(UserWarning):
+            array: Any = group[name]
         axis = _dimension_names(array).index(cube.dims[0])
         sides = array.shards or array.chunks
         counts = [-(-size // side) for size, side in zip(array.shape, sides, strict=True)]
@@ -166,7 +168,8 @@ def _opened(path: str) -> Iterator[xr.Dataset]:
             else:
                 store = zarr_store(path, read_only=True)
                 lazily: dict[str, Any] = {"mask_and_scale": False, "decode_timedelta": False, "chunks": None}
-                dataset = held.enter_context(xr.open_zarr(store, consolidated=False, **lazily))
+                with hushed(UserWarning):  # of zarrs, of arrays that zarr's own pipeline reads
+                    dataset = held.enter_context(xr.open_zarr(store, consolidated=False, **lazily))
         except DAMAGE as error:
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"frames.files: {path} cannot be read as zarr or NetCDF: {told}") from error

@@ -53,7 +53,7 @@ def read_header(path: str, variable: str | None = None) -> PlaneHeader:
     """
     with _damaged(path):
         if not path.lower().endswith(NETCDF):
-            with Image.open(_opened(path)) as image:
+            with _opened(path) as file, Image.open(file) as image:
                 wide = image.mode.startswith("I")
                 span = (0.0, 65535.0) if wide else (0.0, 255.0)
                 return PlaneHeader(image.height, image.width, "uint16" if wide else "uint8", span)
@@ -74,7 +74,7 @@ def read_plane(path: str, variable: str | None = None) -> tuple[np.ndarray, np.n
     """
     with _damaged(path):
         if not path.lower().endswith(NETCDF):
-            with Image.open(_opened(path)) as image:
+            with _opened(path) as file, Image.open(file) as image:
                 return grey(image)
         with opened_netcdf(path) as dataset:
             array = _plane_of(dataset, variable)

@@ -51,8 +51,15 @@ class FrameSource:
 
     @staticmethod
     def of(index: FrameIndex, header: PlaneHeader, layout: FrameLayout) -> FrameSource:
-        """Return the source of a series."""
+        """Return the source of a series.
+
+        Raises:
+            ValueError: what is to be taken out leaves nothing, or cannot be told from so few frames.
+        """
         spec = index.spec
+        title_rows(header.height_px, header.width_px, spec.burned_in.top_px, spec.burned_in.bottom_px)
+        if spec.burned_in.lines and len(index.slots) < LEAST_FRAMES:
+            raise ValueError(_too_few(len(index.slots), len(index.slots)))
         return FrameSource(layout, header, spec.burned_in, spec.missing_band == "keep", spec.variable, index.cube)
 
     def planes(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Plane | ValueError]]:
@@ -95,10 +102,7 @@ class FrameSource:
         some = tuple(e for e in entries if e.slot in chosen)
         read = [(entry, plane) for entry, plane in self.planes(some) if not isinstance(plane, ValueError)]
         if len({entry.slot for entry, _ in read}) < LEAST_FRAMES:
-            raise ValueError(
-                f"frames.burned_in.lines: {len(slots)} frames, of which {len({e.slot for e, _ in read})} can be read, "
-                f"are too few to tell what stands still; give {LEAST_FRAMES} or more, or set lines: false"
-            )
+            raise ValueError(_too_few(len(slots), len({entry.slot for entry, _ in read})))
         return drawn | find_lines((*plane, self._range(entry.band)) for entry, plane in read)
 
     def _range(self, band: int) -> tuple[float, float]:
@@ -136,3 +140,10 @@ class FrameSource:
 
     def _name(self, entry: Entry) -> str:
         return f"{self.layout.bands[entry.band]} at {self.layout.times_of(np.array(entry.slot))}"
+
+
+def _too_few(frames: int, read: int) -> str:
+    return (
+        f"frames.burned_in.lines: {frames} frames, of which {read} can be read, are too few to tell what stands still; "
+        f"give {LEAST_FRAMES} or more, or set lines: false"
+    )
