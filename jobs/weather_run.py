@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiler.item_split import in_spans
 
 from cluster.storage import Storage
 from jobs import embed, ingest, synthesize, train
@@ -36,6 +35,7 @@ from jobs.weather_table import METHODS as TITLES
 from jobs.weather_table import table_one
 from jobs.weather_truth import metric_of
 from models.embedder_card import read_embedder_card
+from tiler.item_split import in_spans
 
 WORLD_SEED = 1
 

@@ -31,8 +31,8 @@ def block_bootstrap(
 ) -> dict[str, Interval]:
     """Return an interval for every score of `statistic`.
 
-    counts: integers or sums (blocks, ...), for example confusion matrices (blocks, K, K); statistic: from their sum
-    (...) to scores by name. For the difference of two maps on the same blocks stack their counts to (blocks, 2, K, K)
+    counts: integers (blocks, ...), for example confusion matrices (blocks, K, K); statistic: from their sum (...) to
+    scores by name. For the difference of two maps on the same blocks stack their counts to (blocks, 2, K, K)
     and let the statistic subtract: both maps are then drawn on the same ground.
     Resamples in which a score is undefined (NaN) are left out of its interval.
     Raises ValueError: fewer than two blocks, or a level outside (0, 1).
@@ -45,7 +45,7 @@ def block_bootstrap(
     value = dict(statistic(counts.sum(0)))
     random = np.random.default_rng(seed)
     blocks = len(counts)
-    flat = counts.reshape(blocks, -1).astype(np.float64 if counts.dtype.kind == "f" else np.int64)
+    flat = counts.reshape(blocks, -1).astype(np.int64)
     found: dict[str, list[float]] = {name: [] for name in value}
     for _ in range(resamples):
         times = np.bincount(random.integers(blocks, size=blocks), minlength=blocks)
@@ -78,15 +78,23 @@ def block_means(
         )
     names, place = np.unique(block_ids, return_inverse=True)
     known = np.isfinite(columns)
-    sums = np.zeros((len(names), 2, columns.shape[1]))
-    np.add.at(sums[:, 0], place, np.where(known, columns, 0))
-    np.add.at(sums[:, 1], place, known)
-
-    def means(total: np.ndarray) -> dict[str, float]:
-        with np.errstate(invalid="ignore"):
-            return {str(column): float(mean) for column, mean in enumerate(total[0] / total[1])}
-
-    if len(names) < 2:
-        nan = float("nan")
-        return [Interval(value, nan, nan) for value in means(sums.sum(0)).values()]
-    return list(block_bootstrap(sums, means, resamples, level, seed).values())
+    sums, counts = np.zeros((2, len(names), columns.shape[1]))
+    np.add.at(sums, place, np.where(known, columns, 0))
+    np.add.at(counts, place, known)
+    with np.errstate(invalid="ignore"):
+        means = sums.sum(0) / counts.sum(0)
+        if len(names) < 2:
+            return [Interval(mean, float("nan"), float("nan")) for mean in means.tolist()]
+        random = np.random.default_rng(seed)
+        drawn = [
+            np.bincount(random.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(resamples)
+        ]
+        times = np.array(drawn, np.float64)
+        resampled = (times @ sums) / (times @ counts)
+    tails = 100 * (1 - level) / 2
+    out = []
+    for mean, column in zip(means.tolist(), resampled.T, strict=True):
+        defined = column[np.isfinite(column)]
+        low, high = np.percentile(defined, [tails, 100 - tails]) if defined.size else (float("nan"),) * 2
+        out.append(Interval(mean, float(low), float(high)))
+    return out
