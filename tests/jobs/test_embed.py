@@ -9,8 +9,9 @@ import torch
 from cluster.engine import SerialEngine
 from jobs import embed as job
 from jobs.config import RunConfig
-from jobs.embed import embed, embedding_of, main, plan_embed
+from jobs.embed import embed, main, plan_embed
 from jobs.embed_network import load
+from jobs.embedding import embedding_of
 from jobs.ingest import ingest
 from jobs.parsing import load as load_config
 from jobs.plan import Precision, plan_run
@@ -28,7 +29,7 @@ def stores(here: World, engine: SerialEngine | None = None) -> dict[str, Embeddi
     engine = engine or SerialEngine(1)
     ingest(run, engine)
     todo = embedding_of(run, engine)
-    outcome = embed(todo, {p.name: run.url("ingest", p.what.store) for p in todo.plans}, engine)
+    outcome = embed(todo, engine)
     assert not outcome.failed
     return {p.what.source: EmbeddingStore(todo.url(p)) for p in todo.plans}
 
