@@ -24,7 +24,10 @@ GREY_STEPS = 2
 """Channels of a grey pixel may differ by this: some writers round them on their own."""
 COLOURED_SHARE = 0.5
 """A picture of which more is coloured is a map of colours, not a measurement."""
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, struct.error, zlib.error, RuntimeError)
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, RuntimeError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 """What the libraries raise for files that are cut short or are something else."""
 NETCDF = (".nc", ".nc4", ".cdf")
 SUFFIXES = (".png", *NETCDF)

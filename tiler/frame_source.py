@@ -46,6 +46,7 @@ class FrameSource:
     burned_in: BurnedIn
     keep_partial: bool
     """Whether a frame that lacks a band is kept."""
+    nodata: float | None = None
     variable: str | None = None
     cube: Cube | None = None
 
@@ -60,7 +61,8 @@ class FrameSource:
         title_rows(header.height_px, header.width_px, spec.burned_in.top_px, spec.burned_in.bottom_px)
         if spec.burned_in.lines and len(index.slots) < LEAST_FRAMES:
             raise ValueError(_too_few(len(index.slots), len(index.slots)))
-        return FrameSource(layout, header, spec.burned_in, spec.missing_band == "keep", spec.variable, index.cube)
+        keep = spec.missing_band == "keep"
+        return FrameSource(layout, header, spec.burned_in, keep, spec.nodata, spec.variable, index.cube)
 
     def planes(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Plane | ValueError]]:
         """Read images; one that cannot be read, or is of another form, comes as the reason."""
@@ -79,7 +81,7 @@ class FrameSource:
             return plane
         values, expected = plane[0], (self.header.height_px, self.header.width_px)
         if values.shape == expected and values.dtype == self.layout.dtype:
-            return plane
+            return plane if self.nodata is None else (values, plane[1] & (values != self.nodata))
         found = f"{values.shape[0]} x {values.shape[1]} {values.dtype}"
         return ValueError(f"{entry.where} is {found}, the series {expected[0]} x {expected[1]} {self.layout.dtype}")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from cluster.storage import Storage
 from jobs import status, sweep
 from jobs.config import RunConfig
 from jobs.frames import plan_frames
@@ -243,6 +244,25 @@ def test_frames_are_not_mapped(run: Path, capsys: pytest.CaptureFixture) -> None
     assert "names `frames`, of which no map is made" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_files_and_store_in_an_object_store(run: Path, bucket: str, capsys: pytest.CaptureFixture) -> None:
+    """The bucket holds the files as the folder does; an unchanged rerun does nothing, a damaged object is named."""
+    address = bucket.removesuffix("/runs/june")
+    storage = Storage(address)
+    for path in sorted((run.parent / "files").rglob("*.png")):
+        storage.put(f"files/{path.relative_to(run.parent / 'files')}", path.read_bytes())
+    there = [f"out={address}/out", f"frames.files={address}/files"]
+    words = [str(run), *(word for change in there for word in ("--set", change))]
+    assert main(words) == DONE
+    assert main([str(run)]) == DONE
+    assert store_of(run, *there).digest == store_of(run).digest
+    storage.put(f"files/{file_of(run, 3, 'wv').relative_to(run.parent / 'files')}", b"no picture")
+    capsys.readouterr()
+    assert main(words) == INCOMPLETE
+    assert "quarantined: s3://" in capsys.readouterr().err
+    assert store_of(run, *there).missing_ratio.max() == pytest.approx(1 / 3)
+
+
 @needs("weather_coms")
 def test_real_frames_of_coms(tmp_path: Path) -> None:
     frames = {"files": str(real("weather_coms")), "step_minutes": 60, "burned_in": {"top_px": 6, "lines": True}}
@@ -271,3 +291,8 @@ def test_a_real_zarr_of_one_band(tmp_path: Path) -> None:
     unit, valid = store.unit_images(0, 25)
     assert valid.all()
     assert 0.05 < unit.mean() < 0.6
+    scanned = ["frames.value_range=[0, 1023]", "frames.nodata=0"]
+    assert main([str(path), *(word for change in scanned for word in ("--set", change))]) == DONE
+    _, valid = store_of(path, *scanned).read(12, 13)
+    assert not valid[0, 0, :30, 160:].any()  # beyond what was scanned, north-east
+    assert valid[0, 0, 35:].mean() > 0.95

@@ -99,6 +99,24 @@ def test_a_folder_without_one_name_shows_what_names_are_like(tmp_path: Path) -> 
         index_frames(FrameSpec(files=touched(tmp_path, ["a.png", "b.png"])))
 
 
+def test_links_are_followed_and_what_is_no_file_is_listed(tmp_path: Path) -> None:
+    folder = touched(tmp_path / "a", names()[:3])
+    touched(tmp_path / "elsewhere", [*names()[3:6], ".hidden/coms_wv_201103010600.png"])
+    (tmp_path / "a/more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/circle").symlink_to(tmp_path / "a")
+    (tmp_path / "a/coms_wv_201103010900.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "a/coms_wv_201103011200.png")
+    index = index_frames(FrameSpec(files=folder))
+    assert len(index.entries) == 6
+    assert {reason for _, reason in index.unmatched} == {"no file but a pipe, a device or a broken link"}
+    assert len(index.unmatched) == 2
+
+
+def test_a_web_host_lists_nothing() -> None:
+    with pytest.raises(ValueError, match="a web host lists nothing"):
+        index_frames(FrameSpec(files="https://data.example.org/coms"))
+
+
 @given(st.sets(st.integers(0, 400_000), min_size=1, max_size=30), st.integers(1, 40))
 def test_blocks_hold_every_entry_once_and_do_not_move_when_others_come(slots: set[int], more: int) -> None:
     def index(some: set[int]) -> FrameIndex:

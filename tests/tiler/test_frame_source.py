@@ -51,6 +51,18 @@ def test_a_frame_is_its_files_made_small_without_the_title(tmp_path: Path) -> No
             np.testing.assert_array_equal(images[frame, band], np.where(good, np.rint(expected), 0))
 
 
+def test_a_number_that_is_no_measurement_is_missing(tmp_path: Path) -> None:
+    images = IMAGES.copy()
+    images[:, :, 4:, :6] = 0
+    write_pngs(tmp_path / "files", images, TIMES, BANDS)
+    store, _ = ingested(tmp_path, nodata=0)
+    _, valid = store.read(0, 4)
+    seen = np.zeros((10, 13))
+    _, good = plain_area_mean(seen, images[2, 1] != 0, 4, LEAST_SHARE)
+    np.testing.assert_array_equal(valid[2, 1], good)
+    assert not good.all()
+
+
 @pytest.mark.parametrize("keep", ["keep", "drop"])
 def test_a_frame_that_lacks_a_band_is_kept_without_it_or_left_out(tmp_path: Path, keep: str) -> None:
     write_pngs(tmp_path / "files", IMAGES, TIMES, BANDS)
