@@ -58,7 +58,7 @@ exit codes: 0 done, 1 fault, 2 bad input (nothing written), 130 interrupted"""
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sandan synthesize",
-        description="Write scenes of a synthetic country, or frames of synthetic weather, with their truth and a run YAML.",
+        description="Write scenes of a synthetic country, or frames of synthetic weather, with truth and a run YAML.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

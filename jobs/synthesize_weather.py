@@ -1,4 +1,4 @@
-"""Synthesize, kind weather: frames of two imagers, the clean pictures, the states behind them, and runs over the frames."""
+"""Synthesize, kind weather: frames of two imagers, the clean pictures, the states behind them, and runs over them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Semi-Lagrangian advection, compiled: where air came from, and what it brought along.
 
 After Staniforth and Cote (1991, Mon. Weather Rev. 119:2206). One long step: the way back is followed in short pieces
-through a wind that stands still, and fields are interpolated once, so that little is smeared. The plane closes on itself
-from east to west; in the north and south the last row is repeated.
+through a wind that stands still, and fields are interpolated once, so that little is smeared. The plane closes on
+itself from east to west; in the north and south the last row is repeated.
 """
 
 from __future__ import annotations

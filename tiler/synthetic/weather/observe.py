@@ -2,7 +2,7 @@
 
 COMS and GK2A hang over the same meridian (128.2 degrees east) but cut their pictures differently and respond
 differently. Each has a calibration that drifts over weeks and jumps a little from frame to frame, navigation that
-jitters, stripes of its detectors, and noise; lines and whole frames go missing. `Imager(...).clean()` has none of these.
+jitters, stripes of its detectors, and noise; lines and whole frames go missing. `Imager.clean` has none of these.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _blurred(values: Array, share: float) -> Array:
 
 
 def _limb(plane: Plane) -> Array:
-    """Return float32 (y, x) of the view: how much longer the way through the air is, 1 at a zenith angle of 60 degrees."""
+    """Return float32 (y, x) of the view: how much longer the way through air is; 1 at a zenith angle of 60 degrees."""
     lat = np.radians(plane.latitudes())
     lon = np.radians(plane.longitudes() - np.float32(MERIDIAN))
     cosine = np.cos(lat) * np.cos(lon)

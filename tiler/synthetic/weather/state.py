@@ -1,7 +1,7 @@
 """The latent state of the weather: a few dozen numbers a step, from which every picture follows.
 
 Season, jet and its travelling waves, the summer front: stochastic processes about seasonal means. Typhoons are added by
-`typhoons.py`. The whole sequence of a decade is 4 MB, so it is made at once; only fields of pixels are made step by step.
+`typhoons.py`. The sequence of a decade is 4 MB, so it is made at once; only fields of pixels are made step by step.
 """
 
 from __future__ import annotations

@@ -2,15 +2,16 @@
 
     similarity(a, b) = exp(-D(a, b)),  D = sum over parts of weight x squared distance
 
-Each part is a squared distance between vectors, so the whole is one too, between the vectors that `features` returns: it
-is symmetric, 0 for equal states only (up to what is not looked at, below), and similarity is a Gaussian kernel in (0, 1].
+Each part is a squared distance between vectors, so the whole is one too, between the vectors that `features` returns:
+it is symmetric, 0 for equal states only (up to what is not looked at, below), and similarity is a Gaussian kernel in
+(0, 1].
 
     season    |e^{i s} - e^{i s'}|^2: 4 at half a year
     jet       (latitude / 4 degrees)^2 + (speed / 10 m/s)^2
-    waves     |z - z'|^2 / (350 km)^2 over all waves, z = amplitude x e^{i phase}: where troughs and ridges of what size lie
+    waves     |z - z'|^2 / (350 km)^2 over all waves, z = amplitude x e^{i phase}: where which troughs and ridges lie
     front     activity x place: a bump of 250 km along the meridian, as high as the front is active
-    typhoons  intensity x place: a bump of 450 km about each storm in or near the view, as high as it is strong; no storm
-              is the flat field. Two storms far apart are 1.4 times as unlike as one is unlike none.
+    typhoons  intensity x place: a bump of 450 km about each storm in or near the view, as high as it is strong; no
+              storm is the flat field. Two equal storms far apart have twice the squared distance of one and none.
 
 The distance of two fields of bumps is that of a reproducing kernel (of fields on a coarse lattice). Hour of the day,
 single clouds and everything of a sensor are left out on purpose: they are not the weather situation.
@@ -27,7 +28,7 @@ from tiler.synthetic.weather.typhoons import SLOTS
 
 Array = np.ndarray
 
-WEIGHTS = {"season": 0.35, "jet": 0.12, "waves": 0.16, "front": 0.8, "typhoons": 1.1}
+WEIGHTS = {"season": 0.35, "jet": 0.08, "waves": 0.12, "front": 1.2, "typhoons": 3.5}
 """Of the squared distance of each part."""
 JET_LATITUDE, JET_M_S = 4.0, 10.0
 WAVE_KM = 350.0

@@ -5,6 +5,7 @@ The coast is a rough outline of East Asia by hand, roughened by noise: a geograp
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,8 @@ COAST_NOISE = ((350.0, 0.7), (130.0, 0.35))
 """Wavelength in km and amplitude in degrees of what bends the outline."""
 CONTINENT_KM = 700.0
 """From the coast inland over which the climate becomes continental."""
+CELL_KM, REACH_KM = 25.0, 3_000.0
+"""Of the coarse map on which storms look up whether they are over land."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,9 @@ def ground_temperature(surface: Surface, season_rad: float, hour_utc: float) -> 
     inland.
     """
     lat = surface.latitude
-    late = float(warmth_of(np.float64(season_rad - 2 * np.pi * 42 / 365.25)))
+    late = float(warmth_of(np.array(season_rad - 2 * np.pi * 42 / 365.25)))
     sea = np.minimum(303.0, 310.5 - 0.72 * lat) + 5.5 * late * np.clip((lat - 12) / 25, 0, 1.2)
-    now = float(warmth_of(np.float64(season_rad)))
+    now = float(warmth_of(np.array(season_rad)))
     year = (3.0 + 0.33 * np.clip(lat - 15, 0, None)) * (0.55 + 0.6 * surface.continental)
     local = hour_utc + surface.longitude / 15.0
     day = (3.0 + 6.0 * surface.continental) * np.cos(2 * np.pi * (local - 14.0) / 24.0)
@@ -171,10 +174,19 @@ def slopes(height_m: Array, pixel_km: float) -> tuple[Array, Array]:
 
 
 def is_land_at(x_km: float, y_km: float) -> bool:
-    """Whether a point of the map is land."""
-    lat = MIDDLE_LATITUDE + y_km / KM_PER_LATITUDE
-    lon = MIDDLE_LONGITUDE + x_km / KM_PER_LONGITUDE
-    return bool(is_land(np.array([lat]), np.array([lon]))[0])
+    """Whether a point of the map is land, to the nearest `CELL_KM`; beyond the map counts as its edge."""
+    cells = _land_cells()
+    row, col = (min(max(int((v + REACH_KM) / CELL_KM), 0), len(cells) - 1) for v in (y_km, x_km))
+    return bool(cells[row, col])
+
+
+@functools.cache
+def _land_cells() -> Array:
+    """Return bool (cell to the north, cell to the east): one point at a time would cost a thousand times as much."""
+    middles = np.arange(-REACH_KM, REACH_KM, CELL_KM) + CELL_KM / 2
+    lat = MIDDLE_LATITUDE + middles[:, None] / KM_PER_LATITUDE
+    lon = MIDDLE_LONGITUDE + middles[None, :] / KM_PER_LONGITUDE
+    return is_land(*np.broadcast_arrays(lat, lon))
 
 
 WARM_SEA_KM = y_of(32.0)

@@ -1,7 +1,7 @@
 """Typhoons: when they are born, where they go, how strong they are, and their wind.
 
-Births are a Poisson process whose rate peaks in late August. A storm is carried by the large flow about it: trades to the
-west of the subtropical high, westerlies beyond its ridge, and beta drift to the north-west everywhere (Holland 1983,
+Births are a Poisson process whose rate peaks in late August. A storm is carried by the large flow about it: trades
+south of the subtropical high, westerlies beyond its ridge, and beta drift to the north-west everywhere (Holland 1983,
 J. Atmos. Sci. 40:328), so tracks recurve by themselves. Three storms at most live at once; a birth that finds no place
 is dropped.
 """
@@ -40,7 +40,7 @@ OUTER_KM = 750.0
 
 @dataclass(frozen=True)
 class Storms:
-    """All storms of a sequence, in slots. float64 (step, slot); where there is no storm, intensity is 0 and the rest NaN."""
+    """All storms of a sequence, in slots. float64 (step, slot); without a storm, intensity is 0 and the rest NaN."""
 
     x_km: Array
     y_km: Array
@@ -70,7 +70,7 @@ def storms_of(seed: int, flow: Flow) -> Storms:
     strength = np.zeros((len(flow), SLOTS))
     living: list[_Storm | None] = [None] * SLOTS
     count = 0
-    for step in steps:
+    for step in range(len(flow)):
         for slot, storm in enumerate(living):
             if storm is not None and not storm.move(flow, step, wander[step, 2 * slot : 2 * slot + 2]):
                 living[slot] = None
@@ -130,7 +130,7 @@ class _Storm:
 
 def steering(flow: Flow, step: int, y_km: float) -> tuple[float, float]:
     """Return m/s to the east and north: trades south of the ridge, westerlies toward the jet."""
-    latitude = float(latitude_of(np.float64(y_km)))
+    latitude = float(latitude_of(np.array(y_km)))
     ridge, jet = float(flow.ridge_latitude[step]), float(flow.jet_latitude[step])
     toward = np.clip((latitude - ridge) / max(jet - ridge, 4.0), 0, 1.2)
     south = np.clip((ridge - latitude) / 6.0, 0, 1)

@@ -1,7 +1,7 @@
 """Winds from a stream function: a meandering jet, trades and storms. Such winds neither gather nor spread air.
 
-With psi in m/s times km: u = -d psi / dy to the east, v = d psi / dx to the north. Both are taken as centred differences of
-psi at pixel centres, so that the centred divergence of the grid is 0 up to rounding.
+With psi in m/s times km: u = -d psi / dy to the east, v = d psi / dx to the north. Both are centred differences of psi
+at pixel centres, so that the centred divergence of the grid is 0 up to rounding.
 """
 
 from __future__ import annotations
