@@ -19,6 +19,7 @@ import numpy as np
 from cluster.storage import Storage
 from jobs import embed, ingest, synthesize, train
 from jobs.config import EngineConfig, RunConfig
+from jobs.embedding import embedding_of
 from jobs.frames import plan_frames
 from jobs.parsing import load
 from jobs.runner import engine_of
@@ -161,10 +162,11 @@ class WeatherReproduction:
 
     def _embedded(self, run: str, bundle: Path) -> str:
         """Embed the frames of a run; return the address of the vectors."""
-        overrides = [f"embed.model={bundle}"]
-        words = [word for override in overrides for word in ("--set", override)]
-        _check(f"embed {run}", embed.main([run, *words, *self._engine_words()]))
-        return embed.frame_vectors(load(RunConfig, run, overrides))
+        model = f"embed.model={bundle}"
+        _check(f"embed {run}", embed.main([run, "--set", model, *self._engine_words()]))
+        todo = embedding_of(plan_frames(load(RunConfig, run, [model])), None)
+        assert todo is not None  # its decision lies beside the vectors
+        return todo.url(todo.plans[0])
 
     def _engine_words(self) -> list[str]:
         return [word for key, value in self.engine.items() for word in ("--set", f"engine.{key}={value}")]

@@ -8,6 +8,7 @@ the blocks' sums.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -85,11 +86,7 @@ def block_means(
         means = sums.sum(0) / counts.sum(0)
         if len(names) < 2:
             return [Interval(mean, float("nan"), float("nan")) for mean in means.tolist()]
-        random = np.random.default_rng(seed)
-        drawn = [
-            np.bincount(random.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(resamples)
-        ]
-        times = np.array(drawn, np.float64)
+        times = _drawn(len(names), resamples, seed)
         resampled = (times @ sums) / (times @ counts)
     tails = 100 * (1 - level) / 2
     out = []
@@ -98,3 +95,11 @@ def block_means(
         low, high = np.percentile(defined, [tails, 100 - tails]) if defined.size else (float("nan"),) * 2
         out.append(Interval(mean, float(low), float(high)))
     return out
+
+
+@lru_cache(maxsize=4)
+def _drawn(blocks: int, resamples: int, seed: int) -> np.ndarray:
+    """Return how often each block is in each resample, float64 (resamples, blocks); many scores ask for the same."""
+    random = np.random.default_rng(seed)
+    drawn = [np.bincount(random.integers(blocks, size=blocks), minlength=blocks) for _ in range(resamples)]
+    return np.array(drawn, np.float64)
