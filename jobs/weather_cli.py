@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.weather import SCALES, SPLITS
+from jobs.weather import SCALES, SPLITS, Scale
 
 if TYPE_CHECKING:
     from jobs.weather_run import WeatherReproduction
@@ -93,6 +93,8 @@ def plan(arguments: argparse.Namespace, out: Path, engine: Mapping[str, Any]) ->
     for path in arguments.data:
         if load(RunConfig, path).frames is None:
             raise ValueError(f"{path} names no `frames`; give runs over frames of a weather satellite")
+    if arguments.weights is not None:
+        _check_weights(arguments.weights, scale)
     if not arguments.no_layouts:
         check_installed()
     settings = Settings(
@@ -115,6 +117,15 @@ def plan(arguments: argparse.Namespace, out: Path, engine: Mapping[str, Any]) ->
         settings=settings,
         dates=dates,
     )
+
+
+def _check_weights(weights: str, scale: Scale) -> None:
+    """Find absent or unfitting weights here, not after the frames were ingested."""
+    from models.embedder import EmbedderSpec
+    from models.embedder_weights import embedder_with_weights
+
+    size = {key: scale.network[key] for key in ("architecture", "side_px", "depth", "patch_px") if key in scale.network}
+    embedder_with_weights(EmbedderSpec(in_channels=3, **size), weights)
 
 
 def _date(text: str) -> date:
