@@ -10,10 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from jobs.config import Frozen
 from jobs.recipe_config import Recipe, RecipeConfig
+from models.embedder_card import METHODS
 from models.lora_spec import LoraSpec
 from tiler.item_split import ItemSplit
-
-METHODS = ("frozen", "timely", "simclr-as-written", "simclr-ntxent")
 
 
 class EmbedNetworkConfig(Frozen):
