@@ -25,9 +25,9 @@ NEAR_DAYS = 1.0
 def season_queries(times: np.ndarray, dates: Sequence[date]) -> list[int]:
     """Return the frame of each date: that nearest to noon in Korea, else of the nearest day of any year, the latest.
 
-    times: datetime64[s] (n,).
+    Dates that fall on one frame, in a short series, are one query. times: datetime64[s] (n,).
     """
-    out = []
+    out: list[int] = []
     for day in dates:
         wanted = np.datetime64(day, "s") + np.timedelta64(HOUR_UTC, "h")
         away = np.abs((times - wanted) / np.timedelta64(1, "D"))
@@ -36,7 +36,7 @@ def season_queries(times: np.ndarray, dates: Sequence[date]) -> list[int]:
             away = np.minimum(in_year, YEAR_DAYS - in_year)
             away = np.where(away <= away.min() + 1e-6, -np.arange(len(times), dtype=float), np.inf)
         out.append(int(away.argmin()))
-    return out
+    return list(dict.fromkeys(out))
 
 
 def top_found(embeddings: np.ndarray, queries: Sequence[int], chosen: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -229,6 +229,7 @@ def test_the_similarity_map_has_the_scores_and_the_holes(scenes, tmp_path):
     assert not list(tmp_path.glob("*.zarr"))
 
 
+@pytest.mark.slow
 def test_ray_finds_the_same(scenes, tmp_path):
     words = ["--window", "a:1,2", "--map", "--shards", "3"]
     one = search(scenes.config, tmp_path / "1", *words)

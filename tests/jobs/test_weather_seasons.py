@@ -26,6 +26,7 @@ def test_dates_that_are_not_there_are_the_nearest_day_of_the_latest_year():
     assert str(found[0]) == "2016-08-02T03:00:00"  # leap year: the same day of the year
     assert str(found[1]) == "2016-02-12T03:00:00"
     few = clock("2015-06-01T00:00:00", 30)
+    assert season_queries(few, (date(2019, 12, 24), date(2019, 12, 25))) == [0]
     assert season_queries(few, (date(2019, 12, 24), date(2019, 6, 10))) == [0, 9 * 8 + 1]
 
 
