@@ -38,7 +38,10 @@ def world_of(arguments: argparse.Namespace) -> WeatherWorld:
     side = scale.side_px if arguments.side is None else arguments.side
     if not 1970 <= start.year <= 2200 or not 1 <= days <= 100_000:
         raise ValueError(f"--start {start} --days {days}: wants a start within 1970 to 2200 and 1 to 100000 days")
-    return WeatherWorld(arguments.seed, start, days, side, scale.handover)
+    # the day on which GK2A took over is one of the archive's own time; other times have their share of both
+    archive = (start, days) == (scale.start, scale.days)
+    handover = scale.handover if archive else SCALES["tiny"].handover
+    return WeatherWorld(arguments.seed, start, days, side, handover)
 
 
 def write_world(arguments: argparse.Namespace, world: WeatherWorld) -> None:

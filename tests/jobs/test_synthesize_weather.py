@@ -1,10 +1,13 @@
 """Synthesize, kind weather: files, states and runs; bad input is refused before anything is written."""
 
+import argparse
+
 import pytest
 import yaml
 
 from jobs.synthesize import main
-from tiler.synthetic.weather import read_states
+from jobs.synthesize_weather import add_options, world_of
+from tiler.synthetic.weather import SCALES, read_states
 
 
 def test_a_tiny_world_is_written_with_a_run_for_each_sensor(tmp_path, capsys):
@@ -41,6 +44,15 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path, capsys, extra
     assert main([str(tmp_path / "no"), "--kind", "weather", *extra]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+def test_the_second_sensor_begins_on_its_day_or_in_the_middle_of_another_time():
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    parser.set_defaults(seed=1)
+    archive = world_of(parser.parse_args(["--scale", "large"]))
+    assert (len(archive), archive.handover) == (26_776, SCALES["large"].handover)
+    assert world_of(parser.parse_args(["--scale", "large", "--days", "20"])).handover == (0.5, 0.75)
 
 
 def test_an_unknown_scale_is_named(tmp_path, capsys):

@@ -13,17 +13,14 @@ from numba import njit
 Array = np.ndarray
 
 
-@njit(cache=True, nogil=True)
-def _wind_at(wind: Array, y: float, x: float) -> float:
-    """Return a bilinear interpolation at a place within the plane's rows; columns wrap."""
-    height, width = wind.shape
-    top, left = int(np.floor(y)), int(np.floor(x))
-    fy, fx = np.float32(y - top), np.float32(x - left)
-    low, right = min(top + 1, height - 1), (left + 1) % width
-    left = left % width
-    upper = wind[top, left] + fx * (wind[top, right] - wind[top, left])
-    lower = wind[low, left] + fx * (wind[low, right] - wind[low, left])
-    return upper + fy * (lower - upper)
+@njit(cache=True, nogil=True, inline="always")
+def _wrapped(x: float, width: int) -> float:
+    """Return a column of [0, width); winds go around the plane once in a step at most, so this is no division."""
+    while x < 0.0:
+        x += width
+    while x >= width:
+        x -= width
+    return x
 
 
 @njit(cache=True, nogil=True)
@@ -36,22 +33,31 @@ def departures(east: Array, south: Array, pieces: int) -> tuple[Array, Array]:
         pieces: into which the step is cut; each is a midpoint step.
 
     Returns:
-        float32 (y, x) rows and columns, in pixels. Columns may lie outside: the plane wraps. Rows lie within.
+        float64 (y, x) rows in [0, y - 1], and columns in [0, x): the plane wraps.
     """
     height, width = east.shape
-    rows, cols = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
-    piece = 1.0 / pieces
-    last = float(height - 1)
+    rows, cols = np.empty((height, width), np.float64), np.empty((height, width), np.float64)
+    whole, half, last = 1.0 / pieces, 0.5 / pieces, float(height - 1)
     for i in range(height):
         for j in range(width):
             y, x = float(i), float(j)
             for _ in range(pieces):
-                half_y = min(max(y - 0.5 * piece * _wind_at(south, y, x), 0.0), last)
-                half_x = x - 0.5 * piece * _wind_at(east, y, x)
-                y, x = (
-                    min(max(y - piece * _wind_at(south, half_y, half_x), 0.0), last),
-                    x - piece * _wind_at(east, half_y, half_x),
-                )
+                at_y, at_x = y, x
+                for length in (half, whole):
+                    # the wind at (at_y, at_x), bilinear; both components from one look at the indices
+                    top, left = int(at_y), int(at_x)
+                    fy, fx = np.float32(at_y - top), np.float32(at_x - left)
+                    low = top + 1 if top + 1 < height else top
+                    right = left + 1 if left + 1 < width else 0
+                    upper = east[top, left] + fx * (east[top, right] - east[top, left])
+                    lower = east[low, left] + fx * (east[low, right] - east[low, left])
+                    to_east = upper + fy * (lower - upper)
+                    upper = south[top, left] + fx * (south[top, right] - south[top, left])
+                    lower = south[low, left] + fx * (south[low, right] - south[low, left])
+                    to_south = upper + fy * (lower - upper)
+                    at_y = min(max(y - length * to_south, 0.0), last)
+                    at_x = _wrapped(x - length * to_east, width)
+                y, x = at_y, at_x
             rows[i, j], cols[i, j] = y, x
     return rows, cols
 
@@ -62,8 +68,8 @@ def bring(fields: Array, rows: Array, cols: Array) -> Array:
 
     Args:
         fields: float32 (field, y, x).
-        rows: float32 (y, x), in [0, y - 1].
-        cols: float32 (y, x); columns wrap.
+        rows: float64 (y, x), as `departures` returns them.
+        cols: float64 (y, x), likewise.
 
     Returns:
         float32 (field, y, x).
@@ -74,12 +80,13 @@ def bring(fields: Array, rows: Array, cols: Array) -> Array:
     at_y, at_x = np.empty(4, np.int64), np.empty(4, np.int64)
     for i in range(height):
         for j in range(width):
-            top, left = int(np.floor(rows[i, j])), int(np.floor(cols[i, j]))
+            top, left = int(rows[i, j]), int(cols[i, j])
             _cubic(wy, rows[i, j] - top)
             _cubic(wx, cols[i, j] - left)
             for k in range(4):
                 at_y[k] = min(max(top + k - 1, 0), height - 1)
-                at_x[k] = (left + k - 1) % width
+                column = left + k - 1
+                at_x[k] = column + width if column < 0 else column - width if column >= width else column
             for f in range(count):
                 total = np.float32(0)
                 for k in range(4):
@@ -154,7 +161,7 @@ def sample(fields: Array, rows: Array, cols: Array) -> Array:
 
     Args:
         fields: float32 (field, y, x).
-        rows: float32 (y', x').
+        rows: float32 (y', x'), of any value.
         cols: float32 (y', x').
     """
     count, height, width = fields.shape

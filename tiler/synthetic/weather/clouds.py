@@ -25,10 +25,10 @@ Array = np.ndarray
 
 UPPER_SCALES_KM = (1_500.0, 750.0, 375.0, 190.0, 110.0)
 UPPER_MEMORY_HOURS = (36.0, 24.0, 14.0, 12.0, 12.0)
-UPPER_AMPLITUDES = (0.22, 0.28, 0.46, 0.62, 0.42)
+UPPER_AMPLITUDES = (0.24, 0.33, 0.50, 0.56, 0.35)
 LOWER_SCALES_KM = (900.0, 200.0)
 LOWER_MEMORY_HOURS = (24.0, 12.0)
-LOWER_AMPLITUDES = (0.38, 0.80)
+LOWER_AMPLITUDES = (0.40, 0.80)
 GROW_HOURS, DECAY_HOURS, HUMIDITY_HOURS, LOW_HOURS = 2.5, 6.0, 20.0, 4.0
 DEEPEST = 3.0
 """Largest depth of cloud; at 1 a cloud hides two thirds of what lies under it."""
@@ -77,7 +77,8 @@ class Clouds:
         warmth = float(flow.warmth[row])
         noise = _mixed(self._upper[: len(UPPER_SCALES_KM)], UPPER_AMPLITUDES)
         lift = self._lift(flow, row, winds, warmth)
-        depth, eye = add_storms(storms, row, self._plane, self._seed)
+        depth, eye, sinking = add_storms(storms, row, self._plane, self._seed)
+        lift -= sinking
         self._grow(lift, noise, depth)
         self._grow_low(lift, winds, warmth)
         # an eye is open whatever was there before; a storm's own cloud is not older than the storm

@@ -14,9 +14,9 @@ from tiler.synthetic.weather.surface import Surface, ground_temperature, solar_z
 Array = np.ndarray
 
 BANDS = ("ir", "swir", "wv")
-WARMEST_K = (333.0, 348.0, 277.0)
+WARMEST_K = (331.0, 346.0, 276.0)
 """Of each band: shown black."""
-COLDEST_K = (165.0, 170.0, 190.0)
+COLDEST_K = (167.0, 172.0, 192.0)
 """Of each band: shown white."""
 HIGH_OPACITY, LOW_OPACITY = 1.5, 1.6
 LAPSE_K = 55.0
