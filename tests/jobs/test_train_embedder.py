@@ -246,7 +246,8 @@ def test_places_of_scenes_are_embedded(tmp_path):
     assert main(recipe.command("positive_hours=[3]", f"out={tmp_path}/other")) == 2
 
 
-def test_curves_are_drawn(trained, tmp_path, drawn_pictures):
+def test_curves_and_views_are_drawn(trained, tmp_path, drawn_pictures):
     small = ("data.samples_per_epoch=16", "train.epochs=1", "data.validation_samples=4")
     assert main(trained.command(*small, f"out={tmp_path}/net")) == 0
-    assert (tmp_path / "net" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    for name in ("curves.png", "views.png"):
+        assert (tmp_path / "net" / name).read_bytes()[:4] == b"\x89PNG"
