@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from cluster.engine import open_engine
+from cluster.engine import Resources, open_engine
 from cluster.storage import Storage
 from jobs import weather_truth
 from jobs.weather_gallery import gallery_of, read_gallery, same_instants
@@ -121,3 +121,19 @@ def test_a_duplicate_is_found_first(tmp_path):
         with torch.inference_mode():
             alike = weather_truth.rank(metric, gallery, np.array([2]), None, "cpu")
         assert np.argsort(-alike[0], kind="stable")[:2].tolist() == [2, 33]
+
+
+@pytest.mark.slow
+def test_workers_find_what_one_process_finds(tmp_path):
+    queries, found = np.arange(39), {}
+    how = Ranking(weather_truth.Lpips("squeeze", "random:0"), 32, (0.0, 24.0), 6)
+    larger = np.random.default_rng(7).integers(1, 255, (39, 3, 34, 40)).astype(np.uint8)
+    times = np.datetime64("2019-02-10T00:00:00", "s") + np.arange(39) * np.timedelta64(3, "h")
+    gallery = gallery_of([write_frames(tmp_path, larger, None, times, BANDS, series="large")])
+    for kind, resources in (("serial", None), ("ray", Resources(workers=2, threads_per_worker=1))):
+        with open_engine(kind, resources) as engine:
+            storage = Storage(str(tmp_path / kind))
+            outcome, found[kind] = find_truth(engine, storage, gallery, queries, ["psnr", "ssim", "lpips"], how)
+        assert not outcome.failed
+    for metric, places in found["serial"].items():
+        np.testing.assert_array_equal(found["ray"][metric], places)
