@@ -10,7 +10,8 @@
 
 All have the same network (random weights), number format, batch and threads, and the same images: frames of 3 bands of
 224 px (uint8), windows of 4 bands of 512 px (uint16). Times begin when the network is loaded and has answered once.
-They take turns; the table shows medians.
+They take turns; the table shows medians, and in the last column the share in processor seconds, which other processes
+on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -162,6 +163,7 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
                 bare.embedder(torch.from_numpy(stored).to(device).float(), torch.from_numpy(valid).to(device)).cpu()
 
     seconds: dict[str, list[float]] = {"transformer": [], "embedder": [], "sandan": []}
+    processor: dict[str, list[float]] = {name: [] for name in seconds}
     for turn in range(rounds):
         stage, units = stage_of(kind, images, folder, model, count, how, turn)
         work = stage()
@@ -173,11 +175,13 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
             assert all(isinstance(one, Done) for one in results), results
 
         for name, run in (("transformer", transformer), ("embedder", embedder), ("sandan", sandan)):
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             run()
             seconds[name].append(time.perf_counter() - began)
+            processor[name].append(time.process_time() - busy)
     rates = {name: passes * how.batch / statistics.median(took) for name, took in seconds.items()}
     rates["sandan"] = count / statistics.median(seconds["sandan"])
+    used = {name: statistics.median(took) for name, took in processor.items()}
     return {
         "images": kind,
         "network": network,
@@ -187,6 +191,7 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
         **{f"{name}_per_s": rate for name, rate in rates.items()},
         "of_embedder": rates["sandan"] / rates["embedder"],
         "of_transformer": rates["sandan"] / rates["transformer"],
+        "processor_of_embedder": used["embedder"] / used["sandan"] * count / (passes * how.batch),
     }
 
 
@@ -206,7 +211,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = (row["network"], row["images"], f"{row['precision']} x {row['batch']}")
         rates = (f"{row[f'{name}_per_s']:.1f}" for name in ("transformer", "embedder", "sandan"))
-        shares = (f"{row[name]:.3f}" for name in ("of_embedder", "of_transformer"))
+        shares = (f"{row[n]:.3f}" for n in ("of_embedder", "of_transformer", "processor_of_embedder"))
         lines.append(f"| {' | '.join((*cells, *rates, *shares))} |")
     return "\n".join(lines)
 

@@ -39,7 +39,10 @@ def scene(tmp_path_factory) -> Places:
     )
 
 
-def mask(places: Places, filters: Filters, examples: Examples = Examples(), span=(0, 30), base=0) -> Allowed:
+NOBODY = Examples()
+
+
+def mask(places: Places, filters: Filters, examples: Examples = NOBODY, span=(0, 30), base=0) -> Allowed:
     _, norm, missing = places.store.read(*span)
     return allowed(places, span, base, norm, missing, filters, examples)
 
