@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,12 +54,12 @@ class Flow:
     def __len__(self) -> int:
         return len(self.season_rad)
 
-    @property
+    @cached_property
     def warmth(self) -> Array:
         """(step,) in [-1, 1]: 1 at the end of July."""
         return warmth_of(self.season_rad)
 
-    @property
+    @cached_property
     def ridge_latitude(self) -> Array:
         """(step,): the axis of the subtropical high, which follows the jet."""
         return 24.0 + 4.0 * self.warmth + 0.35 * (self.jet_latitude - jet_mean_latitude(self.season_rad))

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 
 from tests.tiler.synthetic.weather.test_state import times_of
@@ -13,6 +15,7 @@ from tiler.synthetic.weather.typhoons import (
 )
 
 
+@functools.cache
 def decade() -> tuple[np.ndarray, Storms]:
     times = times_of(10 * 365)
     return times, storms_of(7, flow_of(7, times))
