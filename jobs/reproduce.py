@@ -2,6 +2,7 @@
 
 python -m jobs.reproduce industrial --scale tiny
 sandan reproduce industrial --scale paper --data data/71805 --engine ray
+sandan reproduce weather --scale small --seeds 3
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from jobs import weather_cli
 from jobs.config import RunConfig
 from jobs.evaluate import plan_evaluate
 from jobs.industrial import MEMBERS, SCALES, TRAINED, Scale, write_recipes
@@ -29,8 +31,15 @@ from jobs.train import plan_train
 from models.card import read_card
 from tiler.synthetic import write_aihub
 
-DOCUMENTS = {"industrial": "U-Net++ and DeepLabV3+ on Sentinel-2, GEMS/AIR fusion, transfer from Landsat, ensemble"}
-EPILOG = """examples:
+EPILOG = """documents:
+  industrial  U-Net++ and DeepLabV3+ on Sentinel-2, GEMS/AIR fusion, transfer from Landsat, ensemble
+  weather     similar weather by embeddings of a ViT: temporal triplets beside a frozen network, blur and SimCLR
+
+examples:
+  sandan reproduce industrial --scale tiny
+  sandan reproduce weather --scale small --seeds 3
+  sandan reproduce weather --help"""
+INDUSTRIAL_EPILOG = """examples:
   sandan reproduce industrial --scale tiny
   sandan reproduce industrial --scale small --seed 2 --out runs/reproduce-2
   sandan reproduce industrial --scale paper --data data/71805 --engine ray --workers 4
@@ -47,23 +56,39 @@ exit codes: 0 done, 1 fault, 2 bad input (nothing started), 130 interrupted; rep
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sandan reproduce",
-        description="Train and judge what a source document describes; print its table, reported beside measured.",
-        epilog=EPILOG.format(scales="\n".join(f"  {name:6} {scale.summary}" for name, scale in SCALES.items())),
+        description="Train and judge what a source document describes; print its tables, reported beside measured.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("document", choices=sorted(DOCUMENTS))
-    parser.add_argument("--scale", choices=list(SCALES), default="tiny")
-    parser.add_argument("--out", type=Path, help="folder of everything (default runs/reproduce/DOCUMENT-SCALE)")
-    parser.add_argument("--data", help="root of the data set: folder with Training/ and Validation/, zips or extracted")
-    parser.add_argument("--seed", type=int, default=0, help="of the networks' weights and of training (default 0)")
-    parser.add_argument("--engine", choices=("serial", "ray"), default="serial", help="who trains (default serial)")
-    parser.add_argument("--workers", type=int, help="training workers (ray only; default: what the machine has)")
+    documents = parser.add_subparsers(dest="document", required=True, metavar="DOCUMENT")
+    industrial = documents.add_parser(
+        "industrial",
+        description="Train the networks of the industrial document and their ensemble; print its table.",
+        epilog=INDUSTRIAL_EPILOG.format(scales="\n".join(f"  {n:6} {scale.summary}" for n, scale in SCALES.items())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    industrial.add_argument("--scale", choices=list(SCALES), default="tiny")
+    industrial.add_argument("--data", help="root of the data set: folder with Training/ and Validation/, zips or not")
+    industrial.add_argument("--seed", type=int, default=0, help="of the networks' weights and of training (default 0)")
+    weather = weather_cli.add_parser(documents)
+    for one in (industrial, weather):
+        one.add_argument("--out", type=Path, help="folder of everything (default runs/reproduce/DOCUMENT-SCALE)")
+        one.add_argument("--engine", choices=("serial", "ray"), default="serial", help="who works (default serial)")
+        one.add_argument("--workers", type=int, help="workers (ray only; default: what the machine has)")
     return parser
+
+
+class Planned(Protocol):
+    """A reproduction whose command line has been checked."""
+
+    def run(self) -> int:
+        """Do what is not done yet; return the exit code."""
+        ...
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was asked for, checked."""
+    """The industrial document: what was asked for, checked."""
 
     scale: Scale
     out: Path
@@ -113,22 +138,24 @@ class Reproduction:
         return folder
 
 
-def plan_reproduction(arguments: argparse.Namespace) -> Reproduction:
+def plan_reproduction(arguments: argparse.Namespace) -> Planned:
     """Check the command line.
 
     Raises:
         ValueError: no such data, or workers without an engine that has any.
     """
-    if arguments.data is not None and not Path(arguments.data).is_dir():
-        raise ValueError(f"--data {arguments.data} is not a folder; give the one that holds Training/ and Validation/")
-    if arguments.seed < 0:
-        raise ValueError(f"--seed {arguments.seed}: give a whole number from 0")
     engine: dict[str, Any] = {"kind": arguments.engine}
     if arguments.workers is not None:
         if arguments.engine != "ray" or arguments.workers < 1:
             raise ValueError("--workers wants a number from 1 and --engine ray; serial is one process")
         engine["workers"] = arguments.workers
     out = arguments.out or Path("runs/reproduce") / f"{arguments.document}-{arguments.scale}"
+    if arguments.document == "weather":
+        return weather_cli.plan(arguments, out, engine)
+    if arguments.data is not None and not Path(arguments.data).is_dir():
+        raise ValueError(f"--data {arguments.data} is not a folder; give the one that holds Training/ and Validation/")
+    if arguments.seed < 0:
+        raise ValueError(f"--seed {arguments.seed}: give a whole number from 0")
     return Reproduction(SCALES[arguments.scale], out, arguments.data, arguments.seed, engine)
 
 
@@ -136,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     try:
         planned = plan_reproduction(_parser().parse_args(argv))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"sandan reproduce: {error}", file=sys.stderr)
         return BAD_INPUT
     try:

@@ -82,6 +82,44 @@ def test_a_bad_command_is_refused_before_anything_starts(tmp_path, monkeypatch, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "gone.yaml"], "gone.yaml is no file"),
+        (["--workers", "2"], "--workers wants a number from 1 and --engine ray"),
+        (["--seeds", "0"], "--seeds 0: give a whole number from 1"),
+        (["--queries", "-5"], "--queries -5"),
+        (["--metric-size", "8"], "want 32 px or more"),
+        (["--states", "pyproject.toml"], "no file"),
+        (["--lpips", "alexnet.pth"], "name no source"),
+        (["--lpips", "file:gone.pth"], "gone.pth, which is not there"),
+        (["--dates", "2019-02-30"], "--dates '2019-02-30'"),
+        (["--weights", "resnet"], "name no source"),
+        (["--weights", "file:gone.safetensors"], "is not there"),
+    ],
+)
+def test_a_bad_command_for_weather_is_refused_before_anything_starts(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(["weather", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_for_weather_must_name_frames(tmp_path, monkeypatch, capsys):
+    (tmp_path / "map.yaml").write_text("out: runs/map\ndataset: {root: data, sensor: SN10}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["weather", "--data", "map.yaml"]) == 2
+    assert "map.yaml" in capsys.readouterr().err
+
+
+def test_a_layout_needs_a_library_that_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("models.layout.find_spec", lambda name: None)
+    assert main(["weather"]) == 2
+    assert "sandan[embeddings]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_document_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["industry"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.bootstrap import Interval, block_bootstrap
+from models.bootstrap import Interval, block_bootstrap, block_means
 from models.metrics import scores
 
 
@@ -73,3 +73,33 @@ def test_too_little_ground_is_refused():
         block_bootstrap(blocks(1, n=1), scores)
     with pytest.raises(ValueError, match="level 1"):
         block_bootstrap(blocks(1), scores, level=1.0)
+
+
+def test_means_of_blocks_are_those_of_the_loop_and_leave_out_what_is_unknown():
+    rng = np.random.default_rng(3)
+    values, ids = rng.normal(size=(50, 2)), np.repeat(np.arange(10) * 7, 5)
+    values[3, 1] = np.nan
+    found = block_means(values, ids, resamples=300, seed=1)
+    assert [f.value for f in found] == pytest.approx(np.nanmean(values, 0))
+    draws = np.random.default_rng(1)
+    rows = [np.concatenate([np.flatnonzero(ids == 7 * b) for b in draws.integers(10, size=10)]) for _ in range(300)]
+    for column, interval in enumerate(found):
+        expected = np.percentile([np.nanmean(values[r, column]) for r in rows], [2.5, 97.5])
+        assert (interval.low, interval.high) == pytest.approx(tuple(expected))
+
+
+def test_alike_neighbours_widen_the_interval():
+    """Numbers that repeat within a block are as many observations as there are blocks."""
+    middle = np.random.default_rng(4).normal(size=40)
+    values, ids = np.repeat(middle, 25), np.repeat(np.arange(40), 25)
+    blocked, alone = block_means(values, ids)[0], block_means(values, np.arange(1000))[0]
+    assert blocked.high - blocked.low == pytest.approx(2 * 1.96 * middle.std() / np.sqrt(40), rel=0.15)
+    assert alone.high - alone.low < 0.3 * (blocked.high - blocked.low)
+
+
+def test_one_block_knows_nothing_of_others():
+    interval = block_means(np.array([1.0, 3.0]), np.zeros(2, int))[0]
+    assert interval.value == 2
+    assert np.isnan([interval.low, interval.high]).all()
+    with pytest.raises(ValueError, match="one block id"):
+        block_means(np.zeros((3, 2)), np.zeros(2, int))
