@@ -14,6 +14,7 @@ FIELDS = (
     "file",
     "files",
     "georeference",
+    "model",
     "models",
     "modalities",
     "root",

@@ -204,6 +204,22 @@ class DatasetConfig(Frozen):
     """Largest missing ratio of a tile that is kept; default: the sensor's."""
 
 
+class EmbedConfig(Frozen):
+    """How windows and frames become vectors (`sandan embed`), which `sandan search` compares."""
+
+    model: str
+    """Folder of an embedder's bundle: `sandan train` of a recipe with `task: embed` makes one."""
+    tile_px: int = Field(default=512, ge=64, multiple_of=64)
+    """Side of the windows of a scene, which do not overlap."""
+    quadrants: bool = False
+    """Whether the four quarters of every window get a vector each, besides the whole."""
+    missing_limit: float = Field(default=0.9, ge=0, lt=1)
+    """Largest missing ratio of a window, quarter or frame that gets a vector; the others are never found."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Images of a forward pass."""
+
+
 class RunConfig(Frozen):
     """A run: which scenes become which map, or which data set becomes a tile store."""
 
@@ -225,6 +241,7 @@ class RunConfig(Frozen):
     """Folders of trained bundles; their logits are averaged."""
     infer: InferConfig = InferConfig()
     adapt: AdaptConfig = AdaptConfig()
+    embed: EmbedConfig | None = None
     fuse: FuseConfig = FuseConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")

@@ -26,7 +26,7 @@ from tiler.tiles import HeldBackTiles, TrainingTiles
 
 if TYPE_CHECKING:
     from models.networks import SegmentationNetwork
-    from models.weights import Provenance
+    from models.weight_sources import Provenance
 
 CHECKPOINT = "state.pt"
 HISTORY = "history.json"

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from models.card import CARD_FILE, WEIGHTS_FILE, Card, read_card, read_file, versions
+from models.card import CARD_FILE, WEIGHTS_FILE, BundleCard, Card, read_card, read_file, versions
 from models.networks import SegmentationNetwork, build
 
 
@@ -25,14 +25,7 @@ def bundle_files(network: SegmentationNetwork, card: Card) -> dict[str, bytes]:
     Raises ValueError: card and network disagree, or the weights are not float32.
     """
     _check_agreement(network, card)
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    rounded = sorted(key for key, value in state.items() if value.is_floating_point() and value.dtype != torch.float32)
-    if rounded:
-        raise ValueError(
-            f"A bundle keeps float32 weights, but {rounded[0]} is {state[rounded[0]].dtype}. "
-            "Save the network itself, not the copy that precision.prepare made of it."
-        )
-    weights = safetensors.torch.save(state)
+    weights = tensor_bytes(network.state_dict())
     complete = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     # model_dump_json, not json.dumps: only the former writes an undefined score as null, which is JSON
     return {WEIGHTS_FILE: weights, CARD_FILE: complete.model_dump_json(indent=2).encode()}
@@ -45,18 +38,10 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
     Raises ValueError: a file is missing, not what it says it is, or not the one the card was made for.
     """
     card = read_card(files)
-    if WEIGHTS_FILE not in files:
-        raise ValueError(f"The bundle {card.name!r} has no {WEIGHTS_FILE}, only {sorted(files)}. Copy it whole.")
-    found = hashlib.sha256(files[WEIGHTS_FILE]).hexdigest()
-    if found != card.weights_sha256:
-        raise ValueError(
-            f"The card of {card.name!r} was made for weights with sha256 {card.weights_sha256 or '(none)'}, "
-            f"but {WEIGHTS_FILE} has {found}. It is truncated or belongs to another bundle: copy both again."
-        )
-    state = _parse_weights(card, files[WEIGHTS_FILE])
+    state = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
     with torch.random.fork_rng(devices=[]):
         network = build(card.spec(), card.offset, card.scale)
-    _check_tensors(card, state, network.state_dict())
+    check_tensors(card.name, state, network.state_dict())
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -76,8 +61,13 @@ def save_bundle(directory: Path, network: SegmentationNetwork, card: Card) -> Ca
     is replaced. A reader sees the old bundle, for a moment none, or the new one: never half of one.
     Raises ValueError: `directory` holds something that is not a bundle, or card and network disagree.
     """
-    directory = Path(directory)
     files = bundle_files(network, card)
+    write_files(Path(directory), files)
+    return read_card(files)
+
+
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a bundle as `save_bundle` does."""
     if directory.exists() and not (directory / CARD_FILE).is_file():
         raise ValueError(f"{directory} exists and is not a bundle (no {CARD_FILE}). Choose another directory.")
     mark = uuid.uuid4().hex[:8]
@@ -95,7 +85,6 @@ def save_bundle(directory: Path, network: SegmentationNetwork, card: Card) -> Ca
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(stale, ignore_errors=True)
-    return read_card(files)
 
 
 def load_bundle(directory: Path) -> tuple[Card, SegmentationNetwork]:
@@ -111,32 +100,60 @@ def read_bundle(directory: Path) -> dict[str, bytes]:
     return {name: read_file(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
 
 
-def _parse_weights(card: Card, data: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(data)
-    except Exception as error:  # SafetensorError, and what torch says of types that it has not
+def tensor_bytes(state: Mapping[str, Tensor]) -> bytes:
+    """Return tensors in safetensors form. Raises ValueError: weights that are not float32."""
+    kept = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    rounded = sorted(key for key, value in kept.items() if value.is_floating_point() and value.dtype != torch.float32)
+    if rounded:
         raise ValueError(
-            f"{WEIGHTS_FILE} of {card.name!r} is not a safetensors file: {error}. Copy it again."
-        ) from error
+            f"A bundle keeps float32 weights, but {rounded[0]} is {kept[rounded[0]].dtype}. "
+            "Save the network itself, not the copy that precision.prepare made of it."
+        )
+    return safetensors.torch.save(kept)
 
 
-def _check_tensors(card: Card, found: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that torch would convert in silence, and numbers that would make every pixel of a map NaN."""
+def read_tensors(bundle: str, files: Mapping[str, bytes], name: str, sha256: str) -> dict[str, Tensor]:
+    """Return the tensors of one file of a bundle, on the CPU.
+
+    bundle: its name, for messages; sha256: that its card states.
+    Raises ValueError: the file is missing, not the one that the card was made for, or not safetensors.
+    """
+    if name not in files:
+        raise ValueError(f"The bundle {bundle!r} has no {name}, only {sorted(files)}. Copy it whole.")
+    found = hashlib.sha256(files[name]).hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"The card of {bundle!r} was made for weights with sha256 {sha256 or '(none)'}, "
+            f"but {name} has {found}. It is truncated or belongs to another bundle: copy both again."
+        )
+    try:
+        return safetensors.torch.load(files[name])
+    except Exception as error:  # SafetensorError, and what torch says of types that it has not
+        raise ValueError(f"{name} of {bundle!r} is not a safetensors file: {error}. Copy it again.") from error
+
+
+def check_tensors(bundle: str, found: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that torch would convert in silence, and numbers that would make all answers NaN."""
     for name, tensor in found.items():
         wanted = built.get(name)
         if wanted is not None and tensor.dtype != wanted.dtype:
             raise ValueError(
-                f"The weights of {card.name!r} hold {name} as {tensor.dtype}, the network has {wanted.dtype}. Save the "
+                f"The weights of {bundle!r} hold {name} as {tensor.dtype}, the network has {wanted.dtype}. Save the "
                 "network again."
             )
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise ValueError(f"The weights of {card.name!r} hold NaN or infinity in {name}. Train the network again.")
+            raise ValueError(f"The weights of {bundle!r} hold NaN or infinity in {name}. Train the network again.")
 
 
 def _check_agreement(network: SegmentationNetwork, card: Card) -> None:
     if network.spec != card.spec():
         raise ValueError(f"The card {card.name!r} describes {card.spec()}, the network is {network.spec}.")
-    for what, buffer, stated in (("offset", network.offset, card.offset), ("scale", network.scale, card.scale)):
+    check_scaling(card, network.offset, network.scale)
+
+
+def check_scaling(card: BundleCard, offset: Tensor, scale: Tensor) -> None:
+    """Raise ValueError unless the card states the scaling that the network has."""
+    for what, buffer, stated in (("offset", offset, card.offset), ("scale", scale, card.scale)):
         if not torch.equal(buffer.cpu(), torch.tensor(stated, dtype=torch.float32)):
             raise ValueError(
                 f"The card {card.name!r} states {what} {stated}, the network scales with {buffer.tolist()}. "

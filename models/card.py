@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -49,8 +49,8 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "segmentation-models-pytorch", "timm", "safetensors")}
 
 
-class Card(BaseModel):
-    """Everything about a trained network but its weights."""
+class BundleCard(BaseModel):
+    """What the cards of all kinds of bundles say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,15 +58,12 @@ class Card(BaseModel):
     """Version of this file format."""
     name: Name
     architecture: str
-    encoder: str
     channels: tuple[Name, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
     """Names of the input channels in the order of the network, for example red, green, blue, nir, mask."""
     sensor: str
     offset: tuple[Number, ...]
     """Per channel, in the units of the sensor: the network sees (x - offset) / scale."""
     scale: tuple[Positive, ...]
-    classes: tuple[Label, ...] = Field(min_length=1)
-    """Names of the output channels; one name is the binary case."""
     metrics: dict[str, float] = {}
     """Scores by name; a score that is undefined (NaN) is null in the file."""
     training_data: str
@@ -79,10 +76,8 @@ class Card(BaseModel):
     """Of the bytes of the weights file; filled when the bundle is written."""
     created_with: dict[str, str] = Field(default_factory=versions)
     contract: int = CONTRACT
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """The logits of the network are divided by it (models/calibration.py)."""
     origin: dict[str, Any] = {}
-    """What happened to the weights it began with: a `models.weights.Provenance` as plain values."""
+    """What happened to the weights it began with: a `models.weight_sources.Provenance` as plain values."""
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -91,14 +86,8 @@ class Card(BaseModel):
             return {name: float("nan") if value is None else value for name, value in metrics.items()}
         return metrics
 
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # left out, not written as 1: cards and digests made before these fields existed stay what they were
-        unset = {"temperature": 1.0, "origin": {}}
-        return {key: value for key, value in handler(self).items() if key not in unset or value != unset[key]}
-
     @model_validator(mode="after")
-    def _consistent(self) -> "Card":
+    def _consistent(self) -> Self:
         if self.name in (".", ".."):
             raise ValueError(f"name must not be {self.name!r}. It becomes part of file names: give it letters.")
         if len(set(self.channels)) != len(self.channels):
@@ -109,6 +98,40 @@ class Card(BaseModel):
                     f"{what} holds {len(values)} numbers for {len(self.channels)} channels. Give one each."
                 )
         return self
+
+    def digest(self) -> str:
+        """Return the sha256 (hex) of the card in canonical JSON: it names card and weights together.
+
+        Raises ValueError: the card does not know its weights yet (it has not been through `bundle_files`).
+        """
+        if not self.weights_sha256:
+            raise ValueError(f"The card {self.name!r} has no weights_sha256: save it with its network first.")
+        canonical = json.dumps(json.loads(self.model_dump_json()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+CARD_ORDER = (
+    "format", "name", "architecture", "encoder", "channels", "sensor", "offset", "scale", "classes", "metrics",
+    "training_data", "split", "weights", "weights_sha256", "created_with", "contract", "temperature", "origin",
+)  # fmt: skip
+"""In which a file lists them: cards that are written again are the same to the last byte."""
+
+
+class Card(BundleCard):
+    """Everything about a trained segmentation network but its weights."""
+
+    encoder: str
+    classes: tuple[Label, ...] = Field(min_length=1)
+    """Names of the output channels; one name is the binary case."""
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """The logits of the network are divided by it (models/calibration.py)."""
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # left out, not written as 1: cards and digests made before these fields existed stay what they were
+        unset = {"temperature": 1.0, "origin": {}}
+        values = handler(self)
+        return {key: values[key] for key in CARD_ORDER if key not in unset or values[key] != unset[key]}
 
     def spec(self) -> "NetworkSpec":
         """Return what must be known to build the network of this card.
@@ -124,15 +147,8 @@ class Card(BaseModel):
             classes=len(self.classes),
         )
 
-    def digest(self) -> str:
-        """Return the sha256 (hex) of the card in canonical JSON: it names card and weights together.
 
-        Raises ValueError: the card does not know its weights yet (it has not been through `bundle_files`).
-        """
-        if not self.weights_sha256:
-            raise ValueError(f"The card {self.name!r} has no weights_sha256: save it with its network first.")
-        canonical = json.dumps(json.loads(self.model_dump_json()), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+AnyCard = TypeVar("AnyCard", bound=BundleCard)
 
 
 def read_card(source: Path | str | bytes | Mapping[str, bytes]) -> Card:
@@ -140,6 +156,11 @@ def read_card(source: Path | str | bytes | Mapping[str, bytes]) -> Card:
 
     Raises ValueError: the card is not valid; FileNotFoundError: the directory holds none.
     """
+    return parse_card(source, Card)
+
+
+def parse_card(source: Path | str | bytes | Mapping[str, bytes], kind: type[AnyCard]) -> AnyCard:
+    """Return the card of a bundle of a kind; see `read_card`."""
     if isinstance(source, Mapping):
         if CARD_FILE not in source:
             raise ValueError(f"A bundle has a {CARD_FILE}, found only {sorted(source)}. Copy it whole.")
@@ -151,8 +172,14 @@ def read_card(source: Path | str | bytes | Mapping[str, bytes]) -> Card:
             f"{CARD_FILE} has {len(data)} bytes, more than a card's {LARGEST_BYTES}. Copy the bundle again."
         )
     try:
-        return Card.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
+        if any(e["loc"] == ("kind",) for e in error.errors()):
+            wanted = "a network that maps" if kind is Card else "an embedder"
+            raise ValueError(
+                f"{CARD_FILE} is of another kind of bundle than asked for: {wanted} is needed here. "
+                "Bundles of `task: embed` serve embed and search, those of `task: segment` map."
+            ) from error
         told = "; ".join(f"{'.'.join(map(str, e['loc']))[:100]}: {e['msg'][:300]}" for e in error.errors()[:5])
         raise ValueError(f"{CARD_FILE} is not a card of format 1: {told}. Copy the bundle again.") from error
 

@@ -122,8 +122,8 @@ def build(
     Raises ValueError: a wrong number of offsets or scales, a scale that is not positive and finite, or an
     encoder that the architecture cannot use.
     """
-    offsets = _per_channel(spec, "offset", [0.0] * spec.in_channels if offset is None else offset)
-    scales = _per_channel(spec, "scale", [1.0] * spec.in_channels if scale is None else scale)
+    offsets = per_channel(spec.in_channels, "offset", [0.0] * spec.in_channels if offset is None else offset)
+    scales = per_channel(spec.in_channels, "scale", [1.0] * spec.in_channels if scale is None else scale)
     if not bool((scales > 0).all()):
         raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
     return SegmentationNetwork(spec, _inner(spec), offsets, scales)
@@ -140,11 +140,15 @@ def _inner(spec: NetworkSpec) -> nn.Module:
         ) from error
 
 
-def _per_channel(spec: NetworkSpec, what: str, values: Sequence[float]) -> Tensor:
+def per_channel(channels: int, what: str, values: Sequence[float]) -> Tensor:
+    """Return the numbers of `channels` channels as float32.
+
+    Raises ValueError: not one finite number each; says `what` they were.
+    """
     numbers = torch.tensor(list(values), dtype=torch.float32)
-    if numbers.shape != (spec.in_channels,) or not bool(numbers.isfinite().all()):
+    if numbers.shape != (channels,) or not bool(numbers.isfinite().all()):
         raise ValueError(
-            f"{what} must hold {spec.in_channels} finite numbers, one per channel, got {list(values)}. "
+            f"{what} must hold {channels} finite numbers, one per channel, got {list(values)}. "
             "Give them in the order of the channels."
         )
     return numbers

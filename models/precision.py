@@ -5,11 +5,15 @@ float32. The choice is made once, when a run is planned; `prepare` refuses what 
 """
 
 import copy
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from models.names import lookup
-from models.networks import SegmentationNetwork
+
+Scaled = TypeVar("Scaled", bound=nn.Module)
+"""A module that scales its inputs, and hands them to its `network`."""
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -53,7 +57,7 @@ def choose(device: str, precision: str = "auto", *, training: bool = False) -> s
     return precision
 
 
-def prepare(network: SegmentationNetwork, precision: str, device: str) -> SegmentationNetwork:
+def prepare(network: Scaled, precision: str, device: str) -> Scaled:
     """Return a copy of `network` for inference: on `device`, channels last, eval mode, without gradients.
 
     precision: "fp32", "bf16", "fp16" or "auto". The scaling of the inputs stays float32 in each of them.

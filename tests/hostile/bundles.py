@@ -16,7 +16,7 @@ import yaml
 from jobs.bundles import read_bundles
 from jobs.map import main
 from models.bundle import load_files
-from models.weights import read_state
+from models.weight_sources import read_state
 from tests.hostile.cases import Case
 from tests.jobs.worlds import write_bundle
 from tests.tiler.rasters_for_tests import numbers, write_tif

@@ -12,7 +12,8 @@ from models.bundle import save_bundle
 from models.card import Card, read_card
 from models.channels import ChannelMap
 from models.networks import NetworkSpec, build
-from models.weights import Source, build_with_weights
+from models.weight_sources import Source
+from models.weights import build_with_weights
 
 torch.set_num_threads(1)
 

@@ -5,7 +5,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from models import weights
+from models import weight_sources
 from models.bundle import save_bundle
 from models.card import Card, read_card
 from models.networks import NetworkSpec, build
@@ -151,7 +151,7 @@ def test_the_hub_is_read_from_its_cache_only(tmp_path, source, monkeypatch):
         asked.append((identifier, name, revision, local_files_only))
         return str(cached)
 
-    monkeypatch.setattr(weights, "hf_hub_download", cache)
+    monkeypatch.setattr(weight_sources, "hf_hub_download", cache)
     network, provenance = build_with_weights(SPEC, "hub:owner/name@v2")
     assert same(network, source)
     assert asked == [("owner/name", "model.safetensors", "v2", True)]

@@ -1,0 +1,166 @@
+"""From images to vectors: the scaling of the inputs, and a vision transformer whose [CLS] token is the answer."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import timm
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from models.names import unknown
+from models.networks import per_channel
+
+SMALLEST_DEVIATION = 1e-6
+"""An image that is constant has none of its own to be divided by."""
+
+
+class EmbedderSpec(BaseModel):
+    """What must be known to build an embedder; unknown names are refused when the spec is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str = "vit_base_patch16_224"
+    """A vision transformer of timm."""
+    in_channels: int = Field(ge=1)
+    side_px: int = Field(default=224, ge=8)
+    """Side of the square that the transformer sees."""
+    pool: Literal["token"] = "token"
+    """The vector is the [CLS] token behind the final normalisation."""
+    depth: int | None = Field(default=None, ge=1)
+    """Blocks; None: those of the architecture."""
+    patch_px: int | None = Field(default=None, ge=1)
+    """Side of a patch; None: that of the architecture."""
+    scaling: Literal["set", "image"] = "set"
+    """Whose mean and deviation the network sees: of the training set (`offset`, `scale`), or of each image's own."""
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = tuple(model for model in timm.list_models("vit_*") if "_patch" in model)
+        if name not in known:
+            raise ValueError(unknown(name, known, "architecture").split(" Known:")[0])  # hundreds of names
+        return name
+
+
+class Embedder(nn.Module):
+    """Scaling, resizing and transformer in one module.
+
+    As in `models.networks.SegmentationNetwork`, offset and scale are saved, moved and loaded with the weights, and
+    computed in float32 whatever `network` runs in.
+    """
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: EmbedderSpec, network: VisionTransformer, offset: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network
+        self.register_buffer("offset", offset)
+        self.register_buffer("scale", scale)
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a vector."""
+        return int(self.network.num_features)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return one vector per image, not normalised to length 1.
+
+        x: (n, C, h, w) in the units of the sensor, any h, w >= 1 and any real type.
+        valid: bool (n, C, h, w) or (n, 1, h, w); what is not valid, or not finite, counts as the mean of its channel.
+        returns: float32 (n, dimension).
+        Raises ValueError: the number of channels is not the network's, or `valid` has another shape.
+        """
+        answer: Tensor = self.network(self.prepared(x, valid).to(next(self.network.parameters()).dtype))
+        return answer.float()
+
+    def prepared(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return what the transformer sees, float32 (n, C, side, side): scaled, missing as 0, resized by area."""
+        if x.ndim != 4 or x.shape[1] != self.spec.in_channels:
+            raise ValueError(
+                f"The embedder takes (n, {self.spec.in_channels}, h, w), got {tuple(x.shape)}. "
+                "Pick its channels, in its order, before calling it."
+            )
+        if valid is not None and (valid.shape[0], *valid.shape[2:]) != (x.shape[0], *x.shape[2:]):
+            raise ValueError(f"`valid` is {tuple(valid.shape)} for images {tuple(x.shape)}. Cut both alike.")
+        seen = x.isfinite() if valid is None else valid.bool() & x.isfinite()
+        if self.spec.scaling == "image":
+            offset, scale = _own_statistics(x, seen)
+        else:
+            offset, scale = self.offset[:, None, None], self.scale[:, None, None]
+        scaled = torch.where(seen, (x.float() - offset) / scale, 0.0)
+        return area_resize(scaled, self.spec.side_px)
+
+
+def build_embedder(
+    spec: EmbedderSpec, offset: Sequence[float] | None = None, scale: Sequence[float] | None = None
+) -> Embedder:
+    """Build an embedder whose weights are drawn from torch's global generator (seed it to repeat them).
+
+    offset, scale: one number per channel, in the units of the input; default: 0 and 1 (no scaling).
+    Raises ValueError: wrong numbers, or an architecture that cannot be built so.
+    """
+    offsets = per_channel(spec.in_channels, "offset", [0.0] * spec.in_channels if offset is None else offset)
+    scales = per_channel(spec.in_channels, "scale", [1.0] * spec.in_channels if scale is None else scale)
+    if not bool((scales > 0).all()):
+        raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
+    return Embedder(spec, _transformer(spec), offsets, scales)
+
+
+def area_resize(images: Tensor, side_px: int) -> Tensor:
+    """Return images whose pixels are the means of the area that they cover: (n, C, h, w) to (n, C, side, side).
+
+    Exact also where h is no multiple of side: a pixel that two share counts in each by its share. Images of that size
+    are returned as they are.
+    """
+    for axis in (-2, -1):
+        if images.shape[axis] != side_px:
+            weights = area_weights(images.shape[axis], side_px).to(images)
+            images = torch.tensordot(images, weights, dims=([axis], [1])).movedim(-1, axis)
+    return images
+
+
+def area_weights(length_px: int, side_px: int) -> Tensor:
+    """Return float32 (side, length): the share of each pixel in the mean of each new one; rows add up to 1."""
+    edges = torch.arange(side_px + 1, dtype=torch.float64) * length_px / side_px
+    pixels = torch.arange(length_px, dtype=torch.float64)
+    ends = torch.minimum(edges[1:, None], pixels + 1)
+    overlap = (ends - torch.maximum(edges[:-1, None], pixels)).clamp(min=0)
+    return (overlap * side_px / length_px).float()
+
+
+def _own_statistics(x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the seen pixels of each channel of each image, (n, C, 1, 1)."""
+    count = seen.sum((-2, -1), keepdim=True).clamp(min=1)
+    mean = torch.where(seen, x.float(), 0.0).sum((-2, -1), keepdim=True) / count
+    variance = torch.where(seen, (x.float() - mean) ** 2, 0.0).sum((-2, -1), keepdim=True) / count
+    return mean, variance.sqrt().clamp(min=SMALLEST_DEVIATION)
+
+
+def _transformer(spec: EmbedderSpec) -> VisionTransformer:
+    chosen: dict[str, Any] = {"depth": spec.depth, "patch_size": spec.patch_px}
+    options = {name: value for name, value in chosen.items() if value is not None}
+    try:
+        made = timm.create_model(
+            spec.architecture,
+            pretrained=False,
+            num_classes=0,
+            global_pool="token",
+            in_chans=spec.in_channels,
+            img_size=spec.side_px,
+            **options,
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"{spec.architecture} cannot be built for {spec.in_channels} channels of {spec.side_px} px {options}: "
+            f"{error}. Choose another architecture, for example vit_base_patch16_224."
+        ) from error
+    if not isinstance(made, VisionTransformer) or made.cls_token is None or made.patch_embed.num_patches < 1:
+        raise ValueError(
+            f"{spec.architecture} at {spec.side_px} px has no [CLS] token, or no whole patch. "
+            "Choose vit_base_patch16_224, or a larger side_px."
+        )
+    return made

@@ -1,0 +1,110 @@
+"""The bundle of an embedder: its base network whole, its adapter apart, and a card that names both by their hashes.
+
+weights.safetensors    the base; where an adapter was trained, byte for byte what the training began with
+adapter.safetensors    the tensors of the adapter alone; absent where there is none
+card.json              `models.embedder_card.EmbedderCard`
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from models.bundle import check_scaling, check_tensors, read_tensors, tensor_bytes, write_files
+from models.card import CARD_FILE, WEIGHTS_FILE, read_file, versions
+from models.embedder import Embedder, build_embedder
+from models.embedder_card import ADAPTER_FILE, EmbedderCard, read_embedder_card
+from models.lora import LoraSpec, add_lora, base_state, load_lora, lora_state, merge_lora
+from models.precision import prepare
+
+
+def embedder_files(embedder: Embedder, card: EmbedderCard) -> dict[str, bytes]:
+    """Return the files of a bundle by name; the card among them carries the sha256 of the others.
+
+    Raises ValueError: card and embedder disagree, or the weights are not float32.
+    """
+    _check_agreement(embedder, card)
+    adapter = lora_state(embedder)
+    if bool(adapter) != (card.lora is not None):
+        raise ValueError(
+            f"The card {card.name!r} says lora {card.lora}, the network has {len(adapter)} tensors of an adapter. "
+            "Save the network as it was trained, not the copy that load_embedder made."
+        )
+    files = {WEIGHTS_FILE: tensor_bytes(base_state(embedder))}
+    if adapter:
+        files[ADAPTER_FILE] = tensor_bytes(adapter)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    complete = card.model_copy(
+        update={"weights_sha256": hashes[WEIGHTS_FILE], "adapter_sha256": hashes.get(ADAPTER_FILE, "")}
+    )
+    return {**files, CARD_FILE: complete.model_dump_json(indent=2).encode()}
+
+
+def load_embedder(
+    files: Mapping[str, bytes], precision: str = "fp32", device: str = "cpu"
+) -> tuple[EmbedderCard, Embedder]:
+    """Return the card and the embedder of a bundle's files, its adapter merged, ready for inference.
+
+    precision: a key of `models.precision.PRECISIONS` or "auto"; the scaling stays float32.
+    torch's global random generator is left as it was.
+    Raises ValueError: a file is missing, not what it says it is, not the one that the card was made for, or the device
+    cannot comply.
+    """
+    card, embedder = load_unmerged(files)
+    merge_lora(embedder)
+    return card, prepare(embedder, precision, device)
+
+
+def load_unmerged(files: Mapping[str, bytes]) -> tuple[EmbedderCard, Embedder]:
+    """Return the card and the embedder (CPU, float32, eval mode) with its adapter beside its base."""
+    card = read_embedder_card(files)
+    base = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
+    if not card.adapter_sha256 and ADAPTER_FILE in files:
+        raise ValueError(f"The card of {card.name!r} knows of no {ADAPTER_FILE}. Copy the bundle again.")
+    with torch.random.fork_rng(devices=[]):
+        embedder = build_embedder(card.spec(), card.offset, card.scale)
+    check_tensors(card.name, base, embedder.state_dict())
+    try:
+        embedder.load_state_dict(base)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights of {card.name!r} do not fit {card.architecture} as built here (made with "
+            f"{card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle again, or "
+            "use the versions that it was made with."
+        ) from error
+    if card.adapter_sha256:
+        adapter = read_tensors(card.name, files, ADAPTER_FILE, card.adapter_sha256)
+        add_lora(embedder, LoraSpec.model_validate(card.lora), seed=0)
+        load_lora(embedder, adapter)
+    _check_agreement(embedder, card)
+    return card, embedder.eval()
+
+
+def save_embedder(directory: Path, embedder: Embedder, card: EmbedderCard) -> EmbedderCard:
+    """Write a bundle to `directory` as `models.bundle.save_bundle` does, and return its complete card."""
+    files = embedder_files(embedder, card)
+    write_files(Path(directory), files)
+    return read_embedder_card(files)
+
+
+def read_embedder(directory: Path) -> dict[str, bytes]:
+    """Return the bytes of the files of a bundle on disk by name.
+
+    Raises FileNotFoundError: no such directory, or a file is not in it; ValueError: the card is not an embedder's.
+    """
+    return {name: read_file(Path(directory), name) for name in files_of(read_embedder_card(directory))}
+
+
+def files_of(card: EmbedderCard) -> tuple[str, ...]:
+    """Return the names of the files that a bundle with this card consists of."""
+    return (CARD_FILE, WEIGHTS_FILE, *([ADAPTER_FILE] if card.adapter_sha256 else []))
+
+
+def _check_agreement(embedder: Embedder, card: EmbedderCard) -> None:
+    if embedder.spec != card.spec() or embedder.dimension != card.dimension:
+        raise ValueError(
+            f"The card {card.name!r} describes {card.spec()} with vectors of {card.dimension}, the network is "
+            f"{embedder.spec} with vectors of {embedder.dimension}."
+        )
+    check_scaling(card, embedder.offset, embedder.scale)
