@@ -64,9 +64,7 @@ def unit_float16(vector: np.ndarray) -> np.ndarray:
     values = np.asarray(vector, np.float64)
     length = float(np.linalg.norm(values))
     if not np.isfinite(length) or length == 0:
-        raise ValueError(
-            "a query has no direction: its examples cancel out, or saw nothing; choose others"
-        )
+        raise ValueError("a query has no direction: its examples cancel out, or saw nothing; choose others")
     return np.asarray((values / length).astype(np.float16))
 
 

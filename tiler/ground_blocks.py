@@ -39,7 +39,7 @@ def ground_blocks(lonlat: np.ndarray, side_m: float) -> np.ndarray:
 
 
 def on_sphere_m(lonlat: np.ndarray) -> np.ndarray:
-    """Return places as metres from the middle of the Earth, float64 (n, 3): near ones are near whatever their longitude."""
+    """Return places as metres from the middle of the Earth, float64 (n, 3): near ones are near at any longitude."""
     lon, lat = np.radians(lonlat).T
     return EARTH_RADIUS_M * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 

@@ -52,9 +52,9 @@ def test_distances_are_those_of_the_sphere():
 def test_a_place_is_known_again_at_other_dates_and_through_other_grids():
     degree_m = np.radians(1) * EARTH_RADIUS_M
     first = np.array([[127.0, 37.0], [127.1, 37.0], [127.2, 37.0]])
-    shifted = first[::-1] + [0, 300 / degree_m]
+    shifted = first[::-1] + np.array([0, 300 / degree_m])
     elsewhere = np.array([[127.0, 37.0 + 3000 / degree_m]])
-    again = elsewhere + [0, 100 / degree_m]
+    again = elsewhere + np.array([0, 100 / degree_m])
     lonlat = np.concatenate([first, shifted, elsewhere, again])
     source = np.repeat([0, 1, 2, 3], [3, 3, 1, 1])
     assert same_places(lonlat, source, 500.0).tolist() == [0, 1, 2, 2, 1, 0, 6, 6]
