@@ -58,6 +58,18 @@ class Embedded:
     """Items of which more than this share was missing were not embedded."""
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Vectors as another store holds them."""
+
+    rows: np.ndarray
+    """int (n,): rows of a unit."""
+    vectors: np.ndarray
+    """float16 (n, dimension), of length 1."""
+    norms: np.ndarray
+    """float32 (n,), above 0."""
+
+
 def create_scene_embeddings(
     url: str, what: Embedded, items: SceneItems, acquired: datetime | None, gsd_m: float | None
 ) -> None:
@@ -178,6 +190,7 @@ class EmbeddingStore:
         missing_ratio: np.ndarray,
         seen: np.ndarray,
         content: np.ndarray | None = None,
+        taken: Taken | None = None,
     ) -> int:
         """Write one unit, each array in one assignment.
 
@@ -187,6 +200,7 @@ class EmbeddingStore:
             missing_ratio: float32 (n,).
             seen: bool (n,): items that have an embedding; the others have norm 0.
             content: uint64 (n,), for frames: digests of what was embedded.
+            taken: rows that another store held already, to be kept bit by bit.
 
         Returns:
             Bytes before compression.
@@ -205,6 +219,8 @@ class EmbeddingStore:
             raise ArithmeticError(f"{self.what.source}: the embedding of item {item} is not finite or has no length")
         unit = np.zeros(shape, np.float16)
         unit[seen] = embedding[seen] / length[seen, None]
+        if taken is not None:
+            unit[taken.rows], length[taken.rows] = taken.vectors, taken.norms
         at = (slice(first, last),)
         write_shard(array_of(self.group, "embedding"), (*at, slice(None)), unit)
         write_shard(array_of(self.group, "missing_ratio"), at, missing_ratio.astype(np.float32))
@@ -224,6 +240,19 @@ class EmbeddingStore:
         rows = np.asarray(array_of(self.group, "embedding")[start:stop])
         norm, missing = (np.asarray(array_of(self.group, name)[start:stop]) for name in ("norm", "missing_ratio"))
         return rows, norm, missing
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return norm and missing ratio of all items, float32 (n,) each, as they are now."""
+        norm, missing = (array_of(self.group, name)[: self._count] for name in ("norm", "missing_ratio"))
+        return np.asarray(norm), np.asarray(missing)
+
+    def broken(self) -> np.ndarray:
+        """Return the items that should have a vector and have none, because it was not finite; int (n,).
+
+        Of a store that is filled to its end.
+        """
+        norm, missing = self.columns()
+        return np.flatnonzero((norm == 0) & (missing <= np.float32(self.what.missing_limit)))
 
     def vectors(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the vectors of some items, read unit by unit.

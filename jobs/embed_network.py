@@ -1,0 +1,69 @@
+"""An embedder on a worker, on a thread of its own: each thread that computes would bring a team of helper threads."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cluster.storage import Storage
+from jobs.clock import Clock
+from jobs.plan import Precision
+from models.card import CARD_FILE
+
+if TYPE_CHECKING:
+    from models.embedder import Embedder
+    from models.embedder_card import EmbedderCard
+
+
+class Network:
+    """An embedder on a worker, on a thread of its own."""
+
+    def __init__(self, bundle: str, precision: Precision) -> None:
+        self.card, self.embedder = load(bundle, precision)
+        self.precision = precision
+        self.channels = tuple(self.card.channels)
+        self._thread = ThreadPoolExecutor(1, "network")
+
+    def __call__(self, images: np.ndarray, valid: np.ndarray, clock: Clock) -> np.ndarray:
+        """Embed images in batches.
+
+        Args:
+            images: (n, channel, y, x) as stored, the channels those of the card.
+            valid: bool (n, channel or 1, y, x).
+            clock: gets the times.
+
+        Returns:
+            float32 (n, dimension).
+        """
+        asked = time.monotonic()
+        vectors, seconds = self._thread.submit(self._forward, images, valid).result()
+        clock.add("forward", seconds)
+        clock.add("wait", max(0.0, time.monotonic() - asked - seconds))
+        return vectors
+
+    def _forward(self, images: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, float]:
+        import torch
+
+        began, device, batch = time.monotonic(), self.precision.device, self.precision.batch
+        out = []
+        with torch.inference_mode():
+            for first in range(0, len(images), batch):
+                part = images[first : first + batch]
+                stored = torch.from_numpy(part).to(device)
+                seen = torch.from_numpy(valid[first : first + batch]).to(device)
+                out.append(self.embedder(stored.float(), seen))
+            vectors = torch.cat(out).cpu().numpy()
+        return vectors, time.monotonic() - began
+
+
+def load(bundle: str, precision: Precision) -> tuple[EmbedderCard, Embedder]:
+    """Load an embedder from the folder of its bundle, its adapter merged."""
+    from models.embedder_bundle import files_of, load_embedder
+    from models.embedder_card import read_embedder_card
+
+    storage = Storage(bundle)
+    names = files_of(read_embedder_card(storage.get(CARD_FILE)))
+    return load_embedder({name: storage.get(name) for name in names}, precision.precision, precision.device)
