@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from cluster.units import unfinished
 from jobs.config import RunConfig
-from jobs.embed_plan import decide_embed, embedder_card, scene_plans, settings_of
+from jobs.embed import embedding_of
 from jobs.plan import plan_run
-from jobs.runner import markers_of
+from tiler.embedding_items import SceneItems
 from tiler.embedding_store import EmbeddingStore
+from tiler.grids import Box
 from tiler.ground_blocks import ground_blocks, same_places
 
 ROWS = 16_384
@@ -76,6 +76,10 @@ class RunEmbeddings:
         date = "" if np.isnat(time) else str(time)
         return {"scene": store.what.source, "row": down, "col": along, "lon": lon, "lat": lat, "acquired": date}
 
+    def box(self, row: int) -> Box:
+        """Return the scene pixels of an item."""
+        return _items(self.stores[int(self.source[row])]).box(int(self.item[row]))
+
     def outline(self, row: int) -> list[list[float]]:
         """Return the closed ring around an item, longitude and latitude."""
         corners = _items(self.stores[int(self.source[row])]).outline(int(self.item[row])).round(7).tolist()
@@ -88,23 +92,20 @@ def read_run(config: RunConfig) -> RunEmbeddings:
     Raises:
         ValueError: the run has no embedder, or scenes that are not embedded.
     """
-    settings = settings_of(config)
     run = plan_run(config)
-    precision = decide_embed(config, run.storage, None)
-    if precision is None:
+    todo = embedding_of(run, None)
+    if todo is None:
         raise ValueError(
             "embed: `precision: auto` is decided by workers elsewhere, and was not yet; run `sandan embed` first"
         )
-    plans = scene_plans(run, embedder_card(settings.model), precision)
-    left = unfinished(markers_of(run.storage, "embed"), [plan.units() for plan in plans])
-    lacking = [plan.what.source for plan, some in zip(plans, left, strict=True) if any(some)]
+    lacking = [plan.what.source for plan, left in zip(todo.plans, todo.left(), strict=True) if any(left)]
     if lacking:
         raise ValueError(
             f"scenes {lacking[:5]}{' and more' if len(lacking) > 5 else ''} of {config.out} are not embedded; run "
             f"`sandan embed` first"
         )
-    stores = [EmbeddingStore(run.url("embed", plan.name)) for plan in plans]
-    return gathered(stores, [run.url("ingest", plan.what.store) for plan in plans])
+    stores = [EmbeddingStore(todo.url(plan)) for plan in todo.plans]
+    return gathered(stores, [run.url("ingest", plan.what.store) for plan in todo.plans])
 
 
 def gathered(stores: Sequence[EmbeddingStore], ingested: Sequence[str]) -> RunEmbeddings:
@@ -170,6 +171,6 @@ def places_of(runs: Sequence[RunEmbeddings]) -> list[np.ndarray]:
     return np.split(places, np.cumsum([len(run) for run in runs])[:-1])
 
 
-def _items(store: EmbeddingStore):  # type: ignore[no-untyped-def]
+def _items(store: EmbeddingStore) -> SceneItems:
     assert store.items is not None, "stores of scenes only"
     return store.items
