@@ -63,6 +63,11 @@ class RunEmbeddings:
         sides = [_items(store).lattice.tile_px * max(_items(store).grid.resolution) for store in self.stores]
         return float(max(sides))
 
+    def only(self, chosen: np.ndarray) -> RunEmbeddings:
+        """Return some of the items (an index or a mask)."""
+        columns = (self.vectors, self.seen, self.missing_ratio, self.source, self.item, self.lonlat)
+        return RunEmbeddings(self.stores, self.ingested, *(column[chosen] for column in columns))
+
     def blocks(self, side_m: float) -> np.ndarray:
         """Return the number of the square of ground that each item lies in, int64 (n,)."""
         return ground_blocks(self.lonlat, side_m)

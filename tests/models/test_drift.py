@@ -29,24 +29,24 @@ def moved(run: Items, region: int, offset: float = 0.0, gain: float = 1.0) -> It
 @pytest.mark.parametrize("same_ground", [True, False])
 def test_false_alarms_are_at_most_nominal(same_ground):
     """Runs of the same country, and, harder, of another country made by the same dice."""
-    runs, alarms = 60, 0
+    runs, alarms = 40, 0
     for seed in range(runs):
         reference, common = country(seed)
         run, _ = country(seed + 10_000, common if same_ground else None)
         alarms += any(one.drifts for one in find_drift(reference, run, QUICK))
-    # 6 are expected at the nominal rate; 12 or more come by chance in 1.5 % of tries
-    assert alarms < 12
+    # 4 are expected at the nominal rate; 9 or more come by chance in 1.6 % of tries
+    assert alarms < 9
 
 
 def test_likeness_of_neighbours_matters():
     """The same test with every item its own block is wrong: it takes neighbours for independent."""
     alarms = 0
-    for seed in range(15):
+    for seed in range(8):
         reference, _ = country(seed)
         run, _ = country(seed + 10_000)
         alone = [replace(one, block=np.arange(len(one.block))) for one in (reference, run)]
         alarms += any(one.drifts for one in find_drift(*alone, QUICK))
-    assert alarms > 7
+    assert alarms > 4
 
 
 @pytest.mark.parametrize("change", [{"offset": 1.0}, {"gain": 2.0}, {"gain": 0.4}])
