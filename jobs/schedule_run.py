@@ -182,7 +182,7 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         drift = measured_drift(run, before.storage, published, gates.drift)
         if drift is None:
             print(
-                "drift: nothing to compare: no new scene, or no embeddings of this ground by this embedder are published",
+                "drift: nothing to compare: no new scene, or this ground was not published with this embedder",
                 file=sys.stderr,
             )
     return MapFacts(
