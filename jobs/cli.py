@@ -13,12 +13,14 @@ JOBS = {
     "train": "train the network of a recipe into a bundle",
     "adapt": "learn where one network in one view is enough",
     "infer": "run the networks over every window",
+    "embed": "make a vector of every window or frame, for search",
     "mosaic": "blend, warp and fuse the windows into the map grid",
     "publish": "write GeoTIFFs, catalogue and report",
     "evaluate": "judge the map on held-back blocks, beside trivial baselines",
 }
 """Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""
 TOOLS = {
+    "search": "find the windows or frames that look most like what is named",
     "submit": "run a job on a cluster, follow it, and end with its exit code",
     "schedule": "one tick of a plan: map what is new, judge it, publish it",
     "rollback": "publish an earlier run of a plan's product again",

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cluster.engine import ENGINES, Resources
 from jobs.addresses import addresses
 from tiler.coarse import CoarseSpec
+from tiler.frame_spec import FrameSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.sources import Sources, check_address
@@ -221,7 +222,7 @@ class EmbedConfig(Frozen):
 
 
 class RunConfig(Frozen):
-    """A run: which scenes become which map, or which data set becomes a tile store."""
+    """A run: which scenes become which map, or which data set a tile store, or which frames a frame store."""
 
     out: str
     """Folder of everything the run makes: a local path, s3:// or gs://."""
@@ -229,6 +230,8 @@ class RunConfig(Frozen):
     """Scenes, a glob or folder in which each file is a scene, or a search in a STAC catalogue."""
     dataset: DatasetConfig | None = None
     """Tiles to ingest instead of scenes."""
+    frames: FrameSpec | None = None
+    """Frames of a weather satellite to ingest instead of scenes."""
     sensor: str = "SN10"
     labels: LabelSpec | None = None
     modalities: tuple[CoarseSpec, ...] = ()
@@ -263,8 +266,9 @@ class RunConfig(Frozen):
     def _supported(self) -> RunConfig:
         if self.modalities and self.dataset is not None:
             raise ValueError("modalities: those of a data set stand in `dataset.modalities`; move them there")
-        if self.dataset is None and not self.scenes:
-            raise ValueError("scenes: the list is empty; name at least one, or a `dataset`")
-        if self.dataset is not None and self.scenes:
-            raise ValueError("a run has `scenes` or a `dataset`, not both; make two runs of it")
+        given = [name for name in ("scenes", "dataset", "frames") if getattr(self, name)]
+        if not given:
+            raise ValueError("scenes: the list is empty; name at least one, or a `dataset`, or `frames`")
+        if len(given) > 1:
+            raise ValueError(f"a run has `{given[0]}` or `{given[1]}`, not both; make two runs of it")
         return self

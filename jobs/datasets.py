@@ -5,8 +5,6 @@ The same command as for scenes: `sandan ingest CONFIG.yaml`, where the run names
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.dataset_report import dataset_report
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
+from jobs.lists import csv_bytes
 from jobs.pace import Work
 from jobs.plan import CONTRACTS, key_of
 from jobs.room import crew_here
@@ -151,8 +150,8 @@ class PlannedDataset:
             return FAULT if len(outcome.failed) == outcome.total else INCOMPLETE
         damaged = self._damaged()
         store = TileStore(self.url)
-        self.storage.put("unmatched.csv", _csv(("path", "reason"), self.listing.unmatched))
-        self.storage.put("tiles.csv", _csv(TILE_COLUMNS, tile_rows(store, self.limit, damaged)))
+        self.storage.put("unmatched.csv", csv_bytes(("path", "reason"), self.listing.unmatched))
+        self.storage.put("tiles.csv", csv_bytes(TILE_COLUMNS, tile_rows(store, self.limit, damaged)))
         facts, page = dataset_report(store, self.limit, damaged, self.listing.unmatched, self.config)
         self.storage.put("quality.json", json.dumps(facts, indent=1).encode())
         self.storage.put("report.html", page.encode())
@@ -187,14 +186,6 @@ def tile_rows(store: TileStore, limit: float, damaged: dict[str, str]) -> list[t
         values = (round(float(facts[n][row]), 6) for n in ("missing_ratio", "missing_ratio_3_patches", "coverage"))
         rows.append((tile["id"], tile["split"], *values, int(facts["epsg"][row]), row in kept, reason))
     return rows
-
-
-def _csv(header: tuple[str, ...], rows: object) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)  # type: ignore[arg-type]
-    return text.getvalue().encode()
 
 
 def plan_dataset(config: RunConfig) -> PlannedDataset:

@@ -1,4 +1,4 @@
-"""Ingest: the files of every scene into its scene store.
+"""Ingest: the files of every scene into its scene store, of a data set or of a frame series into one store.
 
 python -m jobs.ingest examples/aberystwyth/map.yaml
 sandan ingest examples/aberystwyth/map.yaml --dry-run
@@ -15,10 +15,10 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
-from jobs.datasets import plan_dataset
 from jobs.estimate import INGEST_IN_FLIGHT, Estimate, coarse_memory, ingest_memory
+from jobs.kinds import plan_of
 from jobs.pace import Work
-from jobs.plan import CONTRACTS, Run, ScenePlan, key_of, plan_run
+from jobs.plan import CONTRACTS, Run, ScenePlan, key_of
 from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, Planned, run_job
@@ -161,19 +161,21 @@ class PlannedIngest:
 
 
 def plan_ingest(config: RunConfig) -> Planned:
-    """Check a run of scenes or a data set.
+    """Check a run of scenes, a data set or a frame series.
 
     Raises:
         ValueError: bad input.
     """
-    return PlannedIngest(plan_run(config)) if config.dataset is None else plan_dataset(config)
+    planned = plan_of(config)
+    return PlannedIngest(planned) if isinstance(planned, Run) else planned
 
 
 JOB = Job(
     name="ingest",
-    summary="Read scenes into scene stores, or a data set into a tile store, with validity, labels and quality.",
+    summary="Read scenes into scene stores, a data set into a tile store, or frames into a frame store, with validity.",
     example="  sandan ingest examples/aberystwyth/map.yaml\n"
-    "  sandan ingest map.yaml --set out=s3://bucket/runs/june --dry-run",
+    "  sandan ingest map.yaml --set out=s3://bucket/runs/june --dry-run\n"
+    "  sandan ingest weather.yaml   (a run with `frames`; repeat it when new files have arrived)",
     kind=RunConfig,
     plan=plan_ingest,
     helps=True,

@@ -211,14 +211,7 @@ class Run:
         A map that lacks windows, because their logits are not finite, has a name of its own: once they were inferred
         after all, it is another map.
         """
-        boxes, touched = [], []
-        for place, plan in enumerate(logits):
-            box, cells = self._footprint(plan.source)
-            boxes.append(box)
-            touched.append(np.insert(cells, 2, place, axis=1))
-        extent = Box(
-            min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
-        )
+        extent, touched = self.touched([plan.source for plan in logits])
         names = [p.name for p in logits]
         faults = read_faults(self.storage, logits)
         what = {
@@ -230,7 +223,24 @@ class Run:
         }
         made_of = {word: key_of(value) for word, value in what.items()}
         name = key_of(made_of, faults)
-        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, np.concatenate(touched)), made_of, faults)
+        return MosaicPlan(name, self.grid, extent, CellTasks(name, names, touched), made_of, faults)
+
+    def touched(self, scenes: Sequence[ScenePlan]) -> tuple[Box, np.ndarray]:
+        """Return the map pixels around scenes, and the cells that they may touch.
+
+        Returns:
+            The extent in absolute map pixels, and int32 (n, 3): row and column of a cell, and the place of a scene that
+            touches it.
+        """
+        boxes, touched = [], []
+        for place, scene in enumerate(scenes):
+            box, cells = self._footprint(scene)
+            boxes.append(box)
+            touched.append(np.insert(cells, 2, place, axis=1))
+        extent = Box(
+            min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
+        )
+        return extent, np.concatenate(touched)
 
     def _footprint(self, plan: ScenePlan) -> tuple[Box, np.ndarray]:
         """Return the map pixels around a scene, and the cells that it may touch as int32 (n, 2)."""
@@ -252,6 +262,8 @@ def plan_run(config: RunConfig, unreadable: dict[str, str] | None = None) -> Run
     """
     if config.dataset is not None:
         raise ValueError("this command works on `scenes`; the run names a `dataset`, which is only ingested")
+    if config.frames is not None:
+        raise ValueError("this command works on `scenes`; the run names `frames`, of which no map is made")
     sensor = load_sensor(config.sensor)
     labels = None if config.labels is None else open_labels(config.labels)
     specs = scene_specs(config)

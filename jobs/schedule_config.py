@@ -96,6 +96,8 @@ class PlanConfig(RunConfig):
             )
         if self.dataset is not None:
             raise ValueError("dataset: a plan maps `scenes`; use `sandan ingest` for data sets")
+        if self.frames is not None:
+            raise ValueError("frames: a plan maps `scenes`; use `sandan ingest` for frame series")
         if not self.models:
             raise ValueError("models: the plan names no bundle; add the folder of one")
         if self.grid == "auto":

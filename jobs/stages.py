@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from tiler.coarse_store import fill_coarse
 from tiler.fuse import Fusion
 from tiler.grids import Box, MapGrid
 from tiler.labels import Labels
+from tiler.lattice import Lattice
 from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
 from tiler.rasters import limit_block_cache
@@ -36,6 +38,35 @@ from tiler.scratch import Scratch
 from tiler.shards import Shard, shard_box
 from tiler.stores import open_group
 from tiler.warp import Mapping, warp
+
+
+class WindowLayers(Protocol):
+    """What Mosaic asks of the layers of a scene's windows: those of a `LogitStore`, or others of its form."""
+
+    @property
+    def lattice(self) -> Lattice:
+        """The windows."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Layers of a window."""
+        ...
+
+    @property
+    def lacks_windows(self) -> bool:
+        """Whether any window is quarantined."""
+        ...
+
+    @property
+    def flags(self) -> np.ndarray:
+        """`tiler.logit_store.Flag` of the windows, uint8 (rows, cols)."""
+        ...
+
+    def windows(self, row: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read windows of a row: float16 (window, layers, tile_px, tile_px), and bool (window,): which there are."""
+        ...
+
 
 QUALITY = "_quality"
 """Suffix of the unit that closes a scene: with its marker the scene is ingested."""
@@ -140,42 +171,50 @@ class Mosaic:
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
         prepare_worker()
-        opened = opener_of(self.stores)
-        target = MapStore(self.map_url)
+        return cell_work(opener_of(self.stores), MapStore(self.map_url))
 
-        def work(task: CellTask) -> dict:
-            box = MapGrid.box_of(task.cell)
-            fusion = Fusion(len(target.classes), box.height, box.width)
-            clock, missed = Clock(), 0
-            for name in task.scenes:
-                scene, logits = opened(name)
-                if logits.lacks_windows:
-                    at = Mapping(target.grid.pixels, scene.grid).source_box(box)
-                    missed += lacking(logits.flags, logits.lattice, at)
-                layers, seen = warped(scene, logits, target.grid, box, clock)
-                if seen is not None and layers is not None:
-                    with clock.step("fuse"):
-                        fusion.add(layers, seen, scene.acquired)
-            with clock.step("fuse"):
-                fused = fusion.result()
-            with clock.step("write"):
-                written = target.write(task.cell, fused)
-            seen_px = int(np.count_nonzero(fused.count))
-            return {
-                "seen_px": seen_px,
-                "quarantined_windows": missed,
-                "scenes": task.scenes_key,
-                "ground_km2": seen_px * target.grid.pixels.pixel_area_m2((box.y0 + box.y1) / 2) / 1e6,
-                **clock.facts,
-                "bytes_written": written,
-                "peak_memory_bytes": peak_memory_bytes(),
-            }
 
-        return work
+def cell_work(opened: Callable[[str], tuple[SceneStore, WindowLayers]], target: MapStore) -> Callable[[CellTask], dict]:
+    """Return what makes one cell of a map from whatever windows there are: logits, or anything else of that form.
+
+    Args:
+        opened: opens the stores of a scene by the name in the task.
+        target: the map.
+    """
+
+    def work(task: CellTask) -> dict:
+        box = MapGrid.box_of(task.cell)
+        fusion = Fusion(len(target.classes), box.height, box.width)
+        clock, missed = Clock(), 0
+        for name in task.scenes:
+            scene, logits = opened(name)
+            if logits.lacks_windows:
+                at = Mapping(target.grid.pixels, scene.grid).source_box(box)
+                missed += lacking(logits.flags, logits.lattice, at)
+            layers, seen = warped(scene, logits, target.grid, box, clock)
+            if seen is not None and layers is not None:
+                with clock.step("fuse"):
+                    fusion.add(layers, seen, scene.acquired)
+        with clock.step("fuse"):
+            fused = fusion.result()
+        with clock.step("write"):
+            written = target.write(task.cell, fused)
+        seen_px = int(np.count_nonzero(fused.count))
+        return {
+            "seen_px": seen_px,
+            "quarantined_windows": missed,
+            "scenes": task.scenes_key,
+            "ground_km2": seen_px * target.grid.pixels.pixel_area_m2((box.y0 + box.y1) / 2) / 1e6,
+            **clock.facts,
+            "bytes_written": written,
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+
+    return work
 
 
 def warped(
-    scene: SceneStore, logits: LogitStore, grid: MapGrid, box: Box, clock: Clock | None = None
+    scene: SceneStore, logits: WindowLayers, grid: MapGrid, box: Box, clock: Clock | None = None
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Blend a scene on its native pixels and warp it to map pixels.
 

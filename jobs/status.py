@@ -21,17 +21,17 @@ from cluster.lock import latest
 from cluster.logs import entries, runs
 from cluster.storage import Storage
 from jobs.config import RunConfig
-from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import decide
 from jobs.failures import FOLDER, failures_of
 from jobs.infer import estimate as estimate_infer
 from jobs.infer import wanted as wanted_logits
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import wanted as wanted_scenes
+from jobs.kinds import Plan, plan_of
 from jobs.mosaic import estimate as estimate_mosaic
 from jobs.mosaic import wanted as wanted_map
 from jobs.parsing import load, parse
-from jobs.plan import Run, plan_run
+from jobs.plan import Run
 from jobs.progress_file import progress_of, progress_text
 from jobs.publish import estimate as estimate_publish
 from jobs.publish import publish_key
@@ -89,14 +89,14 @@ class Status:
         return not self.quarantined and all(stage.done == stage.units for stage in self.stages)
 
 
-def status_of(run: Run | PlannedDataset) -> Status:
+def status_of(run: Plan) -> Status:
     """Look at the folder of a run, and at the headers of its scenes; nothing is written, and no worker is asked."""
     storage, key = run.storage, None
     stores: dict[str, list[Wanted]] = {}
-    if isinstance(run, PlannedDataset):
-        estimates = run.estimates()
-    else:
+    if isinstance(run, Run):
         estimates, stores["ingest"] = [estimate_ingest(run)], wanted_scenes(run)
+    else:
+        estimates = run.estimates()
     if isinstance(run, Run) and run.config.models:
         precision = decide(run, None)
         plans = [] if precision is None else list(run.logits(precision))
@@ -232,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         config = config_of(arguments.run)
-        status = status_of(plan_run(config) if config.dataset is None else plan_dataset(config))
+        status = status_of(plan_of(config))
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         if not _is_folder_of_runs(arguments.run):

@@ -17,12 +17,12 @@ from cluster.logs import entries, runs
 from cluster.removal import bytes_below, remove_folder
 from cluster.storage import Storage
 from jobs.config import RunConfig
-from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.estimate import format_bytes
 from jobs.failures import forget
 from jobs.half_written import sweep_partial
+from jobs.kinds import Plan, plan_of
 from jobs.parsing import load, parse
-from jobs.plan import Run, plan_run
+from jobs.plan import Run
 from jobs.shell import BAD_INPUT, BUSY, DONE, FAULT, guarded
 from jobs.status import config_of
 from jobs.supervise import supervised, supervision
@@ -74,7 +74,7 @@ def _last(storage: Storage) -> Iterator[RunConfig]:
                 return
 
 
-def plans_of(configs: Sequence[RunConfig]) -> list[Run | PlannedDataset]:
+def plans_of(configs: Sequence[RunConfig]) -> list[Plan]:
     """Plan the first configuration, and the others as far as that can still be done.
 
     Raises:
@@ -89,13 +89,11 @@ def plans_of(configs: Sequence[RunConfig]) -> list[Run | PlannedDataset]:
     return plans
 
 
-def _plan(config: RunConfig) -> Run | PlannedDataset:
-    if config.dataset is not None:
-        return plan_dataset(config)
-    run = plan_run(config)
-    if config.models:
-        _ = run.cards, run.rule
-    return run
+def _plan(config: RunConfig) -> Plan:
+    planned = plan_of(config)
+    if isinstance(planned, Run) and config.models:
+        _ = planned.cards, planned.rule
+    return planned
 
 
 def _cannot_plan(error: Exception) -> None:

@@ -17,7 +17,9 @@ from cluster.storage import Storage
 from jobs.datasets import PlannedDataset
 from jobs.decisions import decide, decision_name
 from jobs.failures import failures_of
+from jobs.frames import PlannedFrames
 from jobs.infer import complete
+from jobs.kinds import Plan
 from jobs.plan import Run
 from jobs.publish import is_published
 from jobs.published import FOLDER, current
@@ -73,7 +75,7 @@ class Unused:
         return bool(self.stores or self.maps or self.logs or self.decisions or self.failures)
 
 
-def needed(storage: Storage, plans: Sequence[Run | PlannedDataset], whole: bool) -> dict[str, frozenset[str]]:
+def needed(storage: Storage, plans: Sequence[Plan], whole: bool) -> dict[str, frozenset[str]]:
     """Return the names of the stores that plans and the published map need, by folder; of other folders all stay.
 
     Args:
@@ -84,7 +86,7 @@ def needed(storage: Storage, plans: Sequence[Run | PlannedDataset], whole: bool)
     Raises:
         Unknown: it is not, and `run.json` is not its record.
     """
-    each = [_of_dataset(plan) if isinstance(plan, PlannedDataset) else _of_run(plan) for plan in plans]
+    each = [_of_run(plan) if isinstance(plan, Run) else _of_one(plan) for plan in plans]
     published = {} if whole else _published(storage)
     return {
         folder: published.get(folder, frozenset()).union(*(one[folder] for one in each))
@@ -92,8 +94,8 @@ def needed(storage: Storage, plans: Sequence[Run | PlannedDataset], whole: bool)
     }
 
 
-def _of_dataset(plan: PlannedDataset) -> dict[str, frozenset[str]]:
-    return {"tiles": frozenset([plan.name])}
+def _of_one(plan: PlannedDataset | PlannedFrames) -> dict[str, frozenset[str]]:
+    return {"ingest" if isinstance(plan, PlannedFrames) else "tiles": frozenset([plan.name])}
 
 
 def _of_run(run: Run) -> dict[str, frozenset[str]]:
@@ -135,9 +137,7 @@ def is_current(run: Run) -> bool:
     return precision is not None and is_published(run, run.mosaic(run.logits(precision)))
 
 
-def unused(
-    storage: Storage, plans: Sequence[Run | PlannedDataset], keep_maps: int, keep_logs: int, own_log: str = ""
-) -> Unused:
+def unused(storage: Storage, plans: Sequence[Plan], keep_maps: int, keep_logs: int, own_log: str = "") -> Unused:
     """Look through a folder; nothing is written.
 
     Args:

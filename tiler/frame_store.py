@@ -21,6 +21,8 @@ from tiler.stores import add_array, array_of, attributes_of, finish_group, new_g
 
 BLOCK_SLOTS = 64
 """Slots in one shard: 8 days of 3 h steps, 10 MB of three bands of 224 px."""
+TIMES_TOGETHER = 2**16
+"""Nominal times in one object; nobody writes them beside a reader."""
 EMPTY = 0
 """In `made_of`: a block that nobody filled, or that somebody is filling."""
 
@@ -81,7 +83,7 @@ def make_frame_store(
         layout: of the series; must be that of the store, if there is one.
         blocks: how many there are to be.
         facts: more attributes.
-        burned_in: bool (band, y, x) of the files' own pixels: what is drawn over every frame.
+        burned_in: bool (y, x) of the files' own pixels: what is drawn over every frame.
     """
     group = new_group(url)
     there = group.get("image")
@@ -101,11 +103,12 @@ def make_frame_store(
     _grown(quality, "made_of", (blocks,))
     add_array(quality, "made_of", ("block",), (blocks,), (1,), None, "uint64", EMPTY)
     if burned_in is not None:
-        add_array(quality, "burned_in", ("band", "y", "x"), burned_in.shape, burned_in.shape, None, "bool", False)
-        write_shard(array_of(quality, "burned_in"), (slice(None),) * 3, burned_in)
+        dims = ("source_y", "source_x")
+        drawn = add_array(quality, "burned_in", dims, burned_in.shape, burned_in.shape, None, "bool", False)
+        drawn[...] = burned_in
     _grown(group, "time", (count,))
     units = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian", "standard_name": "time"}
-    clock = add_array(group, "time", ("time",), (count,), (BLOCK_SLOTS,), None, "int64", 0, units)
+    clock = add_array(group, "time", ("time",), (count,), (TIMES_TOGETHER,), None, "int64", 0, units)
     clock[:] = layout.times_of(layout.first_slot + np.arange(count)).astype(np.int64)
     finish_group(group, {"layout": asdict(layout), "band_names": list(layout.bands), **(facts or {})})
 
@@ -198,6 +201,8 @@ class FrameStore:
         attrs = attributes_of(self.group)
         if "layout" not in attrs:
             raise ValueError(f"{url} is no frame store; give one that `sandan ingest` made of a run with `frames`")
+        self.facts = attrs
+        """The attributes of the group."""
         self.layout = _layout(attrs["layout"])
         self.series = self.layout.series
         self.sensor = self.layout.sensor
