@@ -17,8 +17,8 @@ from typing import Any
 from cluster.logs import entries, runs
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.embed_recipe_config import recipe_kind
 from jobs.parsing import load
-from jobs.recipe_config import RecipeConfig
 from jobs.shell import BAD_INPUT, DONE
 
 EPILOG = """examples:
@@ -70,7 +70,7 @@ def folder_of(target: str) -> str:
         return load(RunConfig, target).out
     except ValueError as error:
         with suppress(ValueError):
-            return load(RecipeConfig, target).out
+            return load(recipe_kind, target).out
         raise error
 
 

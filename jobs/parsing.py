@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,11 +30,13 @@ _SHORT = reprlib.Repr()  # a value of a configuration may be large; a message is
 _SHORT.maxstring = _SHORT.maxother = 120
 
 
-def load(kind: type[Config], path: str, overrides: Sequence[str] = ()) -> Config:
+def load(
+    kind: type[Config] | Callable[[Mapping[str, Any]], type[Config]], path: str, overrides: Sequence[str] = ()
+) -> Config:
     """Read a configuration file.
 
     Args:
-        kind: `jobs.config.RunConfig` or `jobs.config.RecipeConfig`.
+        kind: `jobs.config.RunConfig`, or a function that chooses the model by the values: `recipe_kind`.
         path: the YAML file.
         overrides: `a.b=value` texts; the value is YAML.
 
@@ -44,6 +46,11 @@ def load(kind: type[Config], path: str, overrides: Sequence[str] = ()) -> Config
     values = _read(Path(path), ())
     for override in overrides:
         _override(values, override)
+    if not isinstance(kind, type):
+        try:
+            kind = kind(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     return parse(kind, values, path)
 
 

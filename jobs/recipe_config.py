@@ -1,10 +1,10 @@
-"""Configuration: what a recipe may say, as frozen models; a *recipe* trains something."""
+"""Configuration: what a recipe may say, as frozen models; a *recipe* trains something, its `task` says what."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -60,26 +60,32 @@ class DataConfig(Frozen):
     """Validate on so many tiles, evenly spread; none: on all."""
 
 
-class RecipeConfig(Frozen):
-    """A recipe: a network, its data and its training; the result is a bundle."""
+class Recipe(Frozen):
+    """What all recipes say; the result is a bundle."""
 
     out: str
     """Folder of the bundle."""
-    classes: tuple[Label, ...] = Field(default=("industrial",), min_length=1)
-    """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
-    by softmax, the first is background."""
-    network: NetworkConfig
-    data: DataConfig
     train: dict[str, Any] = Field(default={})
     """Settings of `models.train.TrainSpec`."""
     engine: EngineConfig = EngineConfig()
     limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")
-    def _named(self) -> RecipeConfig:
+    def _named(self) -> Self:
         name = Path(self.out).resolve().name
         if not re.fullmatch(NAME, name):
             raise ValueError(
                 f"out: {self.out!r:.200} ends in {name!r:.200}, which cannot name a bundle; choose another folder"
             )
         return self
+
+
+class RecipeConfig(Recipe):
+    """A recipe of segmentation: a network, its data and its training."""
+
+    task: Literal["segment"] = "segment"
+    classes: tuple[Label, ...] = Field(default=("industrial",), min_length=1)
+    """One name: the class that the network finds (label index 1), beside background. Several: label indices 0, 1, 2...
+    by softmax, the first is background."""
+    network: NetworkConfig
+    data: DataConfig

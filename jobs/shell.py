@@ -11,7 +11,7 @@ import argparse
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from jobs.config import RunConfig
 from jobs.estimate import Estimate, Expected, format_bytes
 from jobs.pace import about, check_time
 from jobs.parsing import load
-from jobs.recipe_config import RecipeConfig
+from jobs.recipe_config import Recipe
 from jobs.room import check_disk, check_memory
 from jobs.supervise import Stopped, Terminated, supervised
 
@@ -53,7 +53,7 @@ class Job:
     """One line."""
     example: str
     """Commands for the end of `--help`."""
-    kind: type[RunConfig] | type[RecipeConfig]
+    kind: type[RunConfig] | type[Recipe] | Callable[[Mapping[str, Any]], type[Recipe]]
     plan: Callable[[Any], Planned]
     """Check everything the configuration names; a ValueError or OSError means bad input."""
     helps: bool = False
@@ -64,7 +64,7 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = _parser(job).parse_args(argv)
     try:
-        config = load(job.kind, arguments.config, arguments.set)
+        config: Any = load(job.kind, arguments.config, arguments.set)
         planned = job.plan(config)
         if arguments.dry_run:
             print(dry_run_table(planned.estimates()))

@@ -25,10 +25,11 @@ from cluster.package import Package, collect, write_zip
 from cluster.submission import Attempt, Jobs, Lost, Refused, begin
 from jobs.cli import JOBS
 from jobs.config import RunConfig
+from jobs.embed_recipe_config import recipe_kind
 from jobs.estimate import format_bytes
 from jobs.parsing import load
 from jobs.plan import key_of
-from jobs.recipe_config import RecipeConfig
+from jobs.recipe_config import Recipe
 from jobs.shell import BAD_INPUT, DONE, FAULT, INTERRUPTED
 from jobs.travel import check_travels
 
@@ -53,7 +54,7 @@ class Submission:
     """A job, checked as far as it can be without the cluster."""
 
     job: str
-    config: RunConfig | RecipeConfig
+    config: RunConfig | Recipe
     words: tuple[str, ...]
     """What the driver is started with."""
     folder: Path
@@ -119,8 +120,9 @@ def submission_of(arguments: argparse.Namespace) -> Submission:
     if len(named) > 1 or job not in JOBS:
         raise ValueError(f"asked for {shlex.join(named)}; say at most one job, of {', '.join(JOBS)}")
     folder = Path(os.path.abspath(arguments.working_dir))
-    kind: type[RunConfig] | type[RecipeConfig] = RecipeConfig if job == "train" else RunConfig
-    read = load(kind, config, arguments.set)
+    read: RunConfig | Recipe = (
+        load(recipe_kind, config, arguments.set) if job == "train" else load(RunConfig, config, arguments.set)
+    )
     if read.engine.kind == "serial":
         _tell("engine.kind is serial: all of it runs on the head of the cluster, and its workers have nothing to do")
     changes = [word for change in arguments.set for word in ("--set", change)]

@@ -31,7 +31,7 @@ from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.half_written import sweep_partial
 from jobs.pace import about, falls_behind
-from jobs.recipe_config import RecipeConfig
+from jobs.recipe_config import Recipe
 from jobs.watch import watching
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def supervision() -> Supervision:
 
 
 @contextmanager
-def supervised(job: str, config: RunConfig | RecipeConfig, command: str, join: bool) -> Iterator[Supervision]:
+def supervised(job: str, config: RunConfig | Recipe, command: str, join: bool) -> Iterator[Supervision]:
     """Hold the lock of a job's folder, keep its log, listen to SIGTERM and watch its budgets.
 
     Args:

@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cluster.checkpoints import CheckpointFolder
 from cluster.storage import Storage
+from jobs.embed_recipe_config import EmbedRecipeConfig, recipe_kind
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.parsing import parse
 from jobs.plan import key_of
-from jobs.progress import Progress
-from jobs.progress_file import shown
-from jobs.recipe_config import RecipeConfig
+from jobs.recipe_config import Recipe, RecipeConfig
 from jobs.runner import engine_of
-from jobs.shell import DONE, FAULT, Job, run_job
+from jobs.shell import DONE, FAULT, Job, Planned, run_job
 from jobs.supervise import waiting_turn
+from jobs.train_embedder import plan_embedder
 from jobs.training import TrainingTask, masks_of, train_worker
 from jobs.training_data import TileData, TrainingData, absolute, plan_data, read_weights
-from jobs.training_pace import TrainingClock, time_left
+from jobs.training_launch import Launch
+from jobs.training_pace import time_left
+from jobs.training_weights import absolute_weights, source_digest
 from models.card import read_card
 from models.networks import NetworkSpec
 from models.train import TrainSpec
 from models.weights import build_with_weights
 from tiler.augment import Channels, compose
-from tiler.rasters import fingerprint
 
 CONTRACT = 1
 TRAINING_BYTES_PER_PIXEL = 6_000
@@ -53,7 +52,7 @@ class PlannedTrain:
     @property
     def key(self) -> str:
         """What identifies recipe and data."""
-        left_out = {"out", "engine", "limits", "train"}  # `spec` is `train`, resolved
+        left_out = {"task", "out", "engine", "limits", "train"}  # `spec` is `train`, resolved
         recipe = self.recipe.model_dump(mode="json", exclude=left_out)
         recipe["data"].pop("run")
         recipe["data"]["sampling"]["weights"] = dict(self.weights)
@@ -99,8 +98,9 @@ class PlannedTrain:
                 return FAULT
             facts = engine.facts()
             task = self._task(stores, int(facts.get("threads", 1)))
-            self._launch(task, facts)
-        CheckpointFolder(Storage(f"{task.out}/training").child(run_name_of(task))).clear()  # the bundle is there
+            launch = Launch(task.name, task.out, self.key, self.spec.epochs, self.recipe.engine, "mIoU")
+            launch.run(train_worker, asdict(task), facts)
+        CheckpointFolder(launch.checkpoints).clear()  # the bundle is there
         card = read_card(Storage(out).get("card.json"))
         note = "" if card.temperature == 1 else f"  temperature {card.temperature:.2f}"
         print(f"bundle     {out}  mIoU on held-back tiles {card.metrics.get('mIoU', float('nan')):.4f}{note}")
@@ -121,72 +121,6 @@ class PlannedTrain:
             train=self.spec.model_dump(),
             threads=threads,
         )
-
-    def _launch(self, task: TrainingTask, facts: dict[str, Any]) -> None:
-        from cluster import ddp
-
-        print(f"train {task.name}: starting {facts.get('workers', 1)} workers", file=sys.stderr)
-        run_name, storage_path = run_name_of(task), f"{task.out}/training"
-        clock = TrainingClock(Storage(task.out), self.key, self.spec.epochs, int(facts.get("workers", 1)))
-        with ExitStack() as stack:
-            opened: list[Progress] = []
-
-            def show(message: dict[str, Any]) -> None:
-                if "done_epoch" in message:
-                    note = f"epoch {message['done_epoch'] + 1}/{self.spec.epochs}  loss {message['training_loss']:.3f}"
-                    miou = message.get("mIoU")
-                    if opened:
-                        opened[0].advance(0, note=note + (f"  mIoU {miou:.3f}" if miou is not None else ""))
-                    clock.epoch(message["done_epoch"] + 1)
-                    return
-                steps = message["steps"]
-                if not opened:  # from here the clock runs: starting workers says nothing about the time that is left
-                    total, before = self.spec.epochs * steps, message["epoch"] * steps
-                    label = f"train {task.name}"
-                    progress = shown(Storage(task.out), total, label, unit="steps", restored=before)
-                    opened.append(stack.enter_context(progress))
-                reached = message["epoch"] * steps + message["step"]
-                clock.step(reached, steps)
-                opened[0].advance(max(0, reached - opened[0].done))
-
-            if self.recipe.engine.kind == "serial":
-                ddp.launch_inline(
-                    train_worker, asdict(task), run_name=run_name, storage_path=storage_path, progress=show
-                )
-                return
-            ddp.launch(
-                train_worker,
-                asdict(task),
-                workers=int(facts["workers"]),
-                gpus_per_worker=float(facts.get("gpus_per_worker", 0)),
-                cpus_per_worker=int(facts.get("threads", 1)),
-                run_name=run_name,
-                storage_path=storage_path,
-                max_failures=2,
-                address=self.recipe.engine.address,
-                labels=self.recipe.engine.labels,
-                autoscaling=self.recipe.engine.autoscaling,
-                progress=show,
-            )
-
-
-def run_name_of(task: TrainingTask) -> str:
-    """Return what the run is called: its checkpoints are of this recipe on these data alone."""
-    return f"{task.name}-{task.key}"
-
-
-def source_digest(weights: str) -> str:
-    """Return what identifies the content of weights that may change under their name: a bundle's card, a file."""
-    scheme, _, what = weights.partition(":")
-    if scheme == "recipe" and Storage(what).exists("card.json"):
-        return read_card(Storage(what).get("card.json")).digest()
-    return fingerprint(what) if scheme == "file" and Path(what).is_file() else weights
-
-
-def absolute_weights(weights: str) -> str:
-    """Return weights by an address that means the same in a worker."""
-    scheme, _, what = weights.partition(":")
-    return f"{scheme}:{absolute(what)}" if scheme in ("file", "recipe") else weights
 
 
 def plan_train(recipe: RecipeConfig) -> PlannedTrain:
@@ -222,13 +156,27 @@ def plan_train(recipe: RecipeConfig) -> PlannedTrain:
     return planned
 
 
+def plan_recipe(recipe: Recipe) -> Planned:
+    """Check a recipe of any task.
+
+    Raises:
+        ValueError: bad input.
+    """
+    if isinstance(recipe, EmbedRecipeConfig):
+        return plan_embedder(recipe)
+    assert isinstance(recipe, RecipeConfig)
+    return plan_train(recipe)
+
+
 JOB = Job(
     name="train",
-    summary="Train the network of a recipe into a bundle: weights (safetensors) and a card (JSON).",
+    summary="Train the network of a recipe into a bundle, weights (safetensors) and a card (JSON): one that maps, or "
+    "with `task: embed` one that finds what is alike.",
     example="  sandan train examples/aberystwyth/unetpp.yaml\n"
-    "  sandan train recipe.yaml --set train.epochs=50 --set engine.workers=4 --dry-run",
-    kind=RecipeConfig,
-    plan=plan_train,
+    "  sandan train recipe.yaml --set train.epochs=50 --set engine.workers=4 --dry-run\n"
+    "  sandan train jobs/recipes/weather/timely.yaml --set network.weights=file:vit.safetensors",
+    kind=recipe_kind,
+    plan=plan_recipe,
 )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.checkpoints import patiently
 from cluster.storage import Storage
+from jobs.training_loop import HISTORY, History, scores_of, train_reporting
 from tiler.augment import Channels, Compose, compose
 from tiler.coarse import mask_name
 from tiler.ground import Ground, Sampling, Statistics
@@ -27,9 +28,6 @@ from tiler.tiles import HeldBackTiles, TrainingTiles
 if TYPE_CHECKING:
     from models.networks import SegmentationNetwork
     from models.weight_sources import Provenance
-
-CHECKPOINT = "state.pt"
-HISTORY = "history.json"
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,12 @@ def train_worker(config: dict[str, Any]) -> None:
     """Train on this worker, with all others of the group; the first one reports progress and writes the bundle."""
     import torch
 
-    from cluster.session import latest_checkpoint_files, rank_and_world, report_epoch, report_progress, worker_device
+    from cluster.session import rank_and_world, worker_device
     from jobs.watching import Watcher
-    from models.checkpoint import state_from_bytes, state_to_bytes
     from models.fit_temperature import fit_temperature
     from models.networks import NetworkSpec
     from models.ranks import current_ranks
-    from models.train import EpochReport, StepReport, TrainSpec, train
-    from models.train_reports import CheckpointReport
+    from models.train_spec import TrainSpec
     from models.weights import build_with_weights
 
     task = TrainingTask(**config)
@@ -122,50 +118,20 @@ def train_worker(config: dict[str, Any]) -> None:
         stem=task.network["stem"],
         scaling=task.network["scaling"],
     )
-    history: list[dict[str, Any]] = []
-    resumed = latest_checkpoint_files()
-    resume = None
-    if resumed is not None:
-        resume, history = state_from_bytes(resumed[CHECKPOINT]), json.loads(resumed[HISTORY])
     watcher = (
         Watcher(task.out, network, validation, task.classes, **shown_channels(task), device=device)
         if rank == 0
         else None
     )
 
-    def on_step(step: StepReport) -> None:
-        if rank == 0:
-            report_progress({"epoch": step.epoch, "step": step.step + 1, "steps": step.steps, "loss": step.loss})
-
-    def files_of(state: dict[str, Any]) -> dict[str, bytes] | None:
-        if rank != 0:
-            return None
-        return {CHECKPOINT: state_to_bytes(state), HISTORY: json.dumps(history).encode()}
-
-    def on_checkpoint(report: CheckpointReport) -> None:
-        report_epoch({"epoch": report.epoch, "step": report.step}, files_of(report.state()))
-
-    def on_epoch(epoch: EpochReport) -> None:
-        row = {"epoch": epoch.epoch, "training_loss": epoch.training_loss, "learning_rate": epoch.learning_rate}
-        row |= {k: v for k, v in epoch.validation.items() if v == v} | {"seconds": round(epoch.seconds, 2)}
-        history.append(row | ({"best": True} if epoch.is_best else {}))
-        if rank == 0:
-            report_progress({"done_epoch": epoch.epoch, **row})
-        if watcher is not None:
-            watcher.epoch(history, epoch.epoch)
-        report_epoch(row, files_of(epoch.state()))
-
-    train(
+    history = train_reporting(
         network,
         training,
         validation if len(validation) else None,
         spec,
         device=device,
-        resume=resume,
-        on_epoch=on_epoch,
-        on_step=on_step,
-        on_checkpoint=on_checkpoint,
-        reader_threads=max(2, task.threads // 2),  # decoding and augmenting a tile cost 7 to 25 ms of one core
+        threads=task.threads,
+        show=None if watcher is None else watcher.epoch,
     )
     fitted = None
     if len(validation):
@@ -183,24 +149,18 @@ def shown_channels(task: TrainingTask) -> dict[str, Any]:
     return {"rgb": rgb, "mask": at.get("mask")}
 
 
-def kept_row(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the epoch whose network the bundle holds: the best by the recipe's rule, if it has one, else the last."""
-    return next((row for row in reversed(history) if row.get("best")), history[-1])
-
-
 def _write_bundle(
     task: TrainingTask,
     network: SegmentationNetwork,
     provenance: Provenance,
-    history: list[dict[str, Any]],
+    history: History,
     sensor: Sensor,
     fitted: Any,
 ) -> None:
     from models.bundle import bundle_files
     from models.card import Card
 
-    left_out = ("epoch", "seconds", "learning_rate", "best")
-    metrics = {k: v for k, v in kept_row(history).items() if k not in left_out}
+    metrics = scores_of(history)
     if fitted is not None:
         metrics |= {"ece": fitted.ece_before, "ece_calibrated": fitted.ece_after}
     card = Card(

@@ -10,15 +10,16 @@ from pathlib import Path
 from cluster.package import Package
 from jobs.addresses import addresses
 from jobs.config import RunConfig
+from jobs.embed_recipe_config import EmbedRecipeConfig, is_frame_store
 from jobs.parsing import load
-from jobs.recipe_config import RecipeConfig
+from jobs.recipe_config import Recipe, RecipeConfig
 from tiler.sensors import load_sensor
 from tiler.strict_yaml import read_yaml
 
 _PLACE = re.compile(r"\{[^{}]*\}")
 
 
-def check_travels(config: RunConfig | RecipeConfig, file: Path, package: Package) -> None:
+def check_travels(config: RunConfig | Recipe, file: Path, package: Package) -> None:
     """Refuse what cannot work on another machine.
 
     Args:
@@ -43,26 +44,28 @@ def _files(file: Path, package: Package) -> Iterator[str]:
         yield from _files(file.parent / parent, package)
 
 
-def _of_recipe(config: RunConfig | RecipeConfig, package: Package) -> Iterator[str]:
-    if not isinstance(config, RecipeConfig):
+def _of_recipe(config: RunConfig | Recipe, package: Package) -> Iterator[str]:
+    if not isinstance(config, RecipeConfig | EmbedRecipeConfig):
         return
     yield from _out(config.out)
     scheme, _, what = config.network.weights.partition(":")
     if scheme in ("file", "recipe"):
         yield from _input("network.weights", what, package)
-    if config.data.sampling.weights:
+    if isinstance(config, RecipeConfig) and config.data.sampling.weights:
         yield from _input("data.sampling.weights", config.data.sampling.weights, package)
-    run = config.data.run
-    if Path(run).is_absolute():
-        return  # it lies there, or not
-    lacking = list(_input("data.run", run, package))
-    yield from lacking
-    if not lacking:
+    runs = config.data.runs if isinstance(config, EmbedRecipeConfig) else (config.data.run,)
+    for run in runs:
+        if Path(run).is_absolute() or "://" in run:
+            continue  # it lies there, or not
+        lacking = list(_input("data.run", run, package))
+        yield from lacking
+        if lacking or is_frame_store(run):
+            continue
         file = package.folder / run
         check_travels(load(RunConfig, str(file)), file, package)
 
 
-def _of_run(config: RunConfig | RecipeConfig, package: Package) -> Iterator[str]:
+def _of_run(config: RunConfig | Recipe, package: Package) -> Iterator[str]:
     if not isinstance(config, RunConfig):
         return
     yield from _out(config.out)

@@ -19,7 +19,7 @@ import numpy as np
 from cluster.storage import Storage
 from jobs.prediction_figures import IGNORED, Sample, prediction_panels
 from jobs.scalar_events import ScalarEvents
-from jobs.training_figures import training_curves
+from jobs.training_figures import learning_curves, training_curves
 
 if TYPE_CHECKING:
     from models.loading import Reader
@@ -96,6 +96,22 @@ class Watcher:
         if self._mask is not None:
             missing |= image[self._mask] > 0
         return Sample(shown, missing, label, shares.float().cpu().numpy(), f"sample {index}")
+
+
+class Curves:
+    """Shows the numbers of a training whose samples have no picture of their own."""
+
+    def __init__(self, out: str, name: str) -> None:
+        self._storage, self._name = Storage(out), name
+        self._events = ScalarEvents(self._storage)
+
+    def epoch(self, history: Sequence[Mapping[str, Any]], epoch: int) -> None:
+        """Show where the run is after `epoch`; history: as in `Watcher.epoch`."""
+        rows = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+        with _harmless(f"curves.png of epoch {epoch}"):
+            self._storage.put("curves.png", learning_curves({self._name: rows}))
+        with _harmless(f"TensorBoard's numbers of epoch {epoch}"):
+            self._events.append(history)
 
 
 def choose(length: int, label_of: Callable[[int], np.ndarray], count: int) -> list[int]:

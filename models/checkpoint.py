@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Raised by hand when the content of a state changes; an older state is refused, not misread.
 STATE_FORMAT = 2
@@ -23,6 +23,27 @@ def to_cpu(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(to_cpu(item) for item in value)
     return value
+
+
+def changing_state(network: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of `network` that training changes: all but its frozen parameters."""
+    frozen = _frozen(network)
+    return {name: value for name, value in network.state_dict().items() if name not in frozen}
+
+
+def take_on(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give `network` what `changing_state` returned; its frozen parameters stay as they are.
+
+    Raises RuntimeError: tensors are missing, have no place, or have another shape.
+    """
+    unlike = sorted((set(network.state_dict()) - _frozen(network)) ^ set(state))
+    if unlike:
+        raise RuntimeError(f"The state does not fit the network: {len(unlike)} tensors differ, first {unlike[:3]}.")
+    network.load_state_dict(dict(state), strict=False)
+
+
+def _frozen(network: nn.Module) -> set[str]:
+    return {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
 
 
 def state_to_bytes(state: Mapping[str, Any]) -> bytes:

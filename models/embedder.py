@@ -74,7 +74,9 @@ class Embedder(nn.Module):
         returns: float32 (n, dimension).
         Raises ValueError: the number of channels is not the network's, or `valid` has another shape.
         """
-        answer: Tensor = self.network(self.prepared(x, valid).to(next(self.network.parameters()).dtype))
+        with torch.autocast(x.device.type, enabled=False):
+            prepared = self.prepared(x, valid)
+        answer: Tensor = self.network(prepared.to(next(self.network.parameters()).dtype))
         return answer.float()
 
     def prepared(self, x: Tensor, valid: Tensor | None = None) -> Tensor:

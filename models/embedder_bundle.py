@@ -15,7 +15,8 @@ from models.bundle import check_scaling, check_tensors, read_tensors, tensor_byt
 from models.card import CARD_FILE, WEIGHTS_FILE, read_file, versions
 from models.embedder import Embedder, build_embedder
 from models.embedder_card import ADAPTER_FILE, EmbedderCard, read_embedder_card
-from models.lora import LoraSpec, add_lora, base_state, load_lora, lora_state, merge_lora
+from models.lora import add_lora, base_state, load_lora, lora_state, merge_lora
+from models.lora_spec import LoraSpec
 from models.precision import prepare
 
 

@@ -15,24 +15,17 @@ import torch
 from torch import Tensor
 
 from models.metrics import IGNORE
+from models.task import Samples
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Reader(Protocol):
-    """Samples by number; `__getitem__` is called from several threads at once."""
-
-    def __len__(self) -> int:
-        """Return the number of samples of an epoch."""
-        ...
+class Reader(Samples, Protocol):
+    """Labelled images by number."""
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return image float32 (C, h, w) and label uint8 (h, w): class index or 255 (ignored)."""
-        ...
-
-    def set_epoch(self, epoch: int) -> None:
-        """Be told which epoch is about to be read; what augmentation draws may depend on it."""
         ...
 
 
@@ -112,3 +105,13 @@ def load_batch(reader: Reader, indices: np.ndarray, classes: int = 2, *, pin: bo
         place[...] = image.transpose(1, 2, 0)
     truth = torch.from_numpy(labels.astype(np.uint8, copy=False))
     return images.permute(0, 3, 1, 2), truth.pin_memory() if pin else truth
+
+
+def copied(arrays: list[np.ndarray], dtype: type, *, pin: bool = False) -> Tensor:
+    """Return arrays of one shape as one tensor (n, ...), each copied once, into pinned memory on request."""
+    shape = (len(arrays), *arrays[0].shape)
+    made = torch.from_numpy(np.empty(shape, dtype))
+    made = made.pin_memory() if pin else made
+    for place, array in zip(made.numpy(), arrays, strict=True):
+        place[...] = array
+    return made

@@ -11,24 +11,13 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from models.lora_spec import LoraSpec
 
 PARTS = 3
 """Query, key, value."""
 NAMES = ("lora_a", "lora_b")
-
-
-class LoraSpec(BaseModel):
-    """The size of an adapter."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
-    """The product B A is multiplied by alpha / rank."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Of the input of A, in training."""
 
 
 class SplitQKVLoRA(nn.Module):

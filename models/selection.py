@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from models.checkpoint import to_cpu
+from models.checkpoint import changing_state, to_cpu
 from models.names import lookup
 from models.train_spec import BestRule, TrainSpec
 
@@ -36,7 +36,7 @@ class Selection:
             value = _value(self._best, values)
             is_best = self._best.better(value, self._best_value)
             if is_best:
-                self._best_value, self.best_network = value, to_cpu(network.state_dict())
+                self._best_value, self.best_network = value, to_cpu(changing_state(network))
         if self._stop is None:
             return is_best, ""
         value = _value(self._stop, values)

@@ -8,18 +8,23 @@ by its own part of the batch unless `freeze_normalisation` or `sync_normalisatio
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
+from models.checkpoint import take_on
 from models.loading import Reader
 from models.networks import SegmentationNetwork
 from models.ranks import Ranks, current_ranks, synchronised
+from models.segmentation_task import Segmentation
 from models.selection import check_rules
+from models.task import Samples, Task
 from models.train_reports import CheckpointReport, EpochReport, StepReport
 from models.train_spec import BestRule, EarlyStop, TrainSpec
 from models.trainer import Trainer
-from models.validate import score_names
+
+R = TypeVar("R", bound=Samples)
 
 __all__ = [
     "BestRule",
@@ -34,11 +39,12 @@ __all__ = [
 
 
 def train(
-    network: SegmentationNetwork,
-    training: Reader,
-    validation: Reader | None,
+    network: nn.Module,
+    training: R,
+    validation: R | None,
     spec: TrainSpec,
     *,
+    task: Task[R] | None = None,
     device: str = "cpu",
     resume: Mapping[str, Any] | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
@@ -51,6 +57,7 @@ def train(
     Afterwards the network is on the CPU, in eval mode, float32: that of the last epoch, or of the best one where
     `spec.best` asks for it. Every worker calls `train` with the same arguments, and `on_epoch` and `on_checkpoint`
     are called on every worker.
+    task: what the network is trained for, and what its readers yield; None: segmentation.
     resume: what `EpochReport.state()` or `CheckpointReport.state()` gave in an earlier run with the same spec and
     number of workers; training goes on behind it. Random numbers are drawn from (seed, epoch, rank, checkpoint), so a
     resumed run repeats the uninterrupted one, and torch's global generators are left as they were.
@@ -61,19 +68,20 @@ def train(
     FloatingPointError: the loss of an epoch is not finite.
     """
     ranks, place = current_ranks(), torch.device(device)
-    _check(network, training, validation, spec, ranks)
+    chosen = segmentation(network, spec) if task is None else task
+    _check(chosen, training, validation, spec, ranks)
     network.to(place)
     exchanged = synchronised(network, place) if spec.sync_normalisation else nullcontext()
     reports = []
     with _random_numbers_restored(place), exchanged:
-        trainer = Trainer(network, training, spec, ranks, device, reader_threads)
+        trainer = Trainer(network, chosen, training, spec, ranks, device, reader_threads)
         if resume is not None:
             trainer.load(resume)
         while trainer.epoch < spec.epochs and not trainer.selection.stopped:
             reports.append(trainer.run_epoch(validation, on_step, on_checkpoint))
             on_epoch(reports[-1])
         if trainer.selection.best_network is not None:
-            network.load_state_dict(trainer.selection.best_network)
+            take_on(network, trainer.selection.best_network)
     network.to(device="cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     return tuple(reports)
 
@@ -85,9 +93,14 @@ def _random_numbers_restored(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check(
-    network: SegmentationNetwork, training: Reader, validation: Reader | None, spec: TrainSpec, ranks: Ranks
-) -> None:
+def segmentation(network: nn.Module, spec: TrainSpec) -> Task[Any]:
+    """Return the task of a segmentation network. Raises ValueError: it is none."""
+    if not isinstance(network, SegmentationNetwork):
+        raise ValueError(f"{type(network).__name__} is no segmentation network. Say what it is trained for: task=...")
+    return Segmentation(network, spec)
+
+
+def _check(task: Task[R], training: R, validation: R | None, spec: TrainSpec, ranks: Ranks) -> None:
     unit = ranks.world_size * spec.accumulate
     if spec.batch % unit:
         below = spec.batch // unit * unit
@@ -97,12 +110,7 @@ def _check(
             f"A global batch of {spec.batch} cannot be divided among {ranks.world_size} workers{parts}. "
             f"Set batch to {' or '.join(map(str, legal))}."
         )
-    classes = max(network.spec.classes, 2)
-    if spec.class_weights is not None and len(spec.class_weights) != classes:
-        raise ValueError(
-            f"class_weights holds {len(spec.class_weights)} numbers for {classes} label values. Give one each"
-            f"{', background first' if network.spec.classes == 1 else ''}."
-        )
+    task.check(spec, ranks)
     if len(training) == 0:
         raise ValueError("The training reader has no samples. Check its filters and its split.")
-    check_rules(spec, () if validation is None else score_names(network.spec.classes))
+    check_rules(spec, () if validation is None else task.scores)

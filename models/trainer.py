@@ -3,44 +3,43 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import STATE_FORMAT, check_same_run, check_state, to_cpu
+from models.checkpoint import STATE_FORMAT, changing_state, check_same_run, check_state, take_on, to_cpu
 from models.compiling import compiled
-from models.loading import Reader, epoch_steps, load_batch, rank_part, read_ahead, shard_steps
-from models.losses import LOSSES, denominators, label_counts
-from models.networks import SegmentationNetwork
+from models.loading import epoch_steps, rank_part, read_ahead, shard_steps
 from models.optimise import make_optimizer, make_schedule, may_step
 from models.precision import PRECISIONS, choose
 from models.ranks import Ranks
 from models.selection import Selection
+from models.task import Batch, Samples, Task
 from models.train_reports import CheckpointReport, EpochReport, StepReport
 from models.train_spec import TrainSpec
-from models.validate import score
 
+R = TypeVar("R", bound=Samples)
 OnStep = Callable[[StepReport], None] | None
 OnCheckpoint = Callable[[CheckpointReport], None] | None
 
 
-class Trainer:
+class Trainer(Generic[R]):
     """A network with its optimizer, and the place in the run that they have reached."""
 
     def __init__(
         self,
-        network: SegmentationNetwork,
-        training: Reader,
+        network: nn.Module,
+        task: Task[R],
+        training: R,
         spec: TrainSpec,
         ranks: Ranks,
         device: str,
         threads: int,
     ) -> None:
-        self.training, self.spec, self.ranks, self.threads = training, spec, ranks, threads
-        self.device, self.options = torch.device(device), spec.loss_options()
-        self.classes = network.spec.classes
+        self.task, self.training, self.spec, self.ranks = task, training, spec, ranks
+        self.device, self.threads = torch.device(device), threads
         precision = choose(device, spec.precision, training=True)
         self.dtype = PRECISIONS[precision]
         self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -60,7 +59,7 @@ class Trainer:
         self.epoch_learning_rate = self._learning_rate()
         self.total = self._zero()  # this worker's losses of the epoch so far
 
-    def run_epoch(self, validation: Reader | None, on_step: OnStep, on_checkpoint: OnCheckpoint) -> EpochReport:
+    def run_epoch(self, validation: R | None, on_step: OnStep, on_checkpoint: OnCheckpoint) -> EpochReport:
         """Do what is left of the current epoch, and validate."""
         start_s = time.monotonic()
         epoch = self.epoch
@@ -96,7 +95,7 @@ class Trainer:
             )
         within = {"step": step, "total": float(self.total), "learning_rate": self.epoch_learning_rate}
         parts = {
-            "network": self.network.state_dict(),
+            "network": changing_state(self.network),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -109,7 +108,7 @@ class Trainer:
         """Take on a state, and go on behind it."""
         check_state(state)
         check_same_run(state, self.spec.model_dump())
-        self.network.load_state_dict(state["network"])
+        take_on(self.network, state["network"])
         self.optimizer.load_state_dict(to_cpu(state["optimizer"]))  # it keeps what it is given
         self.schedule.load_state_dict(to_cpu(state["schedule"]))
         self.scaler.load_state_dict(state["scaler"])
@@ -124,8 +123,8 @@ class Trainer:
         training_mode(self.network, self.spec.freeze_normalisation)
         spec, epoch, ranks = self.spec, self.epoch, self.ranks
         steps = rank_part(epoch_steps(len(self.training), spec.batch, spec.seed, epoch), ranks.rank, ranks.world_size)
-        for images, labels, counts in self._batches(self.training, steps[self.step :]):
-            loss = self._step(images, labels, counts)
+        for batch in self._batches(self.training, steps[self.step :]):
+            loss = self._step(batch)
             self.total += loss
             self.step += 1
             if on_step is not None:
@@ -143,12 +142,12 @@ class Trainer:
             )
         return mean
 
-    def _step(self, images: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    def _step(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        whole = denominators(self.ranks.sum(self._here(counts)), self.options)
+        counts = self.ranks.sum(self._here(batch.counts))
         total = torch.zeros((), device=self.device)
-        for part, truth in zip(images.chunk(self.spec.accumulate), labels.chunk(self.spec.accumulate), strict=True):
-            total += self._pass(self._here(part), self._here(truth), whole)
+        for inputs, truth in batch.parts(self.spec.accumulate):
+            total += self._pass(inputs, truth, counts)
         if self.spec.accumulate > 1:
             self.ranks.average_gradients(self.network)
         if self.spec.gradient_clip is not None:
@@ -163,11 +162,11 @@ class Trainer:
             self.schedule.step()
         return total
 
-    def _pass(self, images: Tensor, labels: Tensor, whole: Any) -> Tensor:
+    def _pass(self, inputs: tuple[Tensor, ...], truth: tuple[Tensor, ...], counts: Tensor) -> Tensor:
         with self._autocast():
-            logits = self.parallel(images)
+            outputs = self.parallel(*map(self._here, inputs))
         # gradients are averaged over the workers; the loss of the batch is the sum of the parts
-        loss = self.ranks.world_size * LOSSES[self.spec.loss](logits, labels, whole, self.options)
+        loss = self.ranks.world_size * self.task.loss(outputs, tuple(map(self._here, truth)), counts, self.ranks)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -182,39 +181,36 @@ class Trainer:
         place = [self.spec.seed, self.epoch, self.ranks.rank, *([self.step] if self.step else [])]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
-    def _validate(self, reader: Reader) -> dict[str, float]:
+    def _validate(self, reader: R) -> dict[str, float]:
         reader.set_epoch(self.epoch)
         part = self.spec.validation_pass()
         steps = shard_steps(len(reader), part, self.ranks.rank, self.ranks.world_size)
-        batches = ((self._here(i), self._here(t)) for i, t, _ in self._batches(reader, steps))
+        batches = map(self._moved, self._batches(reader, steps))
         with self._autocast():
-            return score(self.network, batches, self.ranks, self.device, self.classes, part)
+            return self.task.validate(self.network, batches, self.ranks, part)
 
     def _try_pass(self, network: nn.Module) -> None:
         """Pass one part of a batch through `network`, and leave no trace of it."""
         self.training.set_epoch(0)
-        images, _ = load_batch(self.training, np.zeros(1, np.int64), max(self.classes, 2))
         part = self.spec.batch // self.ranks.world_size // self.spec.accumulate
-        images = images.expand(part, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        one = self.task.load(self.training, np.zeros(1, np.int64)).inputs
+        inputs = [tensor.expand(part, *tensor.shape[1:]) for tensor in one]
+        inputs = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.contiguous() for t in inputs]
         before = to_cpu(self.network.state_dict())
         training_mode(self.network, self.spec.freeze_normalisation)
         with self._autocast():
-            logits = network(self._here(images))
-        logits.sum().backward()
+            outputs = network(*map(self._here, inputs))
+        outputs.sum().backward()
         self.network.zero_grad(set_to_none=True)
         self.network.load_state_dict(before)
 
-    def _batches(self, reader: Reader, steps: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield images, labels and label counts, on the CPU: the counts cost a GPU more in waiting than in work."""
-        pin = self.device.type == "cuda"  # a copy from pinned memory runs beside the computation
-        classes = max(self.classes, 2)
+    def _batches(self, reader: R, steps: Any) -> Iterator[Batch]:
+        """Yield batches on the CPU, read ahead."""
+        # a copy from pinned memory runs beside the computation
+        return read_ahead(partial(self.task.load, reader, pin=self.device.type == "cuda"), steps, self.threads)
 
-        def load(indices: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-            images, labels = load_batch(reader, indices, classes, pin=pin)
-            counts = label_counts(labels, classes)
-            return images, labels, counts.pin_memory() if pin else counts
-
-        return read_ahead(load, steps, self.threads)
+    def _moved(self, batch: Batch) -> Batch:
+        return Batch(tuple(map(self._here, batch.inputs)), tuple(map(self._here, batch.truth)), batch.counts)
 
     def _here(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)

@@ -55,6 +55,35 @@ class ColorJitter(Sometimes):
 
 
 @dataclass(frozen=True)
+class GaussianBlur(Sometimes):
+    """Bands are smoothed by a Gaussian of a drawn `sigma_px`; what lies beyond the border repeats the border.
+
+    Masks and labels stay: a hole is where it was, and what fills it takes part as it is.
+    """
+
+    sigma_px: Range = (0.1, 2.0)
+    RANGES: ClassVar = {"sigma_px": (0.0, inf)}
+
+    def _apply(self, image: np.ndarray, label: np.ndarray, random: np.random.Generator) -> Pair:
+        bands, sigma_px = self.about.bands, float(random.uniform(*self.sigma_px))
+        rows, cols = (blur_matrix(side, sigma_px) for side in label.shape)
+        out = image.copy()
+        out[bands] = rows @ image[bands] @ cols.T
+        return out, label
+
+
+def blur_matrix(length: int, sigma_px: float) -> np.ndarray:
+    """Return float32 (length, length): a row holds the weights of a Gaussian around its pixel, and adds up to 1."""
+    distance = np.arange(-length, 2 * length)[None, :] - np.arange(length)[:, None]
+    weights = np.exp(-0.5 * (distance / max(sigma_px, 1e-3)) ** 2)
+    weights /= weights.sum(1, keepdims=True)
+    inside = weights[:, length : 2 * length]
+    inside[:, 0] += weights[:, :length].sum(1)
+    inside[:, -1] += weights[:, 2 * length :].sum(1)
+    return np.ascontiguousarray(inside, np.float32)
+
+
+@dataclass(frozen=True)
 class CoarseDropout(Sometimes):
     """Rectangles are taken away: `count` of them, their sides `size` as shares of the tile's; labels stay.
 

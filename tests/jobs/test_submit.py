@@ -252,7 +252,7 @@ def test_a_configuration_of_a_subfolder_is_found_from_its_root(place: Place) -> 
 @pytest.mark.parametrize("name", JOBS)
 def test_every_job_reads_the_kind_of_its_own(name: str) -> None:
     source = (Path(submit.__file__).parent / f"{name}.py").read_text()
-    assert ("kind=RecipeConfig" in source, "kind=RunConfig" in source) == (name == "train", name != "train")
+    assert ("kind=recipe_kind" in source, "kind=RunConfig" in source) == (name == "train", name != "train")
 
 
 def test_help(capsys: pytest.CaptureFixture) -> None:

@@ -212,7 +212,7 @@ def test_the_card_is_written_last(scenes, tmp_path, monkeypatch):
 
 
 def test_the_bundle_tells_the_scores_of_the_epoch_it_holds():
-    from jobs.training import kept_row
+    from jobs.training_loop import kept_row
 
     rows = [{"epoch": 0, "mIoU": 0.5, "best": True}, {"epoch": 1, "mIoU": 0.7, "best": True}, {"epoch": 2, "mIoU": 0.6}]
     assert kept_row(rows)["epoch"] == 1

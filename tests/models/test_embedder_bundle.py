@@ -8,7 +8,8 @@ from models.bundle import bundle_files
 from models.card import CARD_FILE, WEIGHTS_FILE, Card, read_card
 from models.embedder_bundle import embedder_files, load_embedder, load_unmerged, read_embedder, save_embedder
 from models.embedder_card import ADAPTER_FILE, read_embedder_card
-from models.lora import LoraSpec, add_lora, lora_state
+from models.lora import add_lora, lora_state
+from models.lora_spec import LoraSpec
 from models.networks import NetworkSpec, build
 from tests.models.vits import small_card, small_embedder, trained_adapter
 

@@ -8,7 +8,8 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 
 from models.embedder_bundle import save_embedder
 from models.embedder_weights import embedder_with_weights
-from models.lora import LoraSpec, add_lora
+from models.lora import add_lora
+from models.lora_spec import LoraSpec
 from tests.models.vits import OFFSET, SCALE, SPEC, small_card, small_embedder, trained_adapter
 
 torch.set_num_threads(1)

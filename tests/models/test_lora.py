@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from models.lora import (
-    LoraSpec,
     SplitQKVLoRA,
     add_lora,
     base_state,
@@ -12,6 +11,7 @@ from models.lora import (
     lora_state,
     merge_lora,
 )
+from models.lora_spec import LoraSpec
 from tests.models.vits import small_embedder, trained_adapter
 
 torch.set_num_threads(1)

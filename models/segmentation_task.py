@@ -1,0 +1,57 @@
+"""Segmentation as a task of the trainer: images and labels, the losses of models/losses.py, the scores of a confusion
+matrix."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.loading import Reader, load_batch
+from models.losses import LOSSES, denominators, label_counts
+from models.networks import SegmentationNetwork
+from models.ranks import Ranks
+from models.task import Batch
+from models.train_spec import TrainSpec
+from models.validate import score, score_names
+
+
+class Segmentation:
+    """A network that names a class for each pixel."""
+
+    def __init__(self, network: SegmentationNetwork, spec: TrainSpec) -> None:
+        self.classes = network.spec.classes
+        self._loss, self._options = LOSSES[spec.loss], spec.loss_options()
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of what `validate` returns."""
+        return score_names(self.classes)
+
+    def check(self, spec: TrainSpec, ranks: Ranks) -> None:
+        """Raise ValueError unless class weights fit the network."""
+        classes = max(self.classes, 2)
+        if spec.class_weights is not None and len(spec.class_weights) != classes:
+            raise ValueError(
+                f"class_weights holds {len(spec.class_weights)} numbers for {classes} label values. Give one each"
+                f"{', background first' if self.classes == 1 else ''}."
+            )
+
+    def load(self, reader: Reader, indices: np.ndarray, *, pin: bool = False) -> Batch:
+        """Read images, labels and label counts: these on the CPU, where they cost less work than a GPU's waiting."""
+        classes = max(self.classes, 2)
+        images, labels = load_batch(reader, indices, classes, pin=pin)
+        counts = label_counts(labels, classes)
+        return Batch((images,), (labels,), counts.pin_memory() if pin else counts)
+
+    def loss(self, outputs: Tensor, truth: tuple[Tensor, ...], counts: Tensor, ranks: Ranks) -> Tensor:
+        """Return this part of the loss of a batch; outputs: logits (n, K, h, w)."""
+        return self._loss(outputs, truth[0], denominators(counts, self._options), self._options)
+
+    def validate(
+        self, network: nn.Module, batches: Iterator[Batch], ranks: Ranks, samples_per_pass: int
+    ) -> dict[str, float]:
+        """Return the scores of all workers' batches together."""
+        device = next(network.parameters()).device
+        pairs = ((batch.inputs[0], batch.truth[0]) for batch in batches)
+        return score(network, pairs, ranks, torch.device(device), self.classes, samples_per_pass)
