@@ -2,7 +2,8 @@
 
 Those that look like the errors are worth a label, but not forty copies of one of them: the nearest to each error make
 a pool, and k-means++ seeding (Arthur and Vassilvitskii 2007) draws from it items that lie far apart, as core-set
-methods do (Sener and Savarese 2018).
+methods do (Sener and Savarese 2018). Items weigh as much as they look like an error: seeding alone would choose what
+lies at the edge of the pool, and looks like the errors least.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POOL_FACTOR = 5
+POOL_FACTOR = 3
 """Candidates for each label that is asked for."""
 BLOCK_ROWS = 4_096
 
@@ -51,7 +52,8 @@ def label_queue(
             f"{len(usable)} items"
         )
     pool = usable[_nearest_in_turn(wrong, free[usable], min(count * pool_factor, len(usable)))]
-    chosen = pool[_spread_out(free[pool], min(count, len(pool)), seed)]
+    closeness = (free[pool] @ wrong.T).max(1)
+    chosen = pool[_spread_out(free[pool], closeness - closeness.min(), min(count, len(pool)), seed)]
     alike = free[chosen] @ wrong.T
     return Queue(chosen, alike.argmax(1), alike.max(1).astype(np.float64))
 
@@ -70,12 +72,13 @@ def _nearest_in_turn(wrong: np.ndarray, free: np.ndarray, count: int) -> np.ndar
     return np.lexsort((np.arange(len(free)), -closeness, best))[:count]
 
 
-def _spread_out(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Return `count` distinct rows by k-means++ seeding; where fewer differ, the first of the rest."""
+def _spread_out(rows: np.ndarray, weight: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return `count` distinct rows by weighted k-means++ seeding; where fewer differ, the first of the rest."""
     from sklearn.cluster import kmeans_plusplus
 
     distinct = min(count, len(np.unique(rows, axis=0)))
-    _, drawn = kmeans_plusplus(rows, distinct, random_state=seed)
+    weighed = weight / weight.max() if weight.max() > 0 else np.ones_like(weight)
+    _, drawn = kmeans_plusplus(rows, distinct, sample_weight=np.maximum(weighed, 1e-3), random_state=seed)
     chosen = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
     return np.concatenate([chosen, rest[: count - len(chosen)]]).astype(np.int64)
