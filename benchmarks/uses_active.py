@@ -15,6 +15,8 @@ from models.active import label_queue
 CONFUSER = "greenhouses"
 PIXELS = 400
 """Of each labelled window, drawn to train."""
+EVERY_PX = 2
+"""Of the pixels of a window, every second one of every second row is trained and judged on."""
 SIDES_PX = (5, 15)
 """Of the neighbourhoods whose mean and spread the classifier sees beside each pixel."""
 
@@ -49,7 +51,10 @@ class Ground:
         ]
 
         def cut(layer: np.ndarray) -> list[np.ndarray]:
-            return [layer[y : y + TILE_PX, x : x + TILE_PX].reshape(TILE_PX**2, *layer.shape[2:]) for y, x in corners]
+            return [
+                layer[y : y + TILE_PX : EVERY_PX, x : x + TILE_PX : EVERY_PX].reshape(-1, *layer.shape[2:]).copy()
+                for y, x in corners
+            ]
 
         self.features, self.truth, self.confuser = cut(features), cut(truth), cut(confuser)
         col = np.tile(np.arange(cols), rows)
@@ -67,7 +72,7 @@ class Ground:
     def fit(self, windows: np.ndarray, seed: int) -> HistGradientBoostingClassifier:
         """Train on pixels of windows."""
         random = np.random.default_rng(seed)
-        drawn = [(w, random.choice(TILE_PX**2, PIXELS, replace=False)) for w in windows.tolist()]
+        drawn = [(w, random.choice(len(self.truth[w]), PIXELS, replace=False)) for w in windows.tolist()]
         x = np.concatenate([self.features[w][p] for w, p in drawn])
         y = np.concatenate([self.truth[w][p] for w, p in drawn])
         return HistGradientBoostingClassifier(max_iter=80, random_state=seed).fit(x, y)
@@ -87,7 +92,7 @@ class Ground:
         return np.array(false), rates | {"anywhere": float(np.mean(false))}
 
 
-def active_rows(world: World, vectors: dict[str, np.ndarray], count: int = 24, seeds: int = 5) -> list[dict[str, Any]]:
+def active_rows(world: World, vectors: dict[str, np.ndarray], count: int = 24, seeds: int = 3) -> list[dict[str, Any]]:
     """Label as many windows by queue and at random, train again, and judge on ground that neither saw."""
     ground = Ground(world)
     before: list[dict[str, float]] = []

@@ -33,7 +33,7 @@ NOW = "2024-05-10"
 TILE_PX = 128
 PLANTED = 6
 """New estates."""
-PLANTED_RADIUS_M = 450.0
+PLANTED_RADIUS_M = 800.0
 COLOUR, SPREAD = "mean colour", "colour and spread"
 """Baselines: means of the bands of a window; these and their standard deviations; each in units of all windows."""
 Alter = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -63,9 +63,9 @@ class World:
             row, col = random.uniform(0.05, 0.95, 2) * (grid.height, grid.width)
             x, y = transformer(grid.crs, WORLD_CRS).transform(*grid.xy(np.array(row), np.array(col)))
             site = planted_site(country, float(x), float(y), PLANTED_RADIUS_M)
-            near = (x - 2_500, y - 2_500, x + 2_500, y + 2_500)
-            free = not country.estates_within(near) and all(np.hypot(s.x_m - x, s.y_m - y) > 4_000 for s in sites)
-            if site is not None and site.industrial_km2 > 0.15 and free:
+            near = (x - 3_000, y - 3_000, x + 3_000, y + 3_000)
+            free = not country.estates_within(near) and all(np.hypot(s.x_m - x, s.y_m - y) > 5_000 for s in sites)
+            if site is not None and site.industrial_km2 > 0.8 and free:
                 sites.append(site)
         how = Acquisition("SN10", date.fromisoformat(NOW))
         planted = PlantedCountry(self.seed, sites)
