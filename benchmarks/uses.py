@@ -1,6 +1,6 @@
 """What embeddings are good for, on a synthetic country where the truth is known.
 
-    python benchmarks/uses.py runs/uses --embedder frozen=runs/frozen --embedder timely=runs/timely --json uses.json
+    python benchmarks/uses.py runs/uses --json benchmarks/uses.json
 
 Searches for places like an estate, alarms of drift, planted duplicates, planted changes and one round of active
 learning, for each embedder beside baselines without a network. Embedders are trained on another country (another seed).
@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from uses_active import active_rows
-from uses_data import COLOUR, DATES, NOW, SPREAD, Embedding, World, standardised
+from uses_data import COLOUR, DATES, NOW, SPREAD, TILE_PX, Embedding, World, standardised
+from uses_duplicates import duplicate_rows
 
+from jobs import train
 from jobs.drift import compare
 from jobs.drift_config import DriftConfig
 from jobs.run_embeddings import RunEmbeddings
@@ -162,24 +165,45 @@ def change_rows(world: World, name: str, run: RunEmbeddings, planted: RunEmbeddi
     }
 
 
+def trained(arguments: argparse.Namespace) -> list[str]:
+    """Train `timely`, and `frozen` from the same first weights, on the country of the next seed; return both."""
+    other = World(arguments.folder / f"seed{arguments.seed + 1}", arguments.seed + 1)
+    other.make(tuple(arguments.bbox), planted=False)
+    network = {"architecture": "vit_tiny_patch16_224", "weights": "random:1", "side_px": 48, "depth": 4, "patch_px": 8}
+    data = {"run": str(other.folder / "map.yaml"), "tile_px": TILE_PX, "max_days": 400, "validation_samples": 100}
+    found = []
+    for method, epochs in (("frozen", 1), ("timely", arguments.epochs)):
+        recipe = {"task": "embed", "out": str(arguments.folder / method), "method": method}
+        recipe |= {"network": {**network, "lora": None}, "data": data | {"samples_per_epoch": arguments.samples}}
+        recipe |= {"train": {"epochs": epochs, "batch": 32, "learning_rate": 3e-4}, "engine": {"kind": "serial"}}
+        path = arguments.folder / f"{method}.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        assert train.main([str(path)]) == 0
+        found.append(f"{method}={arguments.folder / method}")
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--embedder", action="append", required=True, metavar="NAME=FOLDER", help="the first one is frozen"
+        "--embedder", action="append", metavar="NAME=FOLDER", help="default: `frozen` and `timely` are trained here"
     )
+    parser.add_argument("--samples", type=int, default=2_400, help="triplets of an epoch of `timely`")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bbox", type=float, nargs=4, default=BBOX)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", default="search,drift,change,active")
+    parser.add_argument("--only", default="search,drift,change,duplicates,active")
     arguments = parser.parse_args(argv)
-    world = World(arguments.folder, arguments.seed)
+    world = World(arguments.folder / f"seed{arguments.seed}", arguments.seed)
     world.make(tuple(arguments.bbox))
+    models = arguments.embedder or trained(arguments)
     embeddings = [
         Embedding(COLOUR),
         Embedding(SPREAD),
-        *(Embedding(*text.split("=", 1)) for text in arguments.embedder),
+        *(Embedding(*text.split("=", 1)) for text in models),
     ]
     baselines = [one.name for one in embeddings if not one.model]
     frozen = embeddings[2].model
@@ -195,6 +219,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             change_rows(world, one.name, found[one.name], one.of(world, frozen, planted=True), not one.model)
             for one in embeddings
         ]
+    if "duplicates" in parts:
+        table["duplicates"] = duplicate_rows(embeddings[-1], found[embeddings[-1].name])
     if "drift" in parts:
         table["drift"] = [row for one in embeddings if one.model for row in drift_rows(world, one, found[one.name])]
     if "active" in parts:

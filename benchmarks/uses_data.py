@@ -47,12 +47,12 @@ class World:
     folder: Path
     seed: int
 
-    def make(self, bbox: tuple[float, float, float, float]) -> None:
-        """Write its scenes, if they are not there yet, and one of the last date with new estates."""
+    def make(self, bbox: tuple[float, float, float, float], planted: bool = True) -> None:
+        """Write its scenes, if they are not there yet, and one of the last date with new estates if wanted."""
         if not (self.folder / "map.yaml").exists():
             words = [str(self.folder), "--seed", str(self.seed), "--no-air", "--bbox", *map(str, bbox)]
             assert synthesize.main([*words, "--dates", ",".join((*DATES, NOW))]) == 0
-        if not (self.folder / "planted.json").exists():
+        if planted and not (self.folder / "planted.json").exists():
             self._plant()
 
     def _plant(self) -> None:
@@ -164,7 +164,7 @@ class Embedding:
             vectors = np.zeros((len(run), 8), np.float32)
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]
-            cut = [_window(run, row) for row in some.tolist()]
+            cut = [window_of(run, row) for row in some.tolist()]
             image, valid = alter(np.stack([one[0] for one in cut]), np.stack([one[1] for one in cut]), some)
             seen[some] = valid.mean((1, 2)) >= 0.1
             vectors[some] = _colours(image, valid) if network is None else _network_vectors(network, image, valid)
@@ -177,7 +177,8 @@ def _whole(url: str) -> tuple[np.ndarray, np.ndarray]:
     return scene.read("image", scene.grid.box, 0), scene.read("valid", scene.grid.box, False)
 
 
-def _window(run: RunEmbeddings, row: int) -> tuple[np.ndarray, np.ndarray]:
+def window_of(run: RunEmbeddings, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return image float32 (band, y, x) and valid bool (y, x) of an item."""
     image, valid = _whole(run.ingested[run.source[row]])
     down, along = run.box(row).slices
     return image[:, down, along].astype(np.float32), valid[down, along]
