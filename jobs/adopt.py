@@ -35,6 +35,7 @@ class Adopted:
     scenes: int = 0
     logits: int = 0
     maps: int = 0
+    embedded: int = 0
 
 
 def adopt(product: Storage, run: Run, here: str, earlier: Sequence[str]) -> Adopted:
@@ -53,8 +54,10 @@ def adopt(product: Storage, run: Run, here: str, earlier: Sequence[str]) -> Adop
                 taker.missing(base, folder)
         scenes = sum(taker.scenes(base, run) for base in earlier)
         logits = sum(taker.logits(base, run) for base in earlier)
+        embedded = 0 if run.config.embed is None else sum(taker.embeddings(base, run) for base in earlier)
         made = product.exists(f"{here}/{POINTER}")  # then its cells are its own by now
-        return Adopted(scenes, logits, 0 if made else next(filter(None, map(taker.maps, earlier)), 0))
+        maps = 0 if made else next(filter(None, map(taker.maps, earlier)), 0)
+        return Adopted(scenes, logits, maps, embedded)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,20 @@ class _Taker:
         names = [plan.name for plan, mask in zip(left, masks, strict=True) if not any(mask)]
         for name in names:
             self._store(base, f"infer/{name}.zarr", list(self._listed(base, f"markers/infer/{name}")))
+        return len(names)
+
+    def embeddings(self, base: str, run: Run) -> int:
+        """Take over the embeddings of whole scenes."""
+        from jobs.embed import FOLDER, embedding_of  # loads torch, which taking over a map does not need
+
+        todo = embedding_of(run, None)
+        if todo is None:
+            return 0
+        left = [plan for plan, mask in zip(todo.plans, todo.left(), strict=True) if any(mask)]
+        masks = unfinished(self._markers(base, FOLDER), [plan.units() for plan in left])
+        names = [plan.name for plan, mask in zip(left, masks, strict=True) if not any(mask)]
+        for name in names:
+            self._store(base, f"{FOLDER}/{name}.zarr", list(self._listed(base, f"markers/{FOLDER}/{name}")))
         return len(names)
 
     def maps(self, base: str) -> int:

@@ -29,6 +29,11 @@ TOOLS = {
     "logs": "show what a run did and what went wrong",
     "cluster": "render and check the files that start a cluster",
     "synthesize": "write scenes of a synthetic country, or frames of synthetic weather, with truth and a run",
+    "drift": "compare the embeddings of a run with those of a reference, region by region",
+    "screen": "rank places by changes that earlier dates do not explain",
+    "duplicates": "find copies, and split windows so that none straddles the parts",
+    "propose": "choose windows to label next: like the errors at hand, and unlike each other",
+    "audit": "rank windows whose labels are unlike those of windows that look the same",
     "reproduce": "train and judge what a source document describes; print its table",
 }
 """Commands with arguments of their own."""

@@ -11,6 +11,15 @@ from jobs.schedule_config import GatesConfig
 
 
 @dataclass(frozen=True)
+class DriftFacts:
+    """How the embeddings of what is new differ from those of what is published."""
+
+    found: int | None
+    """Regions that drift; None where it could not be measured."""
+    told: str
+
+
+@dataclass(frozen=True)
 class MapFacts:
     """What gates ask about."""
 
@@ -28,6 +37,8 @@ class MapFacts:
     change: MapChange | None = None
     """None without one, or where it cannot be compared."""
     miou: float | None = None
+    drift: DriftFacts | None = None
+    """None where nobody asks, or nothing is there to compare."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,8 @@ def verdicts(gates: GatesConfig, facts: MapFacts) -> list[Verdict]:
             ("max_gained", gained, gates.max_gained, -1, _share(gained, "of what was mapped was gained")),
             ("max_lost", lost, gates.max_lost, -1, _share(lost, "of what was mapped was lost")),
         ]
+    if facts.drift is not None:
+        asked.append(("drift", facts.drift.found, 0, -1, facts.drift.told))
     return [
         Verdict(gate, found, bound, found is not None and (found - bound) * sign >= 0, f"{told}, {_asked(gate, bound)}")
         for gate, found, bound, sign, told in asked
@@ -102,7 +115,7 @@ def _number(value: float | None) -> str:
 
 
 def _asked(gate: str, bound: float) -> str:
-    if gate == "failed_cells":
+    if gate in ("failed_cells", "drift"):
         return "none may"
     least = "at least" if gate.startswith("min") else "at most"
     return f"{least} {bound:g} is asked (gates.{gate})"

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from jobs.config import Frozen, RunConfig
+from jobs.drift_config import DriftConfig
 from tiler.sources import Sources, check_address
 
 Event = Literal["published", "refused", "failed", "held", "nothing new", "rolled back"]
@@ -30,6 +31,8 @@ class GatesConfig(Frozen):
     """As `max_gained`: largest share of what was of a class and is not any more."""
     min_miou: float | None = Field(default=None, ge=0, le=1)
     """Least mean IoU against `labels`, as `evaluate` says to measure it."""
+    drift: DriftConfig | None = None
+    """How the embeddings of new scenes are compared with those of the published run; no region may drift."""
 
 
 class NotifyConfig(Frozen):
@@ -103,6 +106,10 @@ class PlanConfig(RunConfig):
             )
         if self.gates.min_seen is not None and self.area is None:
             raise ValueError("gates.min_seen is a share of `area`, which the plan does not give; add area: FILE")
+        if self.gates.drift is not None and self.embed is None:
+            raise ValueError(
+                "gates.drift compares embeddings, and the plan names no embedder; add embed: {model: FOLDER}"
+            )
         if self.gates.min_miou is not None and self.labels is None:
             raise ValueError("gates.min_miou compares with `labels`, which the plan does not give; add them")
         return self

@@ -76,7 +76,10 @@ def make(
 
     def work() -> int:
         found = adopt(product, run, here, earlier)
-        print(f"taken over: {found.scenes} scenes, logits of {found.logits}, {found.maps} maps", file=sys.stderr)
+        vectors = f", vectors of {found.embedded}" if run.config.embed is not None else ""
+        print(
+            f"taken over: {found.scenes} scenes, logits of {found.logits}{vectors}, {found.maps} maps", file=sys.stderr
+        )
         planned = PlannedMap(run)
         estimates = planned.estimates()
         made.planned = [facts_of(one) for one in estimates]
@@ -96,6 +99,10 @@ def make(
         made.spent = ledger(worked, run.config.engine.price_per_worker_hour)["all"]
         if code in (DONE, INCOMPLETE):
             made.record = read_record(run)
+            if gates.drift is not None:
+                from jobs.embed import plan_embed  # loads torch, which no other gate needs
+
+                plan_embed(run.config).run()
             if gates.min_miou is not None:
                 made.miou = _miou(run, made.record)
             sweep(run.storage, unused(run.storage, [run], 0, KEEP_LOGS, own_log=supervised_as.run))
@@ -167,6 +174,17 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         area, crs = run.area
         seen = seen_share(now.store(), *area_region(area, crs, run.grid))
     change = None if before is None else compare(_published(before.storage, read_record(before)), now)
+    drift = None
+    if gates.drift is not None and before is not None:
+        from jobs.drift_gate import measured_drift
+
+        published = {scene["store"] for scene in read_record(before)["scenes"]}
+        drift = measured_drift(run, before.storage, published, gates.drift)
+        if drift is None:
+            print(
+                "drift: nothing to compare: no new scene, or this ground was not published with this embedder",
+                file=sys.stderr,
+            )
     return MapFacts(
         found=len(found) + len(unreadable),
         mapped=len(record["scenes"]),
@@ -176,6 +194,7 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         has_before=before is not None,
         change=change,
         miou=made.miou,
+        drift=drift,
     )
 
 

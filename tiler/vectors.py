@@ -86,6 +86,29 @@ def read_vectors(what: str, path: str, field: str | None = None) -> Vectors:
     return Vectors(_repaired(shapes), None if field is None else columns[0], meta["crs"])
 
 
+def read_places(what: str, path: str) -> tuple[np.ndarray, str | None]:
+    """Read the shapes of a vector file, of whatever kind: points, lines, polygons.
+
+    Returns:
+        shapely geometries, and the CRS that the file declares.
+
+    Raises:
+        ValueError: no such file, not of its kind, or shapes that would take too long.
+    """
+    import pyogrio
+
+    _check_kind(what, path)
+    try:
+        meta, _, blobs, _ = pyogrio.raw.read(os.path.abspath(path), columns=[], force_2d=True)
+        shapes = np.asarray(shapely.from_wkb(blobs))
+    except Exception as error:  # pyogrio raises many kinds; all mean that the file is not what was asked for
+        raise ValueError(
+            f"{what}: {path} cannot be read: {' '.join(str(error).split())}; give a GeoJSON, GPKG or other vector file"
+        ) from error
+    check_shapes(f"{what}: {path}", shapes)
+    return shapes, meta["crs"]
+
+
 class UnknownField(ValueError):
     """A field that the file has not."""
 

@@ -1,0 +1,239 @@
+"""What embeddings are good for, on a synthetic country where the truth is known.
+
+    python benchmarks/uses.py runs/uses --json benchmarks/uses.json
+
+Searches for places like an estate, alarms of drift, planted duplicates, planted changes and one round of active
+learning, for each embedder beside baselines without a network. Embedders are trained on another country (another seed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from uses_active import active_rows
+from uses_data import COLOUR, DATES, NOW, SPREAD, TILE_PX, Embedding, World, standardised
+from uses_duplicates import duplicate_rows
+
+from jobs import train
+from jobs.drift import compare
+from jobs.drift_config import DriftConfig
+from jobs.run_embeddings import RunEmbeddings
+from jobs.screen import changes
+from models.bootstrap import block_bootstrap
+from models.search import best_of
+
+BBOX = (127.0, 36.5, 127.6, 37.0)
+TOP = 20
+Row = dict[str, Any]
+
+
+def dates_of(run: RunEmbeddings) -> np.ndarray:
+    """Return the date of each item as text."""
+    return run.times.astype("datetime64[D]").astype(str)
+
+
+def at_date(run: RunEmbeddings, day: str, baseline: bool) -> np.ndarray:
+    """Return the vectors of one date, float32 (windows, dimension), of length 1."""
+    rows = run.vectors[dates_of(run) == day].astype(np.float32)
+    return standardised(rows, rows) if baseline else rows
+
+
+def search_rows(world: World, found: dict[str, RunEmbeddings], baselines: Sequence[str]) -> list[Row]:
+    """Find places like an estate: precision among the first 20, own estate left out."""
+    sites = world.sites("estate")
+    share = world.shares(sites)
+    kinds = np.array([site.subtype for site in sites])
+    queries = np.flatnonzero(share.max(1) >= 0.5)
+    own = share[queries].argmax(1)
+    same = np.stack([share[:, kinds == kinds[o]].sum(1) for o in own]) >= 0.25
+    any_estate = np.broadcast_to(share.sum(1) >= 0.25, same.shape)
+    allowed = share[:, own].T < 0.01
+    rows = []
+    for name, run in found.items():
+        for label, asked, gallery in (("same date", NOW, NOW), ("across seasons", DATES[2], DATES[3])):
+            q, g = (at_date(run, day, name in baselines) for day in (asked, gallery))
+            hits = np.zeros((len(queries), 3))
+            for i, query in enumerate(queries):
+                ids = np.flatnonzero(allowed[i])
+                best = ids[
+                    best_of([(g[ids].astype(np.float16), np.ones(len(ids), bool), 0)], q[query : query + 1], TOP)[0].ids
+                ]
+                hits[i] = any_estate[i, best].mean(), same[i, best].sum(), min(TOP, int((same[i] & allowed[i]).sum()))
+            usable = hits[:, 2] > 0
+            counts = np.stack([hits[:, 0] * TOP, np.full(len(hits), TOP), hits[:, 1] * usable, hits[:, 2]], 1)
+            per_site = np.stack([counts[own == s].sum(0) for s in np.unique(own)]).astype(np.int64)
+            scores = block_bootstrap(per_site, lambda c: {"any": c[0] / c[1], "same": c[2] / max(c[3], 1)})
+            rows.append(
+                {"embedding": name, "query": label, "queries": len(queries), "estates": len(per_site)}
+                | {f"p@20 {key}": [round(v, 3) for v in (one.value, one.low, one.high)] for key, one in scores.items()}
+            )
+    chance = float(any_estate[0].mean())
+    return [*rows, {"embedding": "chance", "p@20 any": [round(chance, 3)] * 3}]
+
+
+def shards_agree(world: World, run: RunEmbeddings) -> dict[str, bool]:
+    """Whether ids found in 1, 2 and 5 shards are those of brute force, for every window as a query."""
+    rows = run.vectors[dates_of(run) == NOW]
+    unit = rows.astype(np.float64)
+    every = np.ones(len(rows), bool)
+    queries = rows[:: max(1, len(rows) // 200)].astype(np.float32)
+    exact = queries.astype(np.float16).astype(np.float64) @ unit.T
+    brute = [np.lexsort((np.arange(len(rows)), -scores))[:TOP].tolist() for scores in exact]
+    agree = {}
+    for shards in (1, 2, 5):
+        cuts = np.linspace(0, len(rows), shards + 1).astype(int)
+        blocks = [(rows[a:b], every[a:b], a) for a, b in pairwise(cuts.tolist())]
+        agree[str(shards)] = [one.ids.tolist() for one in best_of(blocks, queries, TOP)] == brute
+    return agree
+
+
+def drift_rows(world: World, embedding: Embedding, run: RunEmbeddings) -> list[Row]:
+    """Plant gain, haze and missing ground in the west of a new date; judge each against eight earlier dates."""
+    dates = dates_of(run)
+    asked = DriftConfig(region_km=28, resamples=400)
+    reference = run.only(dates != NOW)
+    west = run.lonlat[:, 0] < np.median(run.lonlat[:, 0])
+    half = np.flatnonzero((dates == NOW) & west)
+
+    def judged(now: RunEmbeddings, against: RunEmbeddings, settings: DriftConfig = asked) -> tuple[list[str], int]:
+        compared = compare(now, against, settings)
+        return [n for n, one in zip(compared.names, compared.found, strict=True) if one.drifts], len(compared.names)
+
+    planted = {
+        "gain 1.1": lambda i, v, r: (i * 1.1, v),
+        "gain 1.25": lambda i, v, r: (i * 1.25, v),
+        "haze 0.25": lambda i, v, r: (0.75 * i + 0.25 * 3000, v),
+        "half missing": lambda i, v, r: (i, v & ((r % 2 == 0)[:, None, None])),
+    }
+    middle = float(np.median(run.lonlat[:, 0]))
+    rows = []
+    for name, alter in {"nothing": None, **planted}.items():
+        seen = run if alter is None else embedding.altered(run, half, alter)
+        drifting, count = judged(seen.only(dates == NOW), reference)
+        in_west = [n for n in drifting if float(n.split()[1]) < middle]
+        rows.append(
+            {
+                "embedding": embedding.name,
+                "planted": name,
+                "regions": count,
+                "drifting": len(drifting),
+                "west": len(in_west),
+            }
+        )
+    alarms = {}
+    for label, settings in (("regions", asked), ("whole", DriftConfig(resamples=400))):
+        alarms[label] = [
+            bool(judged(run.only(dates == day), run.only(dates != day), settings)[0]) for day in (*DATES, NOW)
+        ]
+    rows.append({"embedding": embedding.name, "planted": "controls", "dates": len(DATES) + 1}
+                | {f"false alarms, {k}": sum(v) for k, v in alarms.items()})  # fmt: skip
+    return rows
+
+
+def change_rows(world: World, name: str, run: RunEmbeddings, planted: RunEmbeddings, baseline: bool) -> Row:
+    """Rank the windows of a date with new estates; return where each estate's best window stands."""
+    before = run.only(dates_of(run) != NOW)
+    if baseline:
+        like = before.vectors
+        planted = replace(planted, vectors=standardised(planted.vectors, like))
+        before = replace(before, vectors=standardised(before.vectors, like))
+    rows, screened = changes(planted, before)
+    share = world.shares(world.planted_sites())[rows]
+    rank = np.empty(len(rows), int)
+    rank[screened.order] = np.arange(len(screened.order))
+    by_distance = np.empty(len(rows), int)
+    by_distance[np.argsort(-screened.distance, kind="stable")] = np.arange(len(rows))
+    best = [int(rank[share[:, s] >= share[:, s].max() / 2].min()) + 1 for s in range(share.shape[1])]
+    plain = [int(by_distance[share[:, s] >= share[:, s].max() / 2].min()) + 1 for s in range(share.shape[1])]
+    first = len(rows) // 100
+    return {
+        "embedding": name,
+        "windows": len(rows),
+        "largest shares": share.max(0).round(2).tolist(),
+        "top 1 %": first,
+        "best ranks": best,
+        "in the top 1 %": sum(b <= first for b in best),
+        "ranks by distance alone": plain,
+    }
+
+
+def trained(arguments: argparse.Namespace) -> list[str]:
+    """Train `timely`, and `frozen` from the same first weights, on the country of the next seed; return both."""
+    other = World(arguments.folder / f"seed{arguments.seed + 1}", arguments.seed + 1)
+    other.make(tuple(arguments.bbox), planted=False)
+    network = {"architecture": "vit_tiny_patch16_224", "weights": "random:1", "side_px": 48, "depth": 4, "patch_px": 8}
+    data = {"run": str(other.folder / "map.yaml"), "tile_px": TILE_PX, "max_days": 400, "validation_samples": 100}
+    found = []
+    for method, epochs in (("frozen", 1), ("timely", arguments.epochs)):
+        recipe = {"task": "embed", "out": str(arguments.folder / method), "method": method}
+        recipe |= {"network": {**network, "lora": None}, "data": data | {"samples_per_epoch": arguments.samples}}
+        recipe |= {"train": {"epochs": epochs, "batch": 32, "learning_rate": 3e-4}, "engine": {"kind": "serial"}}
+        path = arguments.folder / f"{method}.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        assert train.main([str(path)]) == 0
+        found.append(f"{method}={arguments.folder / method}")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--embedder", action="append", metavar="NAME=FOLDER", help="default: `frozen` and `timely` are trained here"
+    )
+    parser.add_argument("--samples", type=int, default=2_400, help="triplets of an epoch of `timely`")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bbox", type=float, nargs=4, default=BBOX)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", default="search,drift,change,duplicates,active")
+    arguments = parser.parse_args(argv)
+    world = World(arguments.folder / f"seed{arguments.seed}", arguments.seed)
+    world.make(tuple(arguments.bbox))
+    models = arguments.embedder or trained(arguments)
+    embeddings = [
+        Embedding(COLOUR),
+        Embedding(SPREAD),
+        *(Embedding(*text.split("=", 1)) for text in models),
+    ]
+    baselines = [one.name for one in embeddings if not one.model]
+    frozen = embeddings[2].model
+    found = {one.name: one.of(world, frozen) for one in embeddings}
+    parts = arguments.only.split(",")
+    table: dict[str, Any] = {}
+    if "search" in parts:
+        table["search"] = search_rows(world, found, baselines)
+        print(*table["search"], sep="\n", flush=True)
+        table["shards equal brute force"] = {n: shards_agree(world, r) for n, r in found.items() if n not in baselines}
+    if "change" in parts:
+        table["change"] = [
+            change_rows(world, one.name, found[one.name], one.of(world, frozen, planted=True), not one.model)
+            for one in embeddings
+        ]
+    if "duplicates" in parts:
+        table["duplicates"] = duplicate_rows(embeddings[-1], found[embeddings[-1].name])
+    if "drift" in parts:
+        table["drift"] = [row for one in embeddings if one.model for row in drift_rows(world, one, found[one.name])]
+    if "active" in parts:
+        table["active"] = active_rows(
+            world, {name: at_date(run, NOW, name in baselines) for name, run in found.items()}
+        )
+    for part, rows in table.items():
+        print(f"\n{part}")
+        for row in rows if isinstance(rows, list) else [rows]:
+            print("  ", row)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()
