@@ -260,7 +260,7 @@ class Stuck(Worker):
 
 
 def test_a_worker_that_never_leaves_its_constructor_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.pool.Worker", Stuck)
+    monkeypatch.setattr("cluster.hiring.Worker", Stuck)
     monkeypatch.setattr("cluster.pool._STATE_POLL_S", 0.5)
     pool = Pool(Overlap(), resources(workers=1), Policy(1, start_limit_s=0.5, starts=1))
     with pytest.raises(
