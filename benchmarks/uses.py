@@ -220,7 +220,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             for one in embeddings
         ]
     if "duplicates" in parts:
-        table["duplicates"] = duplicate_rows(embeddings[-1], found[embeddings[-1].name])
+        networks = [one for one in embeddings if one.model]
+        table["duplicates"] = [row for one in networks for row in duplicate_rows(one, found[one.name])]
     if "drift" in parts:
         table["drift"] = [row for one in embeddings if one.model for row in drift_rows(world, one, found[one.name])]
     if "active" in parts:

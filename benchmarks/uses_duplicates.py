@@ -13,6 +13,7 @@ from models.duplicates import (
     TRAINING,
     VALIDATION,
     alike_pairs,
+    copy_cosine,
     cosine_pairs,
     difference_hash,
     digest,
@@ -26,7 +27,7 @@ from models.duplicates import (
 
 COPIES = 60
 """Of each kind."""
-BITS, COSINE = 4, 0.9999
+BITS = 4
 
 
 def _noise(image: np.ndarray, number: int) -> np.ndarray:
@@ -65,7 +66,7 @@ def duplicate_rows(embedding: Embedding, run: RunEmbeddings) -> list[dict[str, A
     found = {
         "exact": equal_pairs(names),
         "perceptual": alike_pairs(np.array(hashes, np.uint64), BITS),
-        "cosine": cosine_pairs(everything.vectors, COSINE),
+        "cosine": cosine_pairs(everything.vectors, copy_cosine(everything.vectors)),
     }
     count = len(names)
     where = {row: place for place, row in enumerate(now.tolist())}
@@ -82,8 +83,9 @@ def duplicate_rows(embedding: Embedding, run: RunEmbeddings) -> list[dict[str, A
             np.unique(groups_of(count, [np.stack([groups, np.arange(count)], 1), np.stack([of, copy], 1)]))
         )
         part = split_by_group(groups, 0.2, 1)
-        rows.append({"by": kind, "recall": recall, "windows joined that are no copies": wrong,
-                     "planted pairs that straddle": int((part[of] != part[copy]).sum())})  # fmt: skip
+        straddling = int((part[of] != part[copy]).sum())
+        row = {"embedding": embedding.name, "by": kind, "recall": recall, "windows joined that are no copies": wrong}
+        rows.append(row | {"planted pairs that straddle": straddling})
     by_chance = np.where(random.random(count) < 0.2, VALIDATION, TRAINING)
     straddling = {
         "by": "a split at random",

@@ -26,6 +26,7 @@ from models.duplicates import (
     TRAINING,
     VALIDATION,
     alike_pairs,
+    copy_cosine,
     cosine_pairs,
     difference_hash,
     digest,
@@ -79,7 +80,9 @@ def pairs_of(run: RunEmbeddings, most_bits: int, least_cosine: float) -> dict[st
 def _work(words: Sequence[str] | None) -> int:
     parser = parser_of("duplicates", "Find copies, and deal whole groups of them to parts.", EXAMPLES, CODES)
     parser.add_argument("--bits", type=int, default=4, help="bits of 64 in which hashes of copies differ (default 4)")
-    parser.add_argument("--cosine", default="0.9999", help="least cosine of embeddings of copies (default 0.9999)")
+    parser.add_argument(
+        "--cosine", default="auto", help="least cosine of copies (default auto: by how far windows usually lie apart)"
+    )
     parser.add_argument(
         "--block-km", default="10", help="windows of one square of ground stay together; 0: no (default 10)"
     )
@@ -87,11 +90,13 @@ def _work(words: Sequence[str] | None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", metavar="FILE.csv", help="judge this split: columns scene, row, col, part")
     arguments = parser.parse_args(words)
-    cosine, share = number(arguments.cosine, "--cosine", -1, 1), number(arguments.validation, "--validation", 0, 1)
+    given_cosine = None if arguments.cosine == "auto" else number(arguments.cosine, "--cosine", -1, 1)
+    share = number(arguments.validation, "--validation", 0, 1)
     block_m = 1000 * number(arguments.block_km, "--block-km", 0)
     config = load(RunConfig, arguments.config, arguments.set)
     run = read_run(config)
     given = None if arguments.split is None else read_split(run, arguments.split)
+    cosine = copy_cosine(run.vectors) if given_cosine is None else given_cosine
     pairs = pairs_of(run, arguments.bits, cosine)
     for kind in KINDS:
         print(f"{len(pairs[kind])} pairs: {kind}")

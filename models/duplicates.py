@@ -134,6 +134,27 @@ def cosine_pairs(embeddings: np.ndarray, least: float) -> np.ndarray:
     return _ordered(np.concatenate(found))
 
 
+def copy_cosine(embeddings: np.ndarray, share: float = 0.05) -> float:
+    """Return a bound for `cosine_pairs` that suits an embedder: how alike is too alike depends on how it spreads items.
+
+    The median distance of an item from its nearest neighbour is what items that are no copies keep; copies lie within
+    a small share of it. Half of the items may be copies before it fails.
+
+    Args:
+        embeddings: float (n, dimension); rows of length zero do not count.
+        share: of that distance.
+    """
+    rows = np.asarray(embeddings, np.float32)
+    lengths = np.linalg.norm(rows, axis=1)
+    rows = rows[lengths > 0] / lengths[lengths > 0, None]
+    nearest = np.full(len(rows), -1.0, np.float32)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        alike = rows[start : start + BLOCK_ROWS] @ rows.T
+        alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1
+        nearest[start : start + BLOCK_ROWS] = alike.max(1)
+    return float(1 - share * np.median(1 - nearest.astype(np.float64))) if len(rows) > 1 else 1.0
+
+
 def groups_of(items: int, pairs: Iterable[np.ndarray], *together: np.ndarray) -> np.ndarray:
     """Return the group of each item, int64 (items,): the number of its first member.
 

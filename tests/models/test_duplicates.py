@@ -8,6 +8,7 @@ from models.duplicates import (
     TRAINING,
     VALIDATION,
     alike_pairs,
+    copy_cosine,
     cosine_pairs,
     difference_hash,
     digest,
@@ -110,6 +111,17 @@ def test_cosine_pairs_are_those_of_the_whole_matrix(monkeypatch):
     assert found.tolist() == np.stack([i, j], axis=1).tolist()
     assert [2, 31] in found.tolist()
     assert not (found == 12).any()
+
+
+def test_the_bound_of_an_embedder_lies_between_copies_and_neighbours(monkeypatch):
+    monkeypatch.setattr("models.duplicates.BLOCK_ROWS", 30)
+    random = np.random.default_rng(1)
+    for narrow in (1.0, 0.05):  # an embedder that gives all items nearly one direction
+        rows = np.array([1.0, *np.zeros(15)]) + narrow * random.normal(size=(200, 16))
+        copies = rows[:20] + 0.01 * narrow * random.normal(size=(20, 16))
+        rows = np.concatenate([rows, copies, np.zeros((3, 16))])
+        found = cosine_pairs(rows, copy_cosine(rows))
+        assert found.tolist() == [[n, 200 + n] for n in range(20)]
 
 
 def test_groups_join_pairs_blocks_and_nobody_else():
