@@ -36,6 +36,9 @@ from tiler.frame_source import FrameBlock, FrameSource
 from tiler.frame_store import BLOCK_SLOTS, EMPTY, FrameStore, blocks_made_of, make_frame_store
 from tiler.stores import is_complete, open_group
 
+LIBRARIES_BYTES = 100 * 2**20
+"""What numba, and xarray for arrays and NetCDF, add to a worker, as measured."""
+
 
 @dataclass(frozen=True)
 class IngestFrames:
@@ -125,7 +128,7 @@ class PlannedFrames:
         block = BLOCK_SLOTS * len(layout.bands) * layout.height_px * layout.width_px * (item + 1)
         times = 1 if self.source.cube is None else self.source.cube.time_chunk
         plane = header.height_px * header.width_px * (8 + times * (3 * item + 2))
-        return BASE_MEMORY_BYTES + INGEST_IN_FLIGHT * (4 * block + plane)
+        return BASE_MEMORY_BYTES + LIBRARIES_BYTES + INGEST_IN_FLIGHT * (4 * block + plane)
 
     @property
     def _work(self) -> Work:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Y_NAMES = ("y", "lat", "latitude", "yc", "row", "dim_image_y")
+MOST_TIMES = 16
+"""Times that are read at once, at most, however long the chunks."""
 X_NAMES = ("x", "lon", "longitude", "xc", "col", "column", "dim_image_x")
 
 
@@ -81,7 +83,12 @@ def _described(path: str, dataset: xr.Dataset, variable: str | None) -> Cube:
         raise ValueError(f"frames.files: bands of {path} have one name: {sorted(bands)}; rename them")
     header = PlaneHeader(first.sizes[y], first.sizes[x], stored_dtype(first.dtype), range_of(first.dtype, first.attrs))
     chunk = int(dict(zip(first.dims, first.encoding.get("chunks") or (), strict=False)).get(time, 1))
-    return Cube(path, bands, axes, header, first[time].values.astype("datetime64[s]"), max(1, min(chunk, 16)))
+    times = first[time].values.astype("datetime64[s]")
+    if np.isnat(times).any():
+        raise ValueError(
+            f"frames.files: {np.isnat(times).sum()} of {len(times)} times of {path} are missing; write them"
+        )
+    return Cube(path, bands, axes, header, times, max(1, min(chunk, MOST_TIMES)))
 
 
 def cube_planes(

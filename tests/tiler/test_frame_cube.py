@@ -93,6 +93,14 @@ def test_arrays_that_are_no_series_are_refused_in_words(tmp_path: Path) -> None:
         open_cube(str(tmp_path / "d.zarr"))
 
 
+def test_a_time_that_is_missing_is_no_time(tmp_path: Path) -> None:
+    times = TIMES.copy()
+    times[1] = np.datetime64("NaT")
+    dataset = xr.Dataset({"ir": (("time", "y", "x"), NUMBERS[:, 0])}, {"time": times})
+    with pytest.raises(ValueError, match=r"1 of 3 times of .* are missing"):
+        open_cube(written(tmp_path / "s", "v3", dataset))
+
+
 def test_which_addresses_are_arrays() -> None:
     assert is_cube("s3://bucket/gk2a.zarr/", [])
     assert is_cube("data/coms", [".zgroup"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,16 @@ def test_of_several_images_one_must_be_named(tmp_path: Path) -> None:
         read_plane(str(path))
     with pytest.raises(ValueError, match="variable 'c' is not among them"):
         read_header(str(path), "c")
+
+
+def test_a_picture_that_promises_billions_of_pixels_is_not_opened(tmp_path: Path) -> None:
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 60_000, 60_000, 8, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    png += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    (tmp_path / "x.png").write_bytes(png)
+    for read in (read_header, read_plane):
+        with pytest.raises(ValueError, match=r"x\.png cannot be read: Image size .* exceeds limit"):
+            read(str(tmp_path / "x.png"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 from tests.tiler.frames_for_tests import kma_name, plain_area_mean, write_pngs
@@ -15,6 +16,7 @@ from tiler.frame_resize import LEAST_SHARE
 from tiler.frame_source import FrameBlock, FrameSource
 from tiler.frame_spec import FrameSpec
 from tiler.frame_store import FrameStore, make_frame_store
+from tiler.frame_values import BITS
 from tiler.stores import open_group
 
 TIMES = np.datetime64("2011-03-01T00:00") + np.array([0, 3, 9, 12], "timedelta64[h]")
@@ -81,6 +83,25 @@ def test_a_frame_that_lacks_a_band_is_kept_without_it_or_left_out(tmp_path: Path
         np.testing.assert_array_equal(valid.all((2, 3)), expected)
         np.testing.assert_array_equal(valid.any((2, 3)), expected)
         np.testing.assert_allclose(store.missing_ratio, [0, 1 / 3, 1 / 3, 0], rtol=1e-6)
+
+
+def test_counts_of_gk2a_are_kept_and_what_quality_flags_mark_is_missing(tmp_path: Path) -> None:
+    counts = IMAGES.astype(np.uint16) * 16
+    counts[1, 0, :5] |= 1 << 15
+    (tmp_path / "files").mkdir()
+    for image, time in zip(counts, TIMES, strict=True):
+        for plane, band in zip(image, ("ir105", "sw038", "wv069"), strict=True):
+            variable = (("dim_image_y", "dim_image_x"), plane, {BITS: np.uint8(12)})
+            path = tmp_path / "files" / kma_name("gk2a", band, time, "nc")
+            xr.Dataset({"image_pixel_values": variable}).to_netcdf(path, engine="h5netcdf")
+    store, damaged = ingested(tmp_path)
+    assert (damaged, store.sensor, store.bands) == ({}, "gk2a", ("ir", "swir", "wv"))
+    assert (str(store.dtype), store.scale.tolist()) == ("uint16", [4095] * 3)
+    images, valid = store.read(0, 4)
+    expected, good = plain_area_mean(counts[1, 0], counts[1, 0] < 4096, 4, LEAST_SHARE)
+    np.testing.assert_array_equal(valid[1, 0], good)
+    np.testing.assert_array_equal(images[1, 0], np.where(good, np.rint(expected), 0))
+    assert (~valid).any((1, 2, 3)).tolist() == [False, True, False, False]
 
 
 def test_a_file_that_changed_its_size_since_is_damaged(tmp_path: Path) -> None:
