@@ -138,10 +138,10 @@ def test_a_killed_training_goes_on_to_the_same_adapter(trained, tmp_path, monkey
     def dying(self, reached, of):
         report(self, reached, of)
         steps["count"] += 1
-        if steps["count"] in (4, 12):
+        if steps["count"] in (4, 9):
             raise Killed
 
-    small = ("train.checkpoint_steps=2", "data.samples_per_epoch=80", "data.validation_samples=8", "train.batch=8")
+    small = ("train.checkpoint_steps=2", "data.samples_per_epoch=24", "data.validation_samples=4", "train.batch=4")
     changes = (*small, f"out={tmp_path}/net")
     with monkeypatch.context() as patch:
         patch.setattr("jobs.training_launch.TrainingClock.step", dying)
@@ -152,7 +152,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(trained, tmp_path, monkey
     assert main(trained.command(*small, f"out={tmp_path}/straight")) == 0
     straight, resumed = (read_embedder(tmp_path / name) for name in ("straight", "net"))
     assert resumed["adapter.safetensors"] == straight["adapter.safetensors"]
-    assert steps["count"] > 12
+    assert steps["count"] > 12  # and some were done twice
 
 
 @pytest.mark.slow
@@ -246,7 +246,8 @@ def test_places_of_scenes_are_embedded(tmp_path):
     assert main(recipe.command("positive_hours=[3]", f"out={tmp_path}/other")) == 2
 
 
-def test_curves_are_drawn(trained, tmp_path, drawn_pictures):
+def test_curves_and_views_are_drawn(trained, tmp_path, drawn_pictures):
     small = ("data.samples_per_epoch=16", "train.epochs=1", "data.validation_samples=4")
     assert main(trained.command(*small, f"out={tmp_path}/net")) == 0
-    assert (tmp_path / "net" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    for name in ("curves.png", "views.png"):
+        assert (tmp_path / "net" / name).read_bytes()[:4] == b"\x89PNG"
