@@ -48,6 +48,11 @@ CONTENDERS = (
 MAKE_ROWS = 25_600
 
 
+def threads() -> int:
+    """Return the threads that everybody has."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
 def prepare(folder: Path, count: int) -> Path:
     """Write a store of so many vectors, and the same as one array; return the folder."""
     from tiler.embedding_store import Embedded, EmbeddingStore, create_frame_embeddings
@@ -125,7 +130,7 @@ def _float32(rows: np.ndarray) -> np.ndarray:
 def _faiss(name: str, rows: np.ndarray) -> Callable[[np.ndarray], list[np.ndarray]]:
     import faiss
 
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    faiss.omp_set_num_threads(threads())
     index: Any = faiss.IndexFlatIP(DIMENSION)
     if name == "faiss fp16":
         index = faiss.IndexScalarQuantizer(DIMENSION, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
@@ -142,9 +147,11 @@ def measure(name: str, place: Path, repeats: int) -> dict[str, Any]:
 
     import models.search
     import tiler.embedding_store
+    from jobs.stages import prepare_worker
 
     del models, tiler
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(threads())
+    prepare_worker()
     if name == "imports alone":
         return {"contender": name, "peak_bytes": _peak()}
     ask = contender(name, place)
@@ -221,7 +228,7 @@ def main() -> None:
                 "equal": float(np.mean([a == b for a, b in pairs])),
             }
             rows.append({key: value for key, value in row.items() if not key.startswith("ids")} | {"contender": name})
-    facts = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count(), "on": platform.machine()}
+    facts = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "threads": threads(), "on": platform.machine()}
     arguments.out.write_text(json.dumps({**facts, "dimension": DIMENSION, "top": TOP, "rows": rows}, indent=1))
     print(table(rows))
 
