@@ -1,4 +1,4 @@
-"""Uses of embeddings on a synthetic country, as `benchmarks/uses.py` measures them: what even an untrained network gives."""
+"""Uses of embeddings on a synthetic country, as `benchmarks/uses.py` measures them, with an untrained network."""
 
 import json
 import os
