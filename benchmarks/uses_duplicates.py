@@ -25,8 +25,8 @@ from models.duplicates import (
     thumbnail,
 )
 
-COPIES = 60
-"""Of each kind."""
+COPIES = 12
+"""Of each kind: few beside the windows, as in an archive."""
 BITS = 4
 
 

@@ -10,10 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from jobs.config import Frozen
 from jobs.recipe_config import Recipe, RecipeConfig
+from models.embedder_card import METHODS
 from models.lora_spec import LoraSpec
 from tiler.item_split import ItemSplit
-
-METHODS = ("frozen", "timely", "simclr-as-written", "simclr-ntxent")
 
 
 class EmbedNetworkConfig(Frozen):
@@ -52,6 +51,8 @@ class EmbedDataConfig(Frozen):
     """Of scenes: side of a window."""
     max_days: float = Field(default=400.0, gt=0)
     """Of scenes: a next acquisition that is later than this is no positive."""
+    min_days: float = Field(default=0.5, ge=0)
+    """Of scenes: what was seen sooner after is of the same pass, and no positive either."""
     samples_per_epoch: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     """"all": each anchor once; a number: so many of them, other ones in each epoch."""
     validation_samples: int | None = Field(default=1000, ge=1)

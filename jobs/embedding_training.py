@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from models.embedder import Embedder
     from models.weight_sources import Provenance
 
+VIEW_NAMES = {
+    "timely": ("anchor", "positive", "negative"),
+    "simclr-as-written": ("anchor", "blurred", "negative"),
+    "simclr-ntxent": ("one view", "another view"),
+}
 Scaling = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -116,7 +122,7 @@ def prepare(task: EmbeddingTask) -> Prepared:
 def rule_of(recipe: EmbedRecipeConfig, kind: Kind) -> Rule:
     """Return what makes a triplet of the recipe's items."""
     if kind == "scenes":
-        return Places(recipe.data.max_days)
+        return Places(recipe.data.max_days, recipe.data.min_days)
     return Frames(recipe.positive_hours, recipe.negative.exclude_hours, recipe.negative.same_month)
 
 
@@ -149,6 +155,9 @@ def train_embedder_worker(config: dict[str, Any]) -> None:
         if prepared.validation is not None:
             scores = judge(network, prepared.validation, goal, current_ranks(), device, spec.validation_pass())
     else:
+        curves = Curves(task.out, task.name)
+        if rank == 0:
+            curves.views(prepared.training, shown_as_rgb(task.channels), VIEW_NAMES[recipe.method])
         history = train_reporting(
             network,
             prepared.training,
@@ -157,11 +166,18 @@ def train_embedder_worker(config: dict[str, Any]) -> None:
             task=goal,
             device=device,
             threads=task.threads,
-            show=Curves(task.out, task.name).epoch if rank == 0 else None,
+            show=curves.epoch if rank == 0 else None,
         )
         scores = scores_of(history)
     if rank == 0:
         write_bundle(task, prepared, embedder, provenance, history, scores)
+
+
+def shown_as_rgb(channels: Sequence[str]) -> tuple[int, ...]:
+    """Return three channels to show: red, green and blue, or the first three, or the first in grey."""
+    if {"red", "green", "blue"} <= set(channels):
+        return tuple(channels.index(name) for name in ("red", "green", "blue"))
+    return (0, 1, 2) if len(channels) >= 3 else (0, 0, 0)
 
 
 def build(task: EmbeddingTask, prepared: Prepared) -> tuple[Embedder, Provenance]:

@@ -36,6 +36,9 @@ from tiler.frame_source import FrameBlock, FrameSource
 from tiler.frame_store import BLOCK_SLOTS, EMPTY, FrameStore, blocks_made_of, make_frame_store
 from tiler.stores import is_complete, open_group
 
+LIBRARIES_BYTES = 100 * 2**20
+"""What numba, and xarray for arrays and NetCDF, add to a worker, as measured."""
+
 
 @dataclass(frozen=True)
 class IngestFrames:
@@ -91,7 +94,7 @@ class PlannedFrames:
     @property
     def is_ingested(self) -> bool:
         """Whether every block is written."""
-        return is_complete(self.url) and not any(self._open())
+        return not any(self._open())
 
     def estimates(self) -> list[Estimate]:
         """Return what there is to do."""
@@ -125,7 +128,7 @@ class PlannedFrames:
         block = BLOCK_SLOTS * len(layout.bands) * layout.height_px * layout.width_px * (item + 1)
         times = 1 if self.source.cube is None else self.source.cube.time_chunk
         plane = header.height_px * header.width_px * (8 + times * (3 * item + 2))
-        return BASE_MEMORY_BYTES + INGEST_IN_FLIGHT * (4 * block + plane)
+        return BASE_MEMORY_BYTES + LIBRARIES_BYTES + INGEST_IN_FLIGHT * (4 * block + plane)
 
     @property
     def _work(self) -> Work:
@@ -222,7 +225,8 @@ def plan_frames(config: RunConfig) -> PlannedFrames:
     index = index_frames(config.frames)
     name = f"{index.series}-{key_of(_made_of(index))}"
     url = _url(config, name)
-    store = FrameStore(url) if is_complete(url) else None
+    there = storage.exists(f"ingest/{name}.zarr/zarr.json")  # to open one that is not would make its folder
+    store = FrameStore(url) if there and is_complete(url) else None
     before = [] if store is None else [int(n) for n in blocks_made_of(url)]
     held = dict(enumerate(before))
     inside = index.blocks()

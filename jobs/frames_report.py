@@ -10,11 +10,12 @@ import numpy as np
 from cluster.storage import Storage
 from jobs.lists import csv_bytes
 from tiler.frame_index import FrameIndex
+from tiler.frame_sheet import contact_sheet
 from tiler.frame_store import FrameStore
 
 
 def write_lists(storage: Storage, store: FrameStore, index: FrameIndex, damaged: Mapping[str, str]) -> None:
-    """Write `frames.csv`, `unmatched.csv` and `quality.json` into a run's folder."""
+    """Write `frames.csv`, `unmatched.csv`, `quality.json` and `frames.png` into a run's folder."""
     storage.put("unmatched.csv", csv_bytes(("path", "reason"), index.unmatched))
     storage.put(
         "frames.csv", csv_bytes(("time", "bands", "missing_ratio", "damaged"), frame_rows(store, index, damaged))
@@ -32,6 +33,8 @@ def write_lists(storage: Storage, store: FrameStore, index: FrameIndex, damaged:
         "gaps": gaps(store),
     }
     storage.put("quality.json", json.dumps(facts, indent=1).encode())
+    if len(store):
+        storage.put("frames.png", contact_sheet(store))
 
 
 def frame_rows(store: FrameStore, index: FrameIndex, damaged: Mapping[str, str]) -> Iterable[tuple[object, ...]]:

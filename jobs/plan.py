@@ -232,15 +232,10 @@ class Run:
             The extent in absolute map pixels, and int32 (n, 3): row and column of a cell, and the place of a scene that
             touches it.
         """
-        boxes, touched = [], []
-        for place, scene in enumerate(scenes):
-            box, cells = self._footprint(scene)
-            boxes.append(box)
-            touched.append(np.insert(cells, 2, place, axis=1))
-        extent = Box(
-            min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes)
-        )
-        return extent, np.concatenate(touched)
+        found = [self._footprint(scene) for scene in scenes]
+        low, high = ([(a.y0, a.x0) for a, _ in found], [(a.y1, a.x1) for a, _ in found])
+        extent = Box(*np.min(low, axis=0).tolist(), *np.max(high, axis=0).tolist())
+        return extent, np.concatenate([np.insert(cells, 2, place, axis=1) for place, (_, cells) in enumerate(found)])
 
     def _footprint(self, plan: ScenePlan) -> tuple[Box, np.ndarray]:
         """Return the map pixels around a scene, and the cells that it may touch as int32 (n, 2)."""

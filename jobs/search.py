@@ -7,6 +7,7 @@ sandan search coms.yaml --time 2019-08-03T00:00 --exclude-hours 72 --top 3
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,6 +34,8 @@ from models.search import UNLIKE_WEIGHT
 
 MOST = 10_000
 SHEET = "sheet.png"
+NUMBERS = ("--at", "--bbox", "--cell")
+"""Options whose values may begin with a minus."""
 EPILOG = """examples:
   sandan search map.yaml --at 129.35,35.51 --exclude-km 3 --top 20 --map
   sandan search map.yaml --window tongyeong:3,7 --unlike window:tongyeong:9,2 --bbox 126,34,130,38
@@ -190,7 +193,7 @@ def _record(asked: Asked, found: Found, arguments: argparse.Namespace) -> dict:
         "examples": [one.example.told for one in asked.examples],
         "unlike_weight": arguments.unlike_weight,
         "offsets_s": score.offsets_s,
-        "filters": {name: value for name, value in asdict(score.filters).items() if value not in (None, (), 0.0)},
+        "filters": {name: value for name, value in asdict(score.filters).items() if value != getattr(Filters(), name)},
         "top": score.k,
         "network": {"name": what.card_name, "digest": what.card_digest, "dimension": what.dimension},
         "index": arguments.index,
@@ -224,7 +227,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--unlike-weight", type=float, default=UNLIKE_WEIGHT, metavar="W", help="default %(default)s")
     what.add_argument("--sequence", metavar="T1,T2,...", help="frames in this rhythm: mean similarity, frame by frame")
     only = one.add_argument_group("filters")
-    only.add_argument("--bbox", metavar="W,S,E,N", help="degrees; write --bbox=-5,52,-3,53 where the first is negative")
+    only.add_argument("--bbox", metavar="W,S,E,N", help="degrees")
     only.add_argument("--dates", metavar="A:B", help="2019-06-01:2019-08-31; either end may be left out")
     only.add_argument("--sensor", action="append", default=[], metavar="NAME")
     only.add_argument("--missing-limit", type=float, metavar="SHARE", help="largest missing ratio")
@@ -241,9 +244,20 @@ def parser() -> argparse.ArgumentParser:
     return one
 
 
+def joined(words: Sequence[str]) -> list[str]:
+    """Return a command line in which numbers below zero are not taken for options: `--at -4.05,52.41`."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in NUMBERS and re.match(r"-[\d.]", word):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    arguments = parser().parse_args(argv)
+    arguments = parser().parse_args(joined(sys.argv[1:] if argv is None else argv))
     try:
         asked = ask(arguments)
     except (ValueError, OSError) as error:

@@ -15,8 +15,8 @@ from itertools import accumulate
 import numpy as np
 
 from jobs.config import RunConfig
-from jobs.embed import Embedding
 from jobs.embed_plan import EmbedPlan
+from jobs.embedding import Embedding
 from jobs.search_filters import Places
 from tiler.embedding_store import EmbeddingStore
 
@@ -130,11 +130,6 @@ def iso(moment: np.datetime64) -> str:
     return f"{text.removesuffix(':00')}Z"
 
 
-def members_of(todo: Embedding, images: dict[str, str]) -> list[Member]:
-    """Return the finished stores of a run.
-
-    Args:
-        todo: the run's vectors.
-        images: name of a plan to the address of its scene store or frame store.
-    """
-    return [Member(todo.config, plan, todo.url(plan), images[plan.name]) for plan in todo.complete()]
+def members_of(todo: Embedding) -> list[Member]:
+    """Return the finished stores of a run."""
+    return [Member(todo.config, plan, todo.url(plan), todo.images[plan.name]) for plan in todo.complete()]

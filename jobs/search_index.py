@@ -78,12 +78,22 @@ def find_with_index(archive: Archive, score: Score, out: Storage) -> Found:
     found.candidates, found.facts = int(may.sum()), {**facts, "told": facts["told"]}
     bits = np.packbits(may, bitorder="little")
     selector = faiss.IDSelectorBitmap(len(archive), faiss.swig_ptr(bits))
-    probed = faiss.SearchParametersIVF(sel=selector, nprobe=facts["probed"])
+    probed = _parameters(facts["probed"], selector)
     wanted = min(score.k * SLACK, len(archive))
     _, ids = index.search(score.queries[:1].astype(np.float32), wanted, params=probed)
     there = np.sort(ids[0][ids[0] >= 0])
     found.best = merged([Best(exact_scores(_vectors(archive, there), score.queries[0]), there)], score.k)
     return found
+
+
+def _parameters(probed: int, selector: Any = None) -> Any:
+    import faiss
+
+    made: Any = faiss.SearchParametersIVF()
+    made.nprobe = probed
+    if selector is not None:
+        made.sel = selector
+    return made
 
 
 def _vectors(archive: Archive, ids: np.ndarray) -> np.ndarray:
@@ -151,14 +161,13 @@ def _built(archive: Archive) -> tuple[Any, int]:
 
 def _recall(archive: Archive, index: Any, probed: int) -> float:
     """Return the share of the true nearest neighbours of some items that the index finds, themselves left out."""
-    import faiss
 
     chosen = np.unique(np.linspace(0, len(archive) - 1, QUERIES).astype(np.int64))
     queries = _vectors(archive, chosen)
     there = (queries != 0).any(axis=1)
     queries = queries[there]
     truth = best_of(_blocks(archive), queries, RECALL_AT + 1)
-    _, ids = index.search(queries.astype(np.float32), RECALL_AT + 1, params=faiss.SearchParametersIVF(nprobe=probed))
+    _, ids = index.search(queries.astype(np.float32), RECALL_AT + 1, params=_parameters(probed))
     pairs = zip(truth, ids, chosen[there], strict=True)
     return float(np.mean([_share(best.ids, found, own) for best, found, own in pairs]))
 

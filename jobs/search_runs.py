@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.config import RunConfig
-from jobs.embed import embedding_of
+from jobs.datasets import PlannedDataset
 from jobs.embed_plan import settings_of
+from jobs.embedding import embedding_of
 from jobs.ingest import ingested
-from jobs.plan import Run, plan_run
+from jobs.kinds import plan_of
+from jobs.plan import Run
 from jobs.search_archive import Archive, Member, members_of
 
 
@@ -30,27 +32,18 @@ def archive_of(configs: Sequence[RunConfig], names: Sequence[str]) -> tuple[Arch
     partly: list[str] = []
     for config, name in zip(configs, names, strict=True):
         settings_of(config)
-        run = plan_run(config)
-        found, wanted = scene_members(run), len(run.scenes)
+        planned = plan_of(config)
+        if isinstance(planned, PlannedDataset):
+            raise ValueError(f"{name}: it names a `dataset`; a search looks through `scenes` or `frames`")
+        todo = embedding_of(ingested(planned) if isinstance(planned, Run) else planned, None)
+        found = [] if todo is None else members_of(todo)
         if not found:
             raise ValueError(f"{name}: there are no embeddings yet; run `sandan embed {name}` first")
-        if len(found) < wanted:
-            partly.append(
-                f"{wanted - len(found)} of {wanted} scenes of {name} are not embedded yet: sandan embed {name}"
-            )
+        if isinstance(planned, Run):
+            runs.append(planned)
+            lacking = len(planned.scenes) - len(found)
+            if lacking:
+                some = f"{lacking} of {len(planned.scenes)} scenes of {name} are not embedded yet"
+                partly.append(f"{some}: sandan embed {name}")
         members += found
-        runs.append(run)
     return Archive(members, f"sandan embed {names[0]}"), runs, "; ".join(partly)
-
-
-def scene_members(run: Run) -> list[Member]:
-    """Return the embedding stores of a run of scenes that are finished.
-
-    Raises:
-        ValueError: what only workers elsewhere could tell was never decided: nothing was embedded.
-    """
-    there = ingested(run)
-    todo = embedding_of(there, None) if there.scenes else None
-    if todo is None:
-        return []
-    return members_of(todo, {plan.name: run.url("ingest", plan.what.store) for plan in todo.plans})

@@ -21,7 +21,10 @@ from cluster.lock import latest
 from cluster.logs import entries, runs
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.datasets import PlannedDataset
 from jobs.decisions import decide
+from jobs.embed import estimate as estimate_embed
+from jobs.embedding import embedding_of
 from jobs.failures import FOLDER, failures_of
 from jobs.infer import estimate as estimate_infer
 from jobs.infer import wanted as wanted_logits
@@ -104,6 +107,10 @@ def status_of(run: Plan) -> Status:
         stores |= {"infer": wanted_logits(plans), "mosaic": [] if plan is None else [wanted_map(plan)]}
         estimates += [estimate_infer(run), estimate_mosaic(run), estimate_publish(run)]
         key = None if plan is None else publish_key(run, plan)
+    todo = embedding_of(run, None) if not isinstance(run, PlannedDataset) and run.config.embed is not None else None
+    if todo is not None:
+        stores["embed"] = todo.wanted()
+        estimates.append(estimate_embed(todo))
     stages: list[Stage] = []
     quarantined: dict[str, str] = {}
     for one in estimates:

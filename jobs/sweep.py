@@ -17,6 +17,8 @@ from cluster.logs import entries, runs
 from cluster.removal import bytes_below, remove_folder
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.datasets import PlannedDataset
+from jobs.embedding import checked_card
 from jobs.estimate import format_bytes
 from jobs.failures import forget
 from jobs.half_written import sweep_partial
@@ -29,8 +31,8 @@ from jobs.supervise import supervised, supervision
 from jobs.unused import MARKED_BY, SWEEP, Store, Unknown, Unused, unused
 
 KEEP_MAPS, KEEP_LOGS = 1, 10
-MAKE_MAPS = ("map", "infer", "mosaic", "publish")
-"""Commands whose configuration says which logits a folder is for."""
+MAKE_MAPS, MAKE_VECTORS = ("map", "infer", "mosaic", "publish"), ("embed",)
+"""Commands whose configuration says which logits, or which vectors, a folder is for."""
 SHOWN = 20
 """Names of a kind that are printed."""
 EPILOG = """examples:
@@ -63,8 +65,14 @@ def configs_of(target: str, changes: Sequence[str] = ()) -> list[RunConfig]:
 
 
 def _last(storage: Storage) -> Iterator[RunConfig]:
+    """Yield the configuration of the last run that made maps, and of the last one that made vectors."""
+    for commands in (MAKE_MAPS, MAKE_VECTORS):
+        yield from _last_of(storage, commands)
+
+
+def _last_of(storage: Storage, commands: tuple[str, ...]) -> Iterator[RunConfig]:
     for name in reversed(runs(storage)):
-        if name.split("-")[1] in MAKE_MAPS:
+        if name.split("-")[1] in commands:
             begun = (entry["facts"]["config"] for entry in entries(storage, name) if entry.get("event") == "start")
             for config in begun:
                 try:
@@ -93,6 +101,8 @@ def _plan(config: RunConfig) -> Plan:
     planned = plan_of(config)
     if isinstance(planned, Run) and config.models:
         _ = planned.cards, planned.rule
+    if config.embed is not None and not isinstance(planned, PlannedDataset):
+        checked_card(planned)
     return planned
 
 

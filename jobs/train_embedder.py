@@ -24,7 +24,7 @@ from jobs.training_weights import absolute_weights, source_digest
 from models.card import CARD_FILE
 from models.embedder_card import read_embedder_card
 from models.train_spec import TrainSpec
-from models.triplets import Frames
+from models.triplets import Frames, Places
 
 if TYPE_CHECKING:
     from models.embedder import Embedder
@@ -36,6 +36,8 @@ ALL_WEIGHTS_BYTES = 78
 """The same where all weights are trained."""
 SEGMENTATION_ONLY = ("loss", "alpha", "gamma", "class_weights", "freeze_normalisation", "sync_normalisation")
 """Settings of `TrainSpec` that mean nothing here."""
+VALIDATION_BATCH = 32
+"""Triplets per pass, unless the recipe says otherwise."""
 VIEWS = {"timely": 3, "simclr-as-written": 3, "simclr-ntxent": 2, "frozen": 3}
 
 
@@ -151,6 +153,8 @@ def plan_embedder(recipe: EmbedRecipeConfig) -> PlannedEmbedder:
     ones = (1.0,) * len(channels)
     change_by(recipe.augment, channels, ones, ones)
     spec = parse(TrainSpec, recipe.train, "train")
+    if spec.validation_batch is None:  # vectors are small; a GPU has little to do with the four images of a map's
+        spec = spec.model_copy(update={"validation_batch": min(spec.batch, VALIDATION_BATCH)})
     network = parse(EmbedderSpec, spec_values(recipe, len(channels)), "network")
     begin = source_digest(recipe.network.weights)
     if not _is_trained(recipe.out, _key(recipe, spec, channels, data, begin)):
@@ -173,6 +177,8 @@ def _check_rules(recipe: EmbedRecipeConfig, data: EmbeddingData) -> None:
         if recipe.data.split.kind == "places":
             raise ValueError("data.split: frames have no places; choose time, blocks or random")
         Frames(recipe.positive_hours, recipe.negative.exclude_hours)
+    else:
+        Places(recipe.data.max_days, recipe.data.min_days)
 
 
 def _bands(data: EmbeddingData) -> tuple[str, ...]:

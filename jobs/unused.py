@@ -16,6 +16,8 @@ from cluster.logs import runs
 from cluster.storage import Storage
 from jobs.datasets import PlannedDataset
 from jobs.decisions import decide, decision_name
+from jobs.embed_plan import embed_decision_name
+from jobs.embedding import embedding_of
 from jobs.failures import failures_of
 from jobs.frames import PlannedFrames
 from jobs.infer import complete
@@ -26,7 +28,7 @@ from jobs.published import FOLDER, current
 from jobs.stages import QUALITY
 from jobs.stale import KEY_DIGITS, SUFFIX
 
-MARKED_BY = {"mosaic": "mosaic", "infer": "infer", "ingest": "ingest", "tiles": "ingest"}
+MARKED_BY = {"mosaic": "mosaic", "infer": "infer", "embed": "embed", "ingest": "ingest", "tiles": "ingest"}
 """Folders of stores, the last stage first, and whose markers vouch for them."""
 TAILS = {"ingest": QUALITY, "tiles": r"_s\d+", "mosaic": r"_r-?\d+"}
 """What follows the name of a store in those of its markers, or of their folders."""
@@ -45,7 +47,7 @@ class Store:
     """A store that nothing needs."""
 
     folder: str
-    """ingest, infer, mosaic or tiles."""
+    """A key of `MARKED_BY`."""
     name: str
     markers: tuple[str, ...]
     """Folders and keys of its markers."""
@@ -95,11 +97,19 @@ def needed(storage: Storage, plans: Sequence[Plan], whole: bool) -> dict[str, fr
 
 
 def _of_one(plan: PlannedDataset | PlannedFrames) -> dict[str, frozenset[str]]:
-    return {"ingest" if isinstance(plan, PlannedFrames) else "tiles": frozenset([plan.name])}
+    if isinstance(plan, PlannedFrames):
+        return {"ingest": frozenset([plan.name]), **_vectors(plan)}
+    return {"tiles": frozenset([plan.name])}
+
+
+def _vectors(plan: Run | PlannedFrames) -> dict[str, frozenset[str]]:
+    """Return the embedding stores of a plan, where it says by which network; else nobody knows, and all stay."""
+    todo = embedding_of(plan, None) if plan.config.embed is not None else None
+    return {} if todo is None else {"embed": frozenset(one.name for one in todo.plans)}
 
 
 def _of_run(run: Run) -> dict[str, frozenset[str]]:
-    found = {"ingest": frozenset(plan.name for plan in run.scenes)}
+    found = {"ingest": frozenset(plan.name for plan in run.scenes), **_vectors(run)}
     precision = decide(run, None) if run.config.models else None
     if precision is None:
         return found
@@ -159,6 +169,7 @@ def unused(storage: Storage, plans: Sequence[Plan], keep_maps: int, keep_logs: i
     # Decisions for other settings may be those of the published map, unless that is of a plan.
     decided = storage.children("decisions") if whole or not current(storage) else ()
     kept = {decision_name(plan.config) for plan in plans if plan.config.models}
+    kept |= {embed_decision_name(plan.config) for plan in plans if plan.config.embed is not None}
     return Unused(
         tuple(store for folder in MARKED_BY if folder in need for store in _stores(storage, folder, need[folder])),
         tuple(f"{FOLDER}/{key}" for key in old_maps(current(storage), storage.folders(FOLDER), keep_maps)),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluster.storage import Storage
+from jobs.panels import tile_panels
 from jobs.prediction_figures import IGNORED, Sample, prediction_panels
 from jobs.scalar_events import ScalarEvents
 from jobs.training_figures import learning_curves, training_curves
@@ -99,11 +100,26 @@ class Watcher:
 
 
 class Curves:
-    """Shows the numbers of a training whose samples have no picture of their own."""
+    """Shows the numbers of an embedder's training, and once what it is shown (OUT/views.png)."""
 
     def __init__(self, out: str, name: str) -> None:
         self._storage, self._name = Storage(out), name
         self._events = ScalarEvents(self._storage)
+
+    def views(self, reader: Any, rgb: Sequence[int], names: Sequence[str]) -> None:
+        """Show the views of as many samples as a sample has views, a row each.
+
+        Args:
+            reader: yields views (view, channel, y, x) and bool of the same shape; its first epoch.
+            rgb: three channels to show as red, green and blue.
+            names: of the views, in order.
+        """
+        with _harmless("views.png"):
+            samples = [reader[i] for i in _spread(list(range(len(reader))), len(names))]
+            images = [view[list(rgb)].astype(np.float32) for views, _ in samples for view in views]
+            valid = [view[list(rgb)].all(0) for _, views in samples for view in views]
+            titles = [f"{name} {row + 1}" for row in range(len(samples)) for name in names]
+            self._storage.put("views.png", tile_panels(images, valid, titles))
 
     def epoch(self, history: Sequence[Mapping[str, Any]], epoch: int) -> None:
         """Show where the run is after `epoch`; history: as in `Watcher.epoch`."""

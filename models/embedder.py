@@ -24,13 +24,13 @@ class EmbedderSpec(BaseModel):
     architecture: str = "vit_base_patch16_224"
     """A vision transformer of timm."""
     in_channels: int = Field(ge=1)
-    side_px: int = Field(default=224, ge=8)
+    side_px: int = Field(default=224, ge=8, le=4096)
     """Side of the square that the transformer sees."""
     pool: Literal["token"] = "token"
     """The vector is the [CLS] token behind the final normalisation."""
-    depth: int | None = Field(default=None, ge=1)
+    depth: int | None = Field(default=None, ge=1, le=200)
     """Blocks; None: those of the architecture."""
-    patch_px: int | None = Field(default=None, ge=1)
+    patch_px: int | None = Field(default=None, ge=1, le=4096)
     """Side of a patch; None: that of the architecture."""
     scaling: Literal["set", "image"] = "set"
     """Whose mean and deviation the network sees: of the training set (`offset`, `scale`), or of each image's own."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from models.channels import ChannelMap
@@ -92,9 +93,8 @@ def fit_transformer(embedder: Embedder, state: State, rule: str | ChannelMap, so
             tensor, told = _stem(tensor, wanted.shape[1], rule)
             done += told
         elif name == POSITIONS and tensor.ndim == 3 and tensor.shape[1] != wanted.shape[1]:
-            grid = list(embedder.network.patch_embed.grid_size)
-            done.append(f"positions {tensor.shape[1] - 1} -> {wanted.shape[1] - 1}")
-            tensor = _resampled(tensor, grid, source)
+            before, tensor = tensor.shape[1], _resampled(tensor, embedder.network, source)
+            done.append(f"positions {before} -> {wanted.shape[1]}")
         if tensor.shape != wanted.shape:
             raise ValueError(
                 f"{source}: {name} has shape {tuple(tensor.shape)}, {embedder.spec.architecture} needs "
@@ -114,14 +114,15 @@ def _stem(tensor: Tensor, channels: int, rule: str | ChannelMap) -> tuple[Tensor
     return STEMS[rule](tensor, channels), [f"{rule} {tensor.shape[1]} -> {channels}"]
 
 
-def _resampled(positions: Tensor, grid: list[int], source: str) -> Tensor:
-    side = round((positions.shape[1] - 1) ** 0.5)
-    if side * side != positions.shape[1] - 1:
+def _resampled(positions: Tensor, network: VisionTransformer, source: str) -> Tensor:
+    prefix = 0 if network.no_embed_class else network.num_prefix_tokens
+    side = round((positions.shape[1] - prefix) ** 0.5)
+    if side * side != positions.shape[1] - prefix:
         raise ValueError(
-            f"{source} has {positions.shape[1]} position embeddings: not one and a square. "
+            f"{source} has {positions.shape[1]} position embeddings: not {prefix} and a square. "
             "Give weights of a ViT with a [CLS] token."
         )
-    made: Tensor = resample_abs_pos_embed(positions, grid, num_prefix_tokens=1)
+    made: Tensor = resample_abs_pos_embed(positions, list(network.patch_embed.grid_size), num_prefix_tokens=prefix)
     return made
 
 

@@ -8,7 +8,7 @@ class LoraSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=1024)
     alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
     """The product B A is multiplied by alpha / rank."""
     dropout: float = Field(default=0.1, ge=0, lt=1)

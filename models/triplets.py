@@ -4,8 +4,8 @@ Two rules over one table of items, each with a group and a time:
 
     frames   the group is a sensor's series; the positive lies exactly one of the offsets away (3 h, say), whatever gaps
              there are; the negative is any other item, uniformly, outside an exclusion window around the anchor
-    places   the group is a place; the positive is the same place at its next acquisition, at most `max_days` later; the
-             negative is an item of another place, uniformly
+    places   the group is a place; the positive is the same place at its next acquisition, `min_days` to `max_days`
+             later; the negative is an item of another place, uniformly
 
 What is drawn is a function of (seed, epoch, index) alone: any number of workers sees the same triplets.
 """
@@ -98,13 +98,18 @@ class Places:
 
     max_days: float = 400.0
     """A next acquisition that is later than so many days is no positive."""
+    min_days: float = 0.5
+    """What was seen sooner after is of the same pass: neighbouring scenes overlap."""
 
     def __post_init__(self) -> None:
-        if self.max_days <= 0:
-            raise ValueError(f"max_days is {self.max_days}: a positive needs time to be later in. Set it above 0.")
+        if not 0 <= self.min_days < self.max_days:
+            raise ValueError(
+                f"A positive lies between {self.min_days} and {self.max_days} days later: set min_days from 0, and "
+                "max_days above it."
+            )
 
     def pairs(self, items: Items) -> np.ndarray:
-        """Return each item with the next one of its group that is later, int64 (m, 2), ordered by anchor."""
+        """Return each item with the next acquisition of its group, int64 (m, 2), ordered by anchor."""
         seconds = items.seconds
         order = np.lexsort((np.arange(len(seconds)), seconds, items.groups))
         found = []
@@ -112,7 +117,7 @@ class Places:
             later = place + 1
             while later < len(order) and items.groups[order[later]] == items.groups[item]:
                 away = seconds[order[later]] - seconds[item]
-                if away > 0:
+                if away > 0 and away >= self.min_days * 24 * HOUR_S:
                     if away <= self.max_days * 24 * HOUR_S:
                         found.append((int(item), int(order[later])))
                     break

@@ -1,10 +1,12 @@
-"""Saved vision transformers under the names of timm: those of timm itself, and those of Hugging Face's ViT."""
+"""Saved vision transformers under the names of timm: those of timm itself, of Hugging Face, of the authors' .npz."""
 
 import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from models.vit_npz import from_flax, is_flax
 
 _OUTER = {
     "embeddings.cls_token": "cls_token",
@@ -31,6 +33,8 @@ def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Tensors without a counterpart (poolers, classifiers, masks) keep their names.
     Raises ValueError: one of query, key and value of a layer is missing.
     """
+    if is_flax(state):
+        return from_flax(state)
     plain = {_unwrapped(name): tensor for name, tensor in state.items()}
     if not any(name.startswith("encoder.layer.") for name in plain):
         return plain

@@ -1,6 +1,6 @@
 """Where weights come from, by name: files, the local cache of the hub, bundles of our own. Nothing is downloaded.
 
-file:PATH      .safetensors, or .pth / .pt / .bin read with torch.load(weights_only=True)
+file:PATH      .safetensors, .npz without objects, or .pth / .pt / .bin read with torch.load(weights_only=True)
 hub:ID[@rev]   a model of the Hugging Face hub that is already in the local cache
 recipe:NAME    a bundle of our own (a directory), or what `load_recipe` makes of the name
 random:SEED    drawn from a seeded generator
@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from huggingface_hub import hf_hub_download
@@ -88,6 +89,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content: Any
         if path.suffix == ".safetensors":
             content = safetensors.torch.load_file(path)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                content = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise a dozen kinds, from EOFError to UnpicklingError

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 LEAST_FRAMES = 8
 """Fewer frames cannot tell what stands still."""
@@ -46,11 +45,13 @@ def find_lines(planes: Iterable[tuple[np.ndarray, np.ndarray, tuple[float, float
     Returns:
         bool (y, x): what is drawn.
     """
+    from tiler.median import median_around
+
     levels, around = [], []
     for values, valid, (low, high) in planes:
         level = np.clip((values.astype(np.float32) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
         levels.append(level)
-        near = np.asarray(Image.fromarray(level).filter(ImageFilter.MedianFilter(AROUND_PX))).copy()
+        near = median_around(level, AROUND_PX // 2)
         near[~valid] = 255  # never counts
         around.append(near)
     rows = (_opacity(np.stack([p[y] for p in levels]), np.stack([p[y] for p in around])) for y in range(len(levels[0])))

@@ -14,12 +14,15 @@ import zarr
 from tiler.frame_files import DAMAGE, NETCDF, PlaneHeader, opened_netcdf
 from tiler.frame_names import band_name
 from tiler.frame_values import measured, range_of, stored_dtype, upright
+from tiler.hushed import hushed
 from tiler.stores import zarr_store
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Y_NAMES = ("y", "lat", "latitude", "yc", "row", "dim_image_y")
+MOST_TIMES = 16
+"""Times that are read at once, at most, however long the chunks."""
 X_NAMES = ("x", "lon", "longitude", "xc", "col", "column", "dim_image_x")
 
 
@@ -80,7 +83,12 @@ def _described(path: str, dataset: xr.Dataset, variable: str | None) -> Cube:
         raise ValueError(f"frames.files: bands of {path} have one name: {sorted(bands)}; rename them")
     header = PlaneHeader(first.sizes[y], first.sizes[x], stored_dtype(first.dtype), range_of(first.dtype, first.attrs))
     chunk = int(dict(zip(first.dims, first.encoding.get("chunks") or (), strict=False)).get(time, 1))
-    return Cube(path, bands, axes, header, first[time].values.astype("datetime64[s]"), max(1, min(chunk, 16)))
+    times = first[time].values.astype("datetime64[s]")
+    if np.isnat(times).any():
+        raise ValueError(
+            f"frames.files: {np.isnat(times).sum()} of {len(times)} times of {path} are missing; write them"
+        )
+    return Cube(path, bands, axes, header, times, max(1, min(chunk, MOST_TIMES)))
 
 
 def cube_planes(
@@ -137,7 +145,8 @@ def cube_tags(cube: Cube, tags: Mapping[str, str]) -> list[str]:
     group = zarr.open_group(zarr_store(cube.path, read_only=True), mode="r")
     found = ["" for _ in cube.times]
     for name in sorted({variable for variable, _ in cube.bands.values()}):
-        array: Any = group[name]
+        with hushed(UserWarning):
+            array: Any = group[name]
         axis = _dimension_names(array).index(cube.dims[0])
         sides = array.shards or array.chunks
         counts = [-(-size // side) for size, side in zip(array.shape, sides, strict=True)]
@@ -166,7 +175,8 @@ def _opened(path: str) -> Iterator[xr.Dataset]:
             else:
                 store = zarr_store(path, read_only=True)
                 lazily: dict[str, Any] = {"mask_and_scale": False, "decode_timedelta": False, "chunks": None}
-                dataset = held.enter_context(xr.open_zarr(store, consolidated=False, **lazily))
+                with hushed(UserWarning):  # of zarrs, of arrays that zarr's own pipeline reads
+                    dataset = held.enter_context(xr.open_zarr(store, consolidated=False, **lazily))
         except DAMAGE as error:
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"frames.files: {path} cannot be read as zarr or NetCDF: {told}") from error

@@ -24,7 +24,10 @@ GREY_STEPS = 2
 """Channels of a grey pixel may differ by this: some writers round them on their own."""
 COLOURED_SHARE = 0.5
 """A picture of which more is coloured is a map of colours, not a measurement."""
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, struct.error, zlib.error, RuntimeError)
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, RuntimeError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 """What the libraries raise for files that are cut short or are something else."""
 NETCDF = (".nc", ".nc4", ".cdf")
 SUFFIXES = (".png", *NETCDF)
@@ -53,7 +56,7 @@ def read_header(path: str, variable: str | None = None) -> PlaneHeader:
     """
     with _damaged(path):
         if not path.lower().endswith(NETCDF):
-            with Image.open(_opened(path)) as image:
+            with _opened(path) as file, Image.open(file) as image:
                 wide = image.mode.startswith("I")
                 span = (0.0, 65535.0) if wide else (0.0, 255.0)
                 return PlaneHeader(image.height, image.width, "uint16" if wide else "uint8", span)
@@ -74,7 +77,7 @@ def read_plane(path: str, variable: str | None = None) -> tuple[np.ndarray, np.n
     """
     with _damaged(path):
         if not path.lower().endswith(NETCDF):
-            with Image.open(_opened(path)) as image:
+            with _opened(path) as file, Image.open(file) as image:
                 return grey(image)
         with opened_netcdf(path) as dataset:
             array = _plane_of(dataset, variable)

@@ -23,6 +23,9 @@ from tiler.frame_store import BLOCK_SLOTS
 from tiler.remote import reached, remote
 from tiler.sources import is_printable
 
+IRREGULAR = ""
+"""Tag of what is no file."""
+
 
 @dataclass(frozen=True, order=True)
 class Entry:
@@ -152,23 +155,31 @@ def _local_files(pattern: str) -> dict[str, str]:
     if Path(pattern).is_dir():
         return {f"{pattern.rstrip('/')}/{name}": tag for name, tag in _below(pattern).items()}
     paths = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)
-    return {path: _tag(os.stat(path)) for path in paths if Path(path).is_file()}
+    return {p: _tag(os.stat(p)) if Path(p).is_file() else IRREGULAR for p in paths if not Path(p).is_dir()}
 
 
 def _below(base: str) -> dict[str, str]:
-    """Return the files below a folder by their names there; what is hidden is left out."""
-    found = {}
-    for folder, folders, _ in os.walk(base):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = os.path.relpath(folder, base)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_file():
-                    found[entry.name if inside == "." else f"{inside}/{entry.name}"] = _tag(entry.stat())
+    """Return what lies below a folder by its name there, links followed; what is hidden is left out."""
+    found: dict[str, str] = {}
+    _gather(base, "", found, {os.path.realpath(base)})
     return found
 
 
+def _gather(folder: str, inside: str, found: dict[str, str], above: set[str]) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = inside + entry.name
+            if not entry.is_dir():
+                found[name] = _tag(entry.stat()) if entry.is_file() else IRREGULAR
+            elif not entry.name.startswith(".") and (real := os.path.realpath(entry.path)) not in above:
+                _gather(entry.path, f"{name}/", found, above | {real})
+
+
 def _remote_files(pattern: str) -> dict[str, str]:
+    if pattern.startswith("http"):
+        raise ValueError(
+            f"frames.files: {pattern!r}: a web host lists nothing; copy the files to a disk, s3:// or gs://"
+        )
     if not re.search(r"[*?\[]", pattern):
         return {f"{pattern.rstrip('/')}/{name}".rstrip("/"): tag for name, tag in _remote_objects(pattern).items()}
     base = re.split(r"[*?\[]", pattern)[0].rpartition("/")[0]
@@ -194,6 +205,8 @@ def _of_files(spec: FrameSpec, files: Mapping[str, str]) -> FrameIndex:
     unmatched: list[tuple[str, str]] = []
     for path in files:
         try:
+            if files[path] == IRREGULAR:
+                raise ValueError("no file but a pipe, a device or a broken link")
             if not path.lower().endswith(SUFFIXES):
                 raise ValueError(f"of the kinds that are not read; those are {', '.join(SUFFIXES)}")
             named[path] = parse_name(path)

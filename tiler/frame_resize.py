@@ -59,18 +59,24 @@ def area_means(
     """Return float64 (side, side) means over valid ground, and the share of ground that is valid."""
     height, width = values.shape
     means, share = np.zeros((side, side)), np.zeros((side, side))
+    sums, weights = np.empty(width), np.empty(width)  # of the columns under one row of output
     for row in range(side):
         top, bottom = max(0.0, y0 + row * scale), min(float(height), y0 + (row + 1) * scale)
+        sums[:] = 0.0
+        weights[:] = 0.0
+        for y in range(int(top), min(height, int(np.ceil(bottom)))):
+            down = min(bottom, y + 1.0) - max(top, float(y))
+            for x in range(width):
+                weight = down * valid[y, x]
+                weights[x] += weight
+                sums[x] += weight * values[y, x] if valid[y, x] else 0.0
         for col in range(side):
             left, right = max(0.0, x0 + col * scale), min(float(width), x0 + (col + 1) * scale)
             total, known = 0.0, 0.0
-            for y in range(int(top), min(height, int(np.ceil(bottom)))):
-                down = min(bottom, y + 1.0) - max(top, float(y))
-                for x in range(int(left), min(width, int(np.ceil(right)))):
-                    if valid[y, x]:
-                        weight = down * (min(right, x + 1.0) - max(left, float(x)))
-                        total += weight * values[y, x]
-                        known += weight
+            for x in range(int(left), min(width, int(np.ceil(right)))):
+                across = min(right, x + 1.0) - max(left, float(x))
+                total += across * sums[x]
+                known += across * weights[x]
             if known > 0:
                 means[row, col] = total / known
                 share[row, col] = known / ((bottom - top) * (right - left))

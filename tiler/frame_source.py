@@ -46,14 +46,23 @@ class FrameSource:
     burned_in: BurnedIn
     keep_partial: bool
     """Whether a frame that lacks a band is kept."""
+    nodata: float | None = None
     variable: str | None = None
     cube: Cube | None = None
 
     @staticmethod
     def of(index: FrameIndex, header: PlaneHeader, layout: FrameLayout) -> FrameSource:
-        """Return the source of a series."""
+        """Return the source of a series.
+
+        Raises:
+            ValueError: what is to be taken out leaves nothing, or cannot be told from so few frames.
+        """
         spec = index.spec
-        return FrameSource(layout, header, spec.burned_in, spec.missing_band == "keep", spec.variable, index.cube)
+        title_rows(header.height_px, header.width_px, spec.burned_in.top_px, spec.burned_in.bottom_px)
+        if spec.burned_in.lines and len(index.slots) < LEAST_FRAMES:
+            raise ValueError(_too_few(len(index.slots), len(index.slots)))
+        keep = spec.missing_band == "keep"
+        return FrameSource(layout, header, spec.burned_in, keep, spec.nodata, spec.variable, index.cube)
 
     def planes(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Plane | ValueError]]:
         """Read images; one that cannot be read, or is of another form, comes as the reason."""
@@ -72,7 +81,7 @@ class FrameSource:
             return plane
         values, expected = plane[0], (self.header.height_px, self.header.width_px)
         if values.shape == expected and values.dtype == self.layout.dtype:
-            return plane
+            return plane if self.nodata is None else (values, plane[1] & (values != self.nodata))
         found = f"{values.shape[0]} x {values.shape[1]} {values.dtype}"
         return ValueError(f"{entry.where} is {found}, the series {expected[0]} x {expected[1]} {self.layout.dtype}")
 
@@ -95,10 +104,7 @@ class FrameSource:
         some = tuple(e for e in entries if e.slot in chosen)
         read = [(entry, plane) for entry, plane in self.planes(some) if not isinstance(plane, ValueError)]
         if len({entry.slot for entry, _ in read}) < LEAST_FRAMES:
-            raise ValueError(
-                f"frames.burned_in.lines: {len(slots)} frames, of which {len({e.slot for e, _ in read})} can be read, "
-                f"are too few to tell what stands still; give {LEAST_FRAMES} or more, or set lines: false"
-            )
+            raise ValueError(_too_few(len(slots), len({entry.slot for entry, _ in read})))
         return drawn | find_lines((*plane, self._range(entry.band)) for entry, plane in read)
 
     def _range(self, band: int) -> tuple[float, float]:
@@ -136,3 +142,10 @@ class FrameSource:
 
     def _name(self, entry: Entry) -> str:
         return f"{self.layout.bands[entry.band]} at {self.layout.times_of(np.array(entry.slot))}"
+
+
+def _too_few(frames: int, read: int) -> str:
+    return (
+        f"frames.burned_in.lines: {frames} frames, of which {read} can be read, are too few to tell what stands still; "
+        f"give {LEAST_FRAMES} or more, or set lines: false"
+    )

@@ -50,6 +50,9 @@ class FrameSpec(BaseModel):
     value_range: tuple[float, float] | dict[str, tuple[float, float]] | None = None
     """Smallest and largest number of all bands, or of each; default: what the files say (8 bits: 0 to 255)."""
 
+    nodata: float | None = None
+    """A number that is no measurement, besides what the files say: 0 beside the disc, or where nothing was scanned."""
+
     @field_validator("series")
     @classmethod
     def _safe(cls, name: str | None) -> str | None:

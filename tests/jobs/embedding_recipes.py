@@ -13,7 +13,7 @@ START = np.datetime64("2019-02-11T00", "s")
 
 
 def drifting(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of a field that travels and changes slowly, under noise: uint8 (n, 3, 32, 32), and which pixels are there."""
+    """Frames uint8 (n, 3, 32, 32) of a field that drifts under noise, and which pixels are there."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:SIDE_PX, :SIDE_PX] / SIDE_PX
     phase, tilt = np.cumsum(random.normal(0, 0.35, count)), np.cumsum(random.normal(0, 0.25, count))

@@ -8,9 +8,11 @@ import torch
 
 from cluster.engine import SerialEngine
 from jobs import embed as job
+from jobs import status, sweep
 from jobs.config import RunConfig
-from jobs.embed import embed, embedding_of, main, plan_embed
+from jobs.embed import embed, main, plan_embed
 from jobs.embed_network import load
+from jobs.embedding import embedding_of
 from jobs.ingest import ingest
 from jobs.parsing import load as load_config
 from jobs.plan import Precision, plan_run
@@ -28,7 +30,7 @@ def stores(here: World, engine: SerialEngine | None = None) -> dict[str, Embeddi
     engine = engine or SerialEngine(1)
     ingest(run, engine)
     todo = embedding_of(run, engine)
-    outcome = embed(todo, {p.name: run.url("ingest", p.what.store) for p in todo.plans}, engine)
+    outcome = embed(todo, engine)
     assert not outcome.failed
     return {p.what.source: EmbeddingStore(todo.url(p)) for p in todo.plans}
 
@@ -176,3 +178,39 @@ def test_what_the_name_of_a_store_depends_on(tmp_path):
     assert not set(names("embed.quadrants=true")) & set(first)
     assert not set(names("embed.missing_limit=0.5")) & set(first)
     assert not set(names(f"embed.model={write_embedder(tmp_path / 'other', seed=2)}")) & set(first)
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_vectors(tmp_path):
+    one, other = embedded_world(tmp_path / "1", quadrants=True), embedded_world(tmp_path / "2", quadrants=True)
+    other.settings["embed"]["model"] = one.settings["embed"]["model"]
+    assert main(one.command()) == 0
+    assert main(other.command("engine={kind: ray, workers: 2, threads_per_worker: 1}")) == 0
+    for path in (one.out / "embed").glob("*.zarr"):
+        a, b = EmbeddingStore(str(path)), EmbeddingStore(str(other.out / "embed" / path.name))
+        for x, y in zip(a.read(0, len(a)), b.read(0, len(b)), strict=True):
+            assert x.tobytes() == y.tobytes()
+
+
+def test_status_and_sweep_know_vectors(tmp_path, capsys):
+    here = embedded_world(tmp_path)
+    assert main(here.command()) == 0
+    assert status.main([here.config]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[:3] == ["embed", "2", "units"] for line in lines)
+    before = {path.name for path in (here.out / "embed").iterdir()}
+    here.settings["embed"]["missing_limit"] = 0.2
+    assert status.main([here.config]) == 3
+    assert "embed: done again for a, b: missing limit changed" in capsys.readouterr().out
+    assert main(here.command()) == 0
+    assert {path.name for path in (here.out / "embed").iterdir()} > before
+    assert sweep.main([here.config]) == 0
+    left = {path.name for path in (here.out / "embed").iterdir()}
+    assert len(left) == 2
+    assert not left & before
+    assert len(list((here.out / "markers/embed").iterdir())) == 2
+    assert main(here.command()) == 0  # nothing that is needed is gone
+    assert json.loads((here.out / "stages/embed.json").read_text())["units"] == 2
+    del here.settings["embed"]
+    assert sweep.main([here.config]) == 0  # a configuration that names no network does not say that none is needed
+    assert {path.name for path in (here.out / "embed").iterdir()} == left

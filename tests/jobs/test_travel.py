@@ -10,6 +10,7 @@ import yaml
 
 from cluster.package import collect
 from jobs.config import RunConfig
+from jobs.embed_recipe_config import EmbedRecipeConfig
 from jobs.parsing import load
 from jobs.recipe_config import RecipeConfig
 from jobs.travel import check_travels
@@ -114,3 +115,15 @@ def test_weights_that_stay_are_said(folder: Path, weights: str) -> None:
     network = {"architecture": "unet", "weights": weights}
     with pytest.raises(ValueError, match=r"network.weights: "):
         check(folder, RECIPE | {"network": network}, RecipeConfig)
+
+
+def test_every_run_of_an_embedder_is_checked(folder: Path) -> None:
+    recipe = {"task": "embed", "out": "s3://maps/net", "method": "timely", "network": {"weights": "random:1"}}
+    (folder / "june.yaml").write_text(yaml.safe_dump(RUN))
+    check(folder, recipe | {"data": {"run": ["june.yaml", "/shared/coms.zarr"]}}, EmbedRecipeConfig)
+    with pytest.raises(ValueError, match=r"data.run: 'july.yaml' is relative"):
+        check(folder, recipe | {"data": {"run": ["june.yaml", "july.yaml"]}}, EmbedRecipeConfig)
+    with pytest.raises(ValueError, match=r"data.run: 'coms.zarr' is relative"):
+        check(folder, recipe | {"data": {"run": "coms.zarr"}}, EmbedRecipeConfig)
+    with pytest.raises(ValueError, match=r"network.weights: "):
+        check(folder, recipe | {"data": {"run": "june.yaml"}, "network": {"weights": "file:a.pth"}}, EmbedRecipeConfig)

@@ -1,11 +1,12 @@
 """Tiny embedders and runs that use them, for the tests of embedding and search."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
+from PIL import Image
 
 from models.embedder import EmbedderSpec, build_embedder
 from models.embedder_bundle import save_embedder
@@ -77,6 +78,25 @@ def clock(count: int, start: str = "2019-01-30T00:00", step_h: int = 3) -> np.nd
     return np.datetime64(start, "s") + np.arange(count) * np.timedelta64(step_h, "h")
 
 
-def day(*parts: int) -> datetime:
-    """Return a moment in UTC."""
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+def write_frame_files(folder: Path, images: np.ndarray, times: np.ndarray) -> None:
+    """Write uint8 (n, 3, y, x) as the PNG files of a weather service: infrared, short-wave infrared, water vapour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for frame, moment in zip(images, times, strict=True):
+        stamp = str(moment.astype("datetime64[m]")).translate({ord(c): None for c in "-T:"})
+        for band, plane in zip(("ir1", "swir", "wv"), frame, strict=True):
+            Image.fromarray(plane).save(folder / f"coms_mi_le1b_{band}_ea040ps_{stamp}.png")
+
+
+def frame_run(folder: Path, images: np.ndarray, times: np.ndarray) -> str:
+    """Return a run over frames, with an embedder."""
+    write_frame_files(folder / "files", images, times)
+    channels = ("ir", "swir", "wv")
+    config = {
+        "out": str(folder / "out"),
+        "frames": {"files": str(folder / "files"), "side_px": 40},
+        "embed": {**EMBED, "model": write_embedder(folder / "weather", channels)},
+        "engine": {"kind": "serial", "threads_per_worker": 1},
+    }
+    path = folder / "coms.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)

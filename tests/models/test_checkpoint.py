@@ -2,8 +2,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from models.checkpoint import STATE_KEYS, check_same_run, state_from_bytes, state_to_bytes, to_cpu
+from models.checkpoint import (
+    STATE_KEYS,
+    changing_state,
+    check_same_run,
+    state_from_bytes,
+    state_to_bytes,
+    take_on,
+    to_cpu,
+)
 
 
 def state(**changed):
@@ -47,3 +56,23 @@ def test_a_run_with_other_settings_is_named():
     check_same_run(state(), {"batch": 8, "seed": 3})
     with pytest.raises(ValueError, match=r"\(batch: 8 -> 16\)"):
         check_same_run(state(), {"seed": 3, "batch": 16})
+
+
+def test_a_state_holds_what_changes_and_fits_that_alone():
+    def network() -> nn.Module:
+        made = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+        made[0].requires_grad_(False)
+        return made
+
+    source, target = network(), network()
+    source[1].running_mean.fill_(7.0)
+    kept, before = changing_state(source), target[0].weight.clone()
+    assert set(source.state_dict()) - set(kept) == {"0.weight", "0.bias"}
+    take_on(target, kept)
+    assert torch.equal(target[2].weight, source[2].weight)
+    assert (target[1].running_mean == 7.0).all()
+    assert torch.equal(target[0].weight, before)
+    for unlike in (kept | {"0.weight": before}, {name: kept[name] for name in list(kept)[1:]}):
+        with pytest.raises(RuntimeError, match="1 tensors differ"):
+            take_on(target, unlike)
+    assert set(changing_state(network().requires_grad_(True))) == set(source.state_dict())

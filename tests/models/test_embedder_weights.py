@@ -1,11 +1,13 @@
 import hashlib
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
+from models.embedder import EmbedderSpec
 from models.embedder_bundle import save_embedder
 from models.embedder_weights import embedder_with_weights
 from models.lora import add_lora
@@ -73,13 +75,62 @@ def test_files_of_timm_and_of_hugging_face_give_the_same_answers(tmp_path, conve
     assert embedder.offset.tolist() == list(OFFSET)
 
 
+def flax_arrays(side=2, width=192, heads=3, blocks=2):
+    """Random arrays under the names and in the shapes of the published .npz files."""
+    random, head = np.random.default_rng(5), width // heads
+    shapes = {"cls": (1, 1, width), "embedding/kernel": (16, 16, 3, width), "embedding/bias": (width,)}
+    shapes |= {"Transformer/posembed_input/pos_embedding": (1, side * side + 1, width), "head/bias": (21843,)}
+    shapes |= {f"Transformer/encoder_norm/{kind}": (width,) for kind in ("scale", "bias")}
+    for i in range(blocks):
+        at = f"Transformer/encoderblock_{i}/"
+        for part in ("query", "key", "value"):
+            shapes[f"{at}MultiHeadDotProductAttention_1/{part}/kernel"] = (width, heads, head)
+            shapes[f"{at}MultiHeadDotProductAttention_1/{part}/bias"] = (heads, head)
+        shapes[f"{at}MultiHeadDotProductAttention_1/out/kernel"] = (heads, head, width)
+        shapes[f"{at}MultiHeadDotProductAttention_1/out/bias"] = (width,)
+        for n, (inner, outer) in enumerate([(width, 4 * width), (4 * width, width)]):
+            shapes[f"{at}MlpBlock_3/Dense_{n}/kernel"], shapes[f"{at}MlpBlock_3/Dense_{n}/bias"] = (
+                (inner, outer),
+                (outer,),
+            )
+        shapes |= {f"{at}LayerNorm_{n}/{kind}": (width,) for n in (0, 2) for kind in ("scale", "bias")}
+    return {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def test_the_files_of_the_authors_are_read_as_timm_reads_them(tmp_path):
+    path = tmp_path / "Ti_16-i21k.npz"
+    np.savez(path, **flax_arrays())
+    embedder, provenance = embedder_with_weights(SPEC, f"file:{path}")
+    expected = timm.create_model(SPEC.architecture, num_classes=0, img_size=32, depth=2)
+    expected.load_pretrained(str(path))
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(embedder.network.state_dict()[name], tensor), name
+    assert (provenance.missing, provenance.unexpected) == (0, 1)
+
+
+def test_an_npz_with_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "w.npz", **{"embedding/kernel": np.array([{}], object)}, allow_pickle=True)
+    with pytest.raises(ValueError, match="without running code"):
+        embedder_with_weights(SPEC, f"file:{tmp_path}/w.npz")
+
+
 def test_positions_of_another_side_are_interpolated_as_timm_does(tmp_path):
     network = classifier(side_px=64)
     embedder, provenance = embedder_with_weights(SPEC, saved(tmp_path, network.state_dict()))
-    assert provenance.stem == "positions 16 -> 4"
+    assert provenance.stem == "positions 17 -> 5"
     expected = checkpoint_filter_fn(network.state_dict(), small_embedder().network)["pos_embed"]
     assert torch.equal(embedder.network.pos_embed, expected)
     assert torch.equal(embedder.network.pos_embed[:, :1], network.pos_embed[:, :1])
+
+
+def test_register_tokens_have_no_positions(tmp_path):
+    name = "vit_small_patch14_reg4_dinov2"
+    network = timm.create_model(name, num_classes=0, img_size=56, depth=1)
+    spec = EmbedderSpec(architecture=name, in_channels=3, side_px=28, depth=1)
+    embedder, provenance = embedder_with_weights(spec, saved(tmp_path, network.state_dict()))
+    assert provenance.stem == "positions 16 -> 4"
+    assert embedder.network.num_prefix_tokens == 5
+    assert embedder(torch.randn(1, 3, 28, 28)).shape == (1, 384)
 
 
 def test_other_channels_follow_the_stem_rules(tmp_path):

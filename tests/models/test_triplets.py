@@ -107,9 +107,12 @@ def test_places_meet_their_next_acquisition_and_another_place():
     assert len(TripletSampler(items, Places(max_days=1000)).pairs) == 4
 
 
-def test_two_scenes_of_one_moment_are_no_pair():
+def test_two_scenes_of_one_pass_are_no_pair():
     items = Items(np.array([1, 1, 1, 2]), (START + np.array([0, 0, 5, 0]).astype("timedelta64[D]")).astype("M8[s]"))
     assert TripletSampler(items, Places()).pairs.tolist() == [[0, 2], [1, 2]]
+    items.times[1] += np.timedelta64(40, "s")
+    assert TripletSampler(items, Places()).pairs.tolist() == [[0, 2], [1, 2]]
+    assert TripletSampler(items, Places(min_days=0)).pairs.tolist() == [[0, 1], [1, 2]]
 
 
 def test_what_cannot_be_drawn_is_refused():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tiler.frame_store import BLOCK_SLOTS, FrameLayout, fill_frames, make_frame_store
 from tiler.stores import open_group
@@ -50,3 +51,49 @@ def write_frames(
         places = (slots[inside] - first) % BLOCK_SLOTS
         fill_frames(group, block, places.tolist(), images[inside], whole[inside], made_of=block + 1)
     return url
+
+
+def kma_name(sensor: str, band: str, time: np.datetime64, suffix: str = "png") -> str:
+    """Return a file name as KMA gives them: `coms_mi_le1b_ir1_ch1_cn_201103030645.png`, `gk2a_ami_le1b_ir105_...`."""
+    instrument, area = ("mi", "ea040ps") if sensor == "coms" else ("ami", "ea020lc")
+    minute = str(time.astype("datetime64[m]")).translate({ord(sign): None for sign in "-:T"})
+    return f"{sensor}_{instrument}_le1b_{band}_{area}_{minute}.{suffix}"
+
+
+def write_pngs(
+    folder: Path, images: np.ndarray, times: np.ndarray, bands: Sequence[str], sensor: str = "coms"
+) -> list[Path]:
+    """Write images (n, band, y, x) as one grey PNG for each band and time, in a folder for each day."""
+    paths = []
+    for image, time in zip(images, times, strict=True):
+        for plane, band in zip(image, bands, strict=True):
+            path = folder / str(time.astype("datetime64[D]")) / kma_name(sensor, band, time)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(plane).save(path)
+            paths.append(path)
+    return paths
+
+
+def plain_area_mean(values: np.ndarray, valid: np.ndarray, side: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `tiler.frame_resize` must: every output pixel by itself, from the shares of the source pixels."""
+    height, width = values.shape
+    scale = min(height, width) / side
+    y0, x0 = (height - side * scale) / 2, (width - side * scale) / 2
+    down = _shares(height, y0, scale, side)
+    across = _shares(width, x0, scale, side)
+    means, good = np.zeros((side, side)), np.zeros((side, side), bool)
+    for i in range(side):
+        for j in range(side):
+            weight = np.outer(down[i], across[j])
+            known = weight[valid].sum()
+            good[i, j] = known > 0 and known / weight.sum() >= least
+            if good[i, j]:
+                means[i, j] = (weight[valid] * values[valid]).sum() / known
+    return means, good
+
+
+def _shares(size: int, start: float, scale: float, side: int) -> np.ndarray:
+    """Return how much of each of `size` pixels lies in each of `side` intervals."""
+    edges = start + scale * np.arange(side + 1)
+    pixel = np.arange(size)
+    return np.clip(np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel), 0, None)

@@ -3,6 +3,7 @@ import pytest
 
 from tests.tiler.augment_for_tests import ABOUT, BANDS, MASKS, one, seeded, tile
 from tiler.augment import compose
+from tiler.augment_radiometry import blur_matrix
 
 
 def test_noise_has_its_size_and_spares_what_is_missing():
@@ -68,3 +69,23 @@ def test_a_dropped_modality_is_its_training_mean_and_flagged():
     unflagged, _ = compose([{"ModalityDropout": {"channels": ["gems", "nir"], "p": 1}}], ABOUT)(image, label, seeded(0))
     np.testing.assert_array_equal(unflagged[[0, 1, 2, 5]], image[[0, 1, 2, 5]])
     assert (unflagged[3] == 300.0).all()
+
+
+def test_blur_is_a_gaussian_that_repeats_the_border():
+    matrix = blur_matrix(41, 3.0)
+    expected = np.exp(-0.5 * (np.arange(-20, 21) / 3.0) ** 2)
+    np.testing.assert_allclose(matrix[20], expected / expected.sum(), atol=1e-6)
+    np.testing.assert_allclose(matrix.sum(1), 1.0, rtol=1e-6)
+    assert matrix[0, 0] > 0.5  # half of the bell lies beyond the border
+    np.testing.assert_array_equal(blur_matrix(9, 0.0), np.eye(9, dtype=np.float32))
+
+
+def test_blur_smooths_bands_alone_and_keeps_their_level():
+    image, label = tile((40, 60))
+    made, _ = one("GaussianBlur", sigma_px=[2.0, 2.0])(image, label, seeded(1))
+    np.testing.assert_array_equal(made[MASKS], image[MASKS])
+    for band in BANDS:
+        assert made[band].mean() == pytest.approx(image[band].mean(), rel=0.01)
+        # white noise keeps 1 / (4 pi sigma^2) of its variance
+        inside = made[band][8:-8, 8:-8].var()
+        assert inside == pytest.approx(image[band].var() / (4 * np.pi * 4), rel=0.35)

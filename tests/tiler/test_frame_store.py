@@ -59,7 +59,7 @@ def test_what_is_written_is_read_and_gaps_stay_gaps(tmp_path: Path) -> None:
     assert store.read(3, 3)[0].shape == (0, 3, 5, 7)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.sets(st.integers(0, 300), min_size=1, max_size=12), st.integers(0, 3), st.integers(0, 2**31))
 def test_any_part_is_that_part_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory, slots: set, at: int, seed: int
