@@ -119,7 +119,7 @@ class _Taker:
 
     def embeddings(self, base: str, run: Run) -> int:
         """Take over the embeddings of whole scenes."""
-        from jobs.embed import FOLDER, embedding_of  # loads torch, which taking over a map does not need
+        from jobs.embedding import FOLDER, embedding_of  # loads torch, which taking over a map does not need
 
         todo = embedding_of(run, None)
         if todo is None:

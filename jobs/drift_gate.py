@@ -9,7 +9,7 @@ import numpy as np
 from cluster.storage import Storage
 from jobs.drift import compare
 from jobs.drift_config import DriftConfig
-from jobs.embed import FOLDER, embedding_of
+from jobs.embedding import FOLDER, embedding_of
 from jobs.gates import DriftFacts
 from jobs.ingest import ingested
 from jobs.plan import Run

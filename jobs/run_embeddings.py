@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from jobs.config import RunConfig
-from jobs.embed import embedding_of
+from jobs.embedding import embedding_of
 from jobs.plan import plan_run
 from tiler.embedding_items import SceneItems
 from tiler.embedding_store import EmbeddingStore
