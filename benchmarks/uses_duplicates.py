@@ -25,8 +25,8 @@ from models.duplicates import (
     thumbnail,
 )
 
-COPIES = 60
-"""Of each kind."""
+COPIES = 12
+"""Of each kind: few beside the windows, as in an archive."""
 BITS = 4
 
 
@@ -57,7 +57,9 @@ def duplicate_rows(embedding: Embedding, run: RunEmbeddings) -> list[dict[str, A
     altered = embedding.altered(
         run.only(originals), np.arange(len(originals)), lambda i, v, r: (np.stack([copies[k][0] for k in r]), v)
     )
-    everything = replace(run, vectors=np.concatenate([run.vectors[now].astype(np.float32), altered.vectors]))
+    # Originals are embedded again, in the number format of the copies.
+    plain = embedding.altered(run.only(now), np.arange(len(now)), lambda i, v, r: (i, v))
+    everything = replace(run, vectors=np.concatenate([plain.vectors, altered.vectors]))
     names, hashes = [], []
     for image, valid in [*images, *copies]:
         names.append(digest(image))

@@ -18,6 +18,8 @@ THUMBNAIL_PX = 32
 """Side of the square of area means that is hashed."""
 TRAINING, VALIDATION, LEFT_OUT = 0, 1, -1
 """Parts of a split; what is left out lies too near a validation item in time to train."""
+ROUNDING = 1e-6
+"""Cosine distance of equal items whose vectors were rounded to float16."""
 BLOCK_ROWS = 2_048
 """Rows of a block of the search by cosine."""
 
@@ -152,7 +154,8 @@ def copy_cosine(embeddings: np.ndarray, share: float = 0.05) -> float:
         alike = rows[start : start + BLOCK_ROWS] @ rows.T
         alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1
         nearest[start : start + BLOCK_ROWS] = alike.max(1)
-    return float(1 - share * np.median(1 - nearest.astype(np.float64))) if len(rows) > 1 else 1.0
+    usual = float(np.median(1 - nearest.astype(np.float64))) if len(rows) > 1 else 0.0
+    return 1 - max(share * usual, ROUNDING)
 
 
 def groups_of(items: int, pairs: Iterable[np.ndarray], *together: np.ndarray) -> np.ndarray:
