@@ -30,10 +30,12 @@ class DiskPipeline(ZarrsCodecPipeline):
         """Return the pipeline of an array.
 
         Raises:
-            NotImplementedError: not on a disk; zarr then takes its own.
+            NotImplementedError: not on a disk, or no numbers; zarr then takes its own.
         """
-        if not isinstance(store, LocalStore):
-            raise NotImplementedError(f"{type(store).__name__} is read and written by zarr's own pipeline")
+        kind = array_metadata.dtype.to_native_dtype().kind
+        if not isinstance(store, LocalStore) or kind not in "biufc":
+            what = f"{type(store).__name__} of kind {kind!r}"
+            raise NotImplementedError(f"{what} is read and written by zarr's own pipeline")
         return super().from_array_metadata_and_store(array_metadata, store)
 
     async def read(

@@ -48,6 +48,16 @@ def test_arrays_elsewhere_go_through_zarr():
     assert array[...].sum() == 7 * 45 * 71 + 2 * (12 - 7)
 
 
+@pytest.mark.parametrize(("zarr_format", "dtype"), [(2, "<U6"), (3, "T")])
+def test_text_goes_through_zarr_without_a_word(tmp_path, zarr_format, dtype):
+    names = np.array(["hrv", "ir016"], dtype)
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=zarr_format)
+    group.create_array("band", data=names)
+    array = zarr.open_array(tmp_path / "a.zarr/band", mode="r")
+    assert isinstance(array.async_array.codec_pipeline, BatchedCodecPipeline)
+    assert_array_equal(array[...], names)
+
+
 @pytest.mark.parametrize(
     "place",
     [
