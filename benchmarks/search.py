@@ -23,7 +23,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -147,13 +146,13 @@ def measure(name: str, place: Path, repeats: int) -> dict[str, Any]:
 
     import models.search
     import tiler.embedding_store
-    from jobs.stages import prepare_worker
+    from jobs.stages import peak_memory_bytes, prepare_worker
 
     del models, tiler
     torch.set_num_threads(threads())
     prepare_worker()
     if name == "imports alone":
-        return {"contender": name, "peak_bytes": _peak()}
+        return {"contender": name, "peak_bytes": peak_memory_bytes()}
     ask = contender(name, place)
     queries = np.load(place / "vectors.npy", mmap_mode="r")[:: max(1, _count(place) // MANY)][:MANY].copy()
     out: dict[str, Any] = {"contender": name}
@@ -168,11 +167,7 @@ def measure(name: str, place: Path, repeats: int) -> dict[str, Any]:
         out[f"seconds_{many}"], out[f"best_seconds_{many}"] = statistics.median(seconds), min(seconds)
         out[f"processor_s_{many}"] = min(processor)
         out[f"ids_{many}"] = [one.tolist() for one in ids]
-    return {**out, "peak_bytes": _peak()}
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {**out, "peak_bytes": peak_memory_bytes()}
 
 
 def _count(place: Path) -> int:
@@ -182,8 +177,8 @@ def _count(place: Path) -> int:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the results as a table in Markdown."""
     lines = [
-        "| vectors | contender | one query, s | 100 queries, s | memory, GB | the best 20 equal |",
-        "|" + " --- |" * 6,
+        "| vectors | contender | one query, s | processor s | 100 queries, s | processor s | memory, GB | equal |",
+        "|" + " --- |" * 8,
     ]
     for row in rows:
         lines.append(

@@ -186,8 +186,9 @@ def test_ray_makes_the_same_vectors(tmp_path):
     other.settings["embed"]["model"] = one.settings["embed"]["model"]
     assert main(one.command()) == 0
     assert main(other.command("engine={kind: ray, workers: 2, threads_per_worker: 1}")) == 0
-    for path in (one.out / "embed").glob("*.zarr"):
-        a, b = EmbeddingStore(str(path)), EmbeddingStore(str(other.out / "embed" / path.name))
+    paths = zip(*(sorted((world.out / "embed").glob("*.zarr")) for world in (one, other)), strict=True)
+    for path, again in paths:  # named by the times of their files, too
+        a, b = EmbeddingStore(str(path)), EmbeddingStore(str(again))
         for x, y in zip(a.read(0, len(a)), b.read(0, len(b)), strict=True):
             assert x.tobytes() == y.tobytes()
 
