@@ -21,22 +21,35 @@ def read_bundles(folders: Iterable[str]) -> list[dict[str, bytes]]:
     return [{name: Storage(folder).get(name) for name in FILES} for folder in folders]
 
 
+def card_bytes(folder: str, key: str, advice: str) -> bytes:
+    """Return the bytes of the card of a bundle.
+
+    Args:
+        folder: of the bundle.
+        key: of the configuration that names it, for errors.
+        advice: what to do where there is none, for errors.
+
+    Raises:
+        ValueError: there is none, or it is larger than any card.
+    """
+    storage = Storage(folder)
+    if not storage.exists(CARD_FILE):
+        raise ValueError(f"{key}: no bundle at {folder} ({CARD_FILE} is missing); {advice}")
+    size = storage.size(CARD_FILE)
+    if size > LARGEST_BYTES:
+        raise ValueError(f"{key}: the card of {folder} has {size} bytes, no card is that large; copy the bundle again")
+    return storage.get(CARD_FILE)
+
+
 def card_of(folder: str) -> Card:
     """Return the card of a bundle.
 
     Raises:
         ValueError: there is none, or it is not what a card is.
     """
-    storage = Storage(folder)
-    if not storage.exists(CARD_FILE):
-        raise ValueError(
-            f"models: no bundle at {folder} ({CARD_FILE} is missing); train it first: sandan train RECIPE.yaml"
-        )
-    size = storage.size(CARD_FILE)
-    if size > LARGEST_BYTES:
-        raise ValueError(f"models: the card of {folder} has {size} bytes, no card is that large; copy the bundle again")
+    data = card_bytes(folder, "models", "train it first: sandan train RECIPE.yaml")
     try:
-        return read_card(storage.get(CARD_FILE))
+        return read_card(data)
     except ValueError as error:
         raise ValueError(f"models: {folder}: {error}") from error
 

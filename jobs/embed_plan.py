@@ -14,10 +14,10 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import Units
+from jobs.bundles import card_bytes
 from jobs.config import EmbedConfig, RunConfig
 from jobs.decisions import probe
 from jobs.plan import Precision, Run, ScenePlan, key_of
-from models.card import CARD_FILE
 from tiler.area import area_digest, touched_blocks
 from tiler.embedding_items import WHOLE, WITH_QUADRANTS, SceneItems
 from tiler.embedding_store import (
@@ -112,14 +112,10 @@ def embedder_card(folder: str) -> EmbedderCard:
     """
     from models.embedder_card import read_embedder_card
 
-    storage = Storage(folder)
-    if not storage.exists(CARD_FILE):
-        raise ValueError(
-            f"embed.model: no bundle at {folder} ({CARD_FILE} is missing); train one with a recipe of `task: embed` "
-            f"(`method: frozen` takes a network as it is)"
-        )
+    advice = "train one with a recipe of `task: embed` (`method: frozen` takes a network as it is)"
+    data = card_bytes(folder, "embed.model", advice)
     try:
-        return read_embedder_card(storage.get(CARD_FILE))
+        return read_embedder_card(data)
     except ValueError as error:
         raise ValueError(f"embed.model: {folder}: {error}") from error
 

@@ -3,8 +3,10 @@
 import pytest
 
 from jobs.bundles import card_of, read_bundles
+from jobs.embed_plan import embedder_card
 from models.bundle import load_files
 from models.card import LARGEST_BYTES
+from tests.jobs.vectors import write_embedder
 from tests.jobs.worlds import write_bundle
 
 
@@ -32,3 +34,15 @@ def test_a_card_is_read_with_the_folder_in_every_error(tmp_path):
     card.unlink()
     with pytest.raises(ValueError, match=r"no bundle at .*one \(card\.json is missing\); train it first"):
         card_of(folder)
+
+
+def test_the_card_of_an_embedder_is_read_with_the_folder_in_every_error(tmp_path):
+    folder = write_embedder(tmp_path / "one")
+    assert embedder_card(folder).name == "one"
+    card = tmp_path / "one" / "card.json"
+    for data, says in ((b"{}", "card"), (b" " * (LARGEST_BYTES + 1), "no card is that large")):
+        card.write_bytes(data)
+        with pytest.raises(ValueError, match=f"embed.model: .*one.*{says}"):
+            embedder_card(folder)
+    with pytest.raises(ValueError, match=r"no bundle at .*task: embed"):
+        embedder_card(str(tmp_path / "nowhere"))
