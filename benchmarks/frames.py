@@ -146,13 +146,14 @@ CONTENDERS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Measure, print a table and write `frames.json`."""
+    """Measure, print a table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--height", type=int, default=325)
     parser.add_argument("--width", type=int, default=375)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/frames"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     files = arguments.folder / f"{arguments.frames}x{arguments.height}x{arguments.width}"
@@ -185,7 +186,7 @@ def main() -> None:
         "shape": [len(BANDS), arguments.height, arguments.width],
         "rows": rows,
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

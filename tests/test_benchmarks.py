@@ -1,5 +1,6 @@
 """The benchmarks run; what they find is not judged here."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks import backends, dask_on_ray, gpu_infer, scale, scaling, synthetic_guards, train
+from tests.test_architecture import ROOT
 from tests.windows import window_of
 from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
@@ -161,3 +163,24 @@ def test_dask_on_ray_and_threads_are_asked_for_the_same(tmp_path):
     logit = MapStore(url).read("logit", MapStore(url).extent)
     assert area == (logit >= 0).sum() * 100
     assert 0 < spread < 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("search", ["--counts", "600", "--repeats", "1", "--folder", "vectors", "--out", "found.json"]),
+        ("embed", ["--networks", "vit_tiny", "--images", "8", "--rounds", "1", "--out", "found.json"]),
+        (
+            "frames",
+            ["--frames", "20", "--height", "40", "--width", "56", "--rounds", "1", "--folder", "f", "--out", "f.json"],
+        ),
+    ],
+)
+def test_benchmarks_of_embeddings_run_to_their_table(name, words, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"benchmarks.{name}", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "| --- |" in done.stdout
