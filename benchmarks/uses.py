@@ -168,16 +168,18 @@ def change_rows(world: World, name: str, run: RunEmbeddings, planted: RunEmbeddi
 
 
 def trained(arguments: argparse.Namespace) -> list[str]:
-    """Train `timely`, and `frozen` from the same first weights, on the country of the next seed; return both."""
+    """Train on the country of the next seed, all from the same first weights; return who was trained."""
     other = World(arguments.folder / f"seed{arguments.seed + 1}", arguments.seed + 1)
     other.make(tuple(arguments.bbox), planted=False)
-    network = {"architecture": "vit_tiny_patch16_224", "weights": "random:1", "side_px": 48, "depth": 4, "patch_px": 8}
+    network = {"architecture": "vit_tiny_patch16_224", "weights": "random:1", "side_px": 64, "depth": 4, "patch_px": 8}
     data = {"run": str(other.folder / "map.yaml"), "tile_px": TILE_PX, "max_days": 400, "validation_samples": 100}
+    turns: Row = {"pair_augment": ["HorizontalFlip", "VerticalFlip", "RandomRotate90"]}
     found = []
-    for method, epochs in (("frozen", 1), ("timely", arguments.epochs)):
-        recipe = {"task": "embed", "out": str(arguments.folder / method), "method": method}
+    for method, own in (("frozen", {}), ("timely", {}), ("timely-ntxent", turns)):
+        recipe: Row = {"task": "embed", "out": str(arguments.folder / method), "method": method, **own}
         recipe |= {"network": {**network, "lora": None}, "data": data | {"samples_per_epoch": arguments.samples}}
-        recipe |= {"train": {"epochs": epochs, "batch": 32, "learning_rate": 3e-4}, "engine": {"kind": "serial"}}
+        steps = {"batch": 48, "learning_rate": 7e-4, "schedule": "CosineAnnealingLR"}
+        recipe |= {"train": {"epochs": arguments.epochs, **steps}, "engine": {"kind": "serial"}}
         path = arguments.folder / f"{method}.yaml"
         path.write_text(yaml.safe_dump(recipe))
         assert train.main([str(path)]) == 0
@@ -189,11 +191,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--embedder", action="append", metavar="NAME=FOLDER", help="default: `frozen` and `timely` are trained here"
-    )
-    parser.add_argument("--samples", type=int, default=2_400, help="triplets of an epoch of `timely`")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--embedder", action="append", metavar="NAME=FOLDER", help="default: they are trained here")
+    parser.add_argument("--samples", type=int, default=4_800, help="of an epoch of training")
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bbox", type=float, nargs=4, default=BBOX)
     parser.add_argument("--json", type=Path)

@@ -32,6 +32,17 @@ class EmbedNetworkConfig(Frozen):
     """The adapter that is trained; null: all weights are."""
     stem: Literal["auto", "names", "tile", "zero"] = "auto"
     """What to do where the source has other channels: `models.weights.initialise`."""
+    positions: Literal["drawn", "sine-cosine"] = "drawn"
+    """How position embeddings begin where weights are random."""
+
+    @model_validator(mode="after")
+    def _own_positions(self) -> EmbedNetworkConfig:
+        if self.positions != "drawn" and not self.weights.startswith("random:"):
+            raise ValueError(
+                f"network.positions: {self.positions!r} is for weights random:SEED alone; {self.weights!r} brings its "
+                f"own, so leave it out"
+            )
+        return self
 
 
 class EmbedDataConfig(Frozen):
@@ -106,7 +117,8 @@ class EmbedRecipeConfig(Recipe):
     network: EmbedNetworkConfig
     data: EmbedDataConfig
     method: str
-    """timely: neighbours in time are alike; simclr-as-written: an image and its blurred self are; simclr-ntxent: two
+    """timely: neighbours in time are alike, more than with another image; timely-ntxent: they are, more than with all
+    other images of the batch; simclr-as-written: an image and its blurred self are; simclr-ntxent: two
     augmentations of an image are, more than of any others; frozen: nothing is trained."""
     margin: float = Field(default=0.5, gt=0)
     """By how much farther a negative must be than a positive, in cosine distance."""
@@ -115,7 +127,7 @@ class EmbedRecipeConfig(Recipe):
     negative: NegativeConfig = NegativeConfig()
     blur: BlurConfig = BlurConfig()
     temperature: float = Field(default=0.1, gt=0)
-    """Of simclr-ntxent."""
+    """Of simclr-ntxent and timely-ntxent."""
     augment: tuple[str | dict[str, dict[str, Any] | None], ...] = (
         {"RandomResizedCrop": {"scale": [0.2, 1.0], "p": 1.0}},
         "HorizontalFlip",
@@ -123,6 +135,8 @@ class EmbedRecipeConfig(Recipe):
         {"GaussianBlur": {"p": 0.5}},
     )
     """Of simclr-ntxent: operations of `tiler.augment`."""
+    pair_augment: tuple[str | dict[str, dict[str, Any] | None], ...] = ()
+    """Of timely-ntxent: operations that change either image of a pair, each by itself."""
 
     @field_validator("method")
     @classmethod

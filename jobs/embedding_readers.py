@@ -12,6 +12,7 @@ from tiler.item_ground import ItemGround
 
 Views = tuple[np.ndarray, np.ndarray]
 """Images (view, channel, y, x) and bool of the same shape: what of them was seen."""
+Change = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 class Chosen:
@@ -56,6 +57,34 @@ class Triplets:
         return stacked([self._ground.read(item) for item in drawn])
 
 
+class Pairs:
+    """Anchor and positive of the sampler, each changed by itself; the negatives are the rest of the batch."""
+
+    def __init__(
+        self,
+        ground: ItemGround,
+        sampler: TripletSampler,
+        change: Change | None = None,
+        count: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._ground, self._sampler, self._change = ground, sampler, change
+        self._seed, self._chosen = seed, Chosen(len(sampler), count, seed)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose pairs `__getitem__` returns."""
+        self._chosen.set_epoch(epoch)
+
+    def __getitem__(self, index: int) -> Views:
+        """Return pair `index` of the epoch: two views."""
+        random = np.random.default_rng([self._seed, self._chosen.epoch, index, 1])
+        views = [self._ground.read(item) for item in self._sampler.pair(self._chosen[index])]
+        return stacked(views if self._change is None else [self._change(*view, random) for view in views])
+
+
 class HeldBackTriplets:
     """Triplets of the items that validate, the same in every epoch, or a number of them, evenly spread."""
 
@@ -74,9 +103,6 @@ class HeldBackTriplets:
     def __getitem__(self, index: int) -> Views:
         """Return triplet `index`: three views."""
         return stacked([self._ground.read(item) for item in self._sampler.draw(0, self._places[index])])
-
-
-Change = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 class ChangedViews:

@@ -14,7 +14,7 @@ from cluster.checkpoints import patiently
 from cluster.storage import Storage
 from jobs.embed_recipe_config import EmbedRecipeConfig
 from jobs.embedding_data import Kind, open_items, place_table
-from jobs.embedding_readers import ChangedViews, HeldBackTriplets, Triplets, change_by
+from jobs.embedding_readers import ChangedViews, HeldBackTriplets, Pairs, Triplets, change_by
 from jobs.training_loop import HISTORY, History, scores_of, train_reporting
 from jobs.watching import Curves
 from models.triplets import Frames, Items, Places, Rule, TripletSampler
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VIEW_NAMES = {
     "timely": ("anchor", "positive", "negative"),
+    "timely-ntxent": ("anchor", "positive"),
     "simclr-as-written": ("anchor", "blurred", "negative"),
     "simclr-ntxent": ("one view", "another view"),
 }
@@ -101,6 +102,9 @@ def prepare(task: EmbeddingTask) -> Prepared:
     training: Any = None
     if recipe.method == "timely":
         training = Triplets(ground, TripletSampler(items, rule, seed, members), count, seed)
+    elif recipe.method == "timely-ntxent":
+        change = change_by(recipe.pair_augment, task.channels, *statistics) if recipe.pair_augment else None
+        training = Pairs(ground, TripletSampler(items, rule, seed, members), change, count, seed)
     elif recipe.method == "simclr-as-written":
         blur = {"GaussianBlur": {"p": 1.0, "sigma_px": list(recipe.blur.sigma_px)}}
         changes = (None, change_by([blur], task.channels, *statistics))
@@ -145,8 +149,8 @@ def train_embedder_worker(config: dict[str, Any]) -> None:
     prepared = prepare(task)
     recipe, spec, device = prepared.recipe, TrainSpec(**task.train), worker_device()
     embedder, provenance = build(task, prepared)
-    contrasted = recipe.method == "simclr-ntxent"
-    head = projection_head(embedder.dimension, spec.seed) if contrasted else None
+    contrasted = recipe.method.endswith("ntxent")
+    head = projection_head(embedder.dimension, spec.seed) if recipe.method == "simclr-ntxent" else None
     network = EmbeddingNetwork(embedder, head)
     goal = Embedding("nt_xent" if contrasted else "triplet", recipe.margin, recipe.temperature)
     history: History = []
@@ -195,6 +199,7 @@ def build(task: EmbeddingTask, prepared: Prepared) -> tuple[Embedder, Provenance
         scale=scale,
         channels=task.channels,
         stem=recipe.network.stem,
+        positions=recipe.network.positions,
     )
     if recipe.method == "frozen":
         embedder.requires_grad_(False)

@@ -38,7 +38,7 @@ SEGMENTATION_ONLY = ("loss", "alpha", "gamma", "class_weights", "freeze_normalis
 """Settings of `TrainSpec` that mean nothing here."""
 VALIDATION_BATCH = 32
 """Triplets per pass, unless the recipe says otherwise."""
-VIEWS = {"timely": 3, "simclr-as-written": 3, "simclr-ntxent": 2, "frozen": 3}
+VIEWS = {"timely": 3, "timely-ntxent": 2, "simclr-as-written": 3, "simclr-ntxent": 2, "frozen": 3}
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ def plan_embedder(recipe: EmbedRecipeConfig) -> PlannedEmbedder:
         )
     _check_rules(recipe, data)
     ones = (1.0,) * len(channels)
-    change_by(recipe.augment, channels, ones, ones)
+    for augment in (recipe.augment, recipe.pair_augment):
+        change_by(augment, channels, ones, ones)
     spec = parse(TrainSpec, recipe.train, "train")
     if spec.validation_batch is None:  # vectors are small; a GPU has little to do with the four images of a map's
         spec = spec.model_copy(update={"validation_batch": min(spec.batch, VALIDATION_BATCH)})

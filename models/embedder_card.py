@@ -16,7 +16,7 @@ ADAPTER_FILE = "adapter.safetensors"
 # Raised by hand when the same weights would give other vectors (scaling, resizing, pooling); part of the digest.
 EMBEDDER_CONTRACT = 1
 
-METHODS = ("frozen", "timely", "simclr-as-written", "simclr-ntxent")
+METHODS = ("frozen", "timely", "timely-ntxent", "simclr-as-written", "simclr-ntxent")
 
 
 class EmbedderCard(BundleCard):

@@ -26,6 +26,11 @@ from models.weight_sources import LoadRecipe, Provenance, Source, digest, resolv
 from models.weights import channel_map
 
 STEM, POSITIONS = "patch_embed.proj.weight", "pos_embed"
+BEGINNINGS = ("drawn", "sine-cosine")
+"""How position embeddings may begin where weights are random."""
+POSITION_AMPLITUDE = 2.5
+"""Of sine-cosine positions. Patches behind random weights are vectors of about 0.6 in each number. Positions of 0.02,
+as timm draws them, drown in that, and then [CLS] cannot tell where a patch lies, which adapters cannot mend."""
 
 
 def embedder_with_weights(
@@ -36,20 +41,28 @@ def embedder_with_weights(
     scale: Sequence[float] | None = None,
     channels: Sequence[str] | None = None,
     stem: str = "auto",
+    positions: str = "drawn",
     load_recipe: LoadRecipe | None = None,
 ) -> tuple[Embedder, Provenance]:
     """Build an embedder and give it the weights that `weights` names.
 
     channels, stem, load_recipe: as in `models.weights.initialise`; recipe:FOLDER is an embedder's bundle, merged.
+    positions: one of `BEGINNINGS`, of random weights; others bring their own.
     torch's global random generator is left as it was.
-    Raises ValueError: unknown scheme, or weights that do not fit; FileNotFoundError: nothing there.
+    Raises ValueError: unknown scheme, positions for weights that are not random, or weights that do not fit;
+    FileNotFoundError: nothing there.
     """
     scheme, what = split_spec(weights)
     lookup({**STEMS, "auto": None, "names": None}, stem, "stem rule")
+    lookup(dict.fromkeys(BEGINNINGS), positions, "beginning of positions")
+    if scheme != "random" and positions != "drawn":
+        raise ValueError(f"Weights {weights!r} bring their own positions; {positions!r} is for random:SEED alone.")
     seed = seed_of(weights, what) if scheme == "random" else 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         embedder = build_embedder(spec, offset, scale)
+    if positions == "sine-cosine":
+        _set_positions(embedder.network)
     state = embedder.network.state_dict()
     if scheme == "random":
         return embedder, Provenance(weights, digest(state), len(state), 0, 0, "as built")
@@ -124,6 +137,31 @@ def _resampled(positions: Tensor, network: VisionTransformer, source: str) -> Te
         )
     made: Tensor = resample_abs_pos_embed(positions, list(network.patch_embed.grid_size), num_prefix_tokens=prefix)
     return made
+
+
+def sine_cosine(rows: int, cols: int, dimension: int) -> Tensor:
+    """Return fixed positions of patches, float32 (rows x cols, dimension), as MAE has them (arXiv 2111.06377).
+
+    A quarter of the numbers each: sine and cosine of the row, sine and cosine of the column, in wavelengths that grow
+    from 2 pi to nearly 10,000 times as much. Raises ValueError: the dimension is not to be divided by 4.
+    """
+    if dimension % 4:
+        raise ValueError(f"Sine-cosine positions take a dimension that 4 divides, not {dimension}.")
+    frequencies = 10_000.0 ** (-torch.arange(dimension // 4, dtype=torch.float64) / (dimension // 4))
+    grid = torch.meshgrid(
+        torch.arange(rows, dtype=torch.float64), torch.arange(cols, dtype=torch.float64), indexing="ij"
+    )
+    angles = [axis.reshape(-1, 1) * frequencies for axis in grid]
+    return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1).float()
+
+
+@torch.no_grad()
+def _set_positions(network: VisionTransformer) -> None:
+    positions = network.pos_embed
+    assert positions is not None
+    prefix = 0 if network.no_embed_class else network.num_prefix_tokens
+    rows, cols = network.patch_embed.grid_size
+    positions[0, prefix:] = POSITION_AMPLITUDE * sine_cosine(rows, cols, positions.shape[2])
 
 
 def _load_bundle(name: str) -> Source:

@@ -162,6 +162,11 @@ class TripletSampler:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def pair(self, index: int) -> tuple[int, int]:
+        """Return anchor and positive `index`."""
+        anchor, positive = self._numbers[self.pairs[index]].tolist()
+        return anchor, positive
+
     def draw(self, epoch: int, index: int) -> Triplet:
         """Return triplet `index` of an epoch."""
         random, pair = np.random.default_rng([self._seed, epoch, index]), self.pairs[index]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jobs.embedding_readers import ChangedViews, HeldBackTriplets, Triplets, change_by
+from jobs.embedding_readers import ChangedViews, HeldBackTriplets, Pairs, Triplets, change_by
 from models.triplets import Frames, Items, TripletSampler
 
 HOURS = np.datetime64("2019-01-01", "s") + (np.arange(30) * 3).astype("timedelta64[h]")
@@ -38,6 +38,25 @@ def test_triplets_are_those_of_the_sampler_and_epochs_differ():
     assert valid[0, 0, 0].any() == (views[0, 0, 0, 0] % 5 != 0)
     with pytest.raises(IndexError):
         reader[29]
+
+
+def test_pairs_are_those_of_the_sampler_and_each_image_changes_by_itself():
+    reader = Pairs(Numbered(), sampler())
+    assert len(reader) == 29
+    assert drawn(reader, 0) == drawn(reader, 3) == [sampler().pair(i) for i in range(29)]
+
+    def shifted(image, valid, random):
+        return image + random.uniform(100, 200), ~valid
+
+    changed = Pairs(Numbered(), sampler(), shifted, count=7, seed=3)
+    changed.set_epoch(2)
+    images, valid = changed[4]
+    away = images[:, 0, 3, 0] - np.array(sampler().pair(changed._chosen[4]))
+    assert ((away >= 100) & (away < 200)).all()
+    assert away[0] != away[1]
+    assert not valid[:, :, 1:].any()
+    assert (changed[4][0] == images).all()
+    assert drawn(changed, 2) != drawn(changed, 5)
 
 
 def test_a_part_of_the_samples_is_another_one_in_each_epoch():

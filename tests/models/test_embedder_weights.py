@@ -9,7 +9,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 
 from models.embedder import EmbedderSpec
 from models.embedder_bundle import save_embedder
-from models.embedder_weights import embedder_with_weights
+from models.embedder_weights import POSITION_AMPLITUDE, embedder_with_weights, sine_cosine
 from models.lora import add_lora
 from models.lora_spec import LoraSpec
 from tests.models.vits import OFFSET, SCALE, SPEC, small_card, small_embedder, trained_adapter
@@ -184,3 +184,37 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         embedder_with_weights(SPEC, "fiel:x")
     with pytest.raises(FileNotFoundError, match="which is not there"):
         embedder_with_weights(SPEC, f"file:{tmp_path}/none.safetensors")
+
+
+def test_positions_of_random_weights_may_be_waves():
+    drawn, _ = embedder_with_weights(SPEC, "random:3")
+    waves, told = embedder_with_weights(SPEC, "random:3", positions="sine-cosine")
+    differing = {k for k, v in waves.network.state_dict().items() if not v.equal(drawn.network.state_dict()[k])}
+    assert differing == {"pos_embed"}
+    assert told != embedder_with_weights(SPEC, "random:3")[1]
+    assert waves.network.pos_embed[0, 0].equal(drawn.network.pos_embed[0, 0])  # that of [CLS]
+    rows, cols = waves.network.patch_embed.grid_size
+    expected = POSITION_AMPLITUDE * sine_cosine(rows, cols, waves.dimension)
+    torch.testing.assert_close(waves.network.pos_embed[0, 1:], expected)
+
+
+def test_waves_tell_rows_from_columns_and_depend_on_distance_alone():
+    waves = sine_cosine(3, 5, 16).double()
+    place = {(row, col): waves[row * 5 + col] for row in range(3) for col in range(5)}
+    row, col = np.array([1, 2]), np.array([2, 4])
+    by_hand = np.concatenate(
+        [f(n * 10_000.0 ** (-np.arange(4) / 4)) for n in (row[0], col[1]) for f in (np.sin, np.cos)]
+    )
+    np.testing.assert_allclose(place[1, 4], by_hand, atol=1e-6)
+    assert (waves**2).sum(1).allclose(torch.full((15,), 8.0, dtype=torch.float64))
+    assert (place[0, 1] @ place[1, 3]).item() == pytest.approx((place[1, 2] @ place[2, 4]).item(), abs=1e-5)
+    with pytest.raises(ValueError, match="4 divides, not 18"):
+        sine_cosine(2, 2, 18)
+
+
+def test_weights_of_a_file_bring_their_own_positions(tmp_path):
+    weights = saved(tmp_path, classifier().state_dict())
+    with pytest.raises(ValueError, match="bring their own positions"):
+        embedder_with_weights(SPEC, weights, positions="sine-cosine")
+    with pytest.raises(ValueError, match=r"did you mean 'sine-cosine'|sine-cosine"):
+        embedder_with_weights(SPEC, "random:1", positions="sine")
