@@ -49,7 +49,7 @@ EPILOG = """examples:
 country: one scene for each sensor, date and UTM zone over --bbox; industry covers a few percent.
 chips:   512 px scenes on large estates, industry covers 0.825 +- 0.114, each eighth validates.
 aihub:   the same in the folders, names and codes of AI-Hub 71805.
-weather: frames of COMS and GK2A every three hours, with the weather's state. tiny: 60 days at 48 px, small: two years
+weather: frames of COMS and GK2A every three hours, with the weather's state. tiny: 60 days at 48 px, small: six years
          at 64 px (both PNG with KMA's names), large: 2011-02 to 2020-03 at 224 px (zarr).
 
 exit codes: 0 done, 1 fault, 2 bad input (nothing written), 130 interrupted"""

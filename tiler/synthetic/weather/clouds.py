@@ -25,10 +25,12 @@ Array = np.ndarray
 
 UPPER_SCALES_KM = (1_500.0, 750.0, 375.0, 190.0, 110.0)
 UPPER_MEMORY_HOURS = (36.0, 24.0, 14.0, 12.0, 12.0)
-UPPER_AMPLITUDES = (0.24, 0.33, 0.50, 0.56, 0.35)
+UPPER_AMPLITUDES = (0.06, 0.14, 0.42, 0.56, 0.40)
 LOWER_SCALES_KM = (900.0, 200.0)
 LOWER_MEMORY_HOURS = (24.0, 12.0)
-LOWER_AMPLITUDES = (0.40, 0.80)
+LOWER_AMPLITUDES = (0.15, 0.85)
+"""Little at large scales: whether a whole region is cloudy is the work of waves, front and storms, which the state
+knows."""
 GROW_HOURS, DECAY_HOURS, HUMIDITY_HOURS, LOW_HOURS = 2.5, 6.0, 20.0, 4.0
 DEEPEST = 3.0
 """Largest depth of cloud; at 1 a cloud hides two thirds of what lies under it."""

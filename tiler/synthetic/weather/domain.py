@@ -41,7 +41,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(date(2018, 6, 25), 60, 48, True, (0.5, 0.75)),
-    "small": Scale(date(2017, 1, 1), 730, 64, True, (0.5, 0.75)),
+    "small": Scale(date(2014, 1, 1), 2_191, 64, False, (0.5, 0.75)),
     # GK2A's service began on 2019-07-25: 3,095 days after the first frame
     "large": Scale(date(2011, 2, 1), 3_347, 224, False, (3_096 / 3_347, 1.0)),
 }

@@ -41,8 +41,9 @@ def radiances(surface: Surface, sky: Sky, season_rad: float, hour_utc: float) ->
     top_high = tropopause + 30.0 - LAPSE_K * np.clip(sky.high / 2.2, 0, 1) ** 0.7
     below = ground + lid * (top_low - ground)
     infrared = below + veil * (top_high - below)
-    # by day at 3.8 micrometres: water clouds and thick tops reflect, dry warm land too
-    reflected = sun * ((1 - veil) * (lid * 26.0 + (1 - lid) * surface.land * 9.0 + 1.5) + veil * 17.0)
+    # by day at 3.8 micrometres: water clouds and thick tops reflect, dry warm land too; in real frames of COMS three
+    # hours about dawn and dusk change this band half as much as another season does, as they do here
+    reflected = sun * ((1 - veil) * (lid * 42.0 + (1 - lid) * surface.land * 10.0 + 1.5) + veil * 34.0)
     shortwave = infrared + 3.0 + reflected
     dry = 256.0 - 24.0 * sky.humid - 0.2 * (surface.latitude - 30.0)
     deep = _hidden(np.maximum(sky.high - 0.35, 0), 1.3)
