@@ -51,7 +51,9 @@ def add_parser(documents: Any) -> argparse.ArgumentParser:
         "(default), the last fifth, or random frames as the document may have it",
     )
     parser.add_argument("--gallery", choices=("validation", "all"), default="validation", help="what is searched")
-    parser.add_argument("--queries", type=int, default=500, help="at most so many validation frames ask (default 500)")
+    parser.add_argument(
+        "--queries", type=int, default=500, help="at most so many validation frames ask by image metrics (default 500)"
+    )
     parser.add_argument(
         "--lpips",
         default="random:0",

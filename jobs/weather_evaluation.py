@@ -26,7 +26,7 @@ from jobs.weather_scores import (
 )
 from jobs.weather_table import headings_of
 from jobs.weather_truth import Lpips, Ranking, find_truth, metric_of
-from models.baseline_embeddings import pooled_pixels, principal_components, random_vectors
+from models.baseline_embeddings import pooled_pixels, principal_components, random_vectors, season_vectors
 from models.layout import plane
 from models.retrieval import LEAST_GALLERY, chance, excluded
 from models.ring_score import ring_score
@@ -46,7 +46,9 @@ class Settings:
 
     k: int = 100
     queries: int = 500
-    """At most so many of the validation frames, evenly spread."""
+    """At most so many of the validation frames ask by image metrics, evenly spread: these cost minutes."""
+    state_queries: int = 4000
+    """At most so many ask by everything else."""
     gallery: str = "validation"
     """`validation`, or `all` frames."""
     metric_px: int | None = None
@@ -87,6 +89,8 @@ class Judged:
     chosen: np.ndarray
     """Which frames the gallery is, bool (all,)."""
     question: Question
+    asked: np.ndarray
+    """Which of its queries ask by image metrics, int (q,)."""
     headings: Mapping[str, str]
     """Image metric to the heading of its column."""
     scores: Mapping[str, Mapping[str, Score]]
@@ -142,8 +146,11 @@ def judge(
     chosen, notes = _choose(weather, settings)
     gallery = weather.frames[chosen]
     blank = ~np.all([e[chosen].any(1) for by_seed in embeddings.values() for e in by_seed], axis=0)
-    queries = _spread(np.flatnonzero(weather.validation[chosen] & ~blank), settings.queries)
-    headings, images, failed = _image_truth(engine, storage, weather, chosen, queries, settings)
+    queries = _spread(
+        np.flatnonzero(weather.validation[chosen] & ~blank), max(settings.state_queries, settings.queries)
+    )
+    asked = _spread(np.arange(len(queries)), settings.queries)
+    headings, images, failed = _image_truth(engine, storage, weather, chosen, queries, asked, settings)
     states = weather.states
     if states is not None:
         states = States(states.vectors[chosen], states.quadrant[chosen])
@@ -172,7 +179,7 @@ def judge(
     found = [difference(name, first, second, values, question.blocks) for name, first, second in pairs]
     differences = tuple(d for d in found if d is not None)
     return Judged(
-        gallery, chosen, question, headings, scores, differences, layouts, _base(question), tuple(notes), failed
+        gallery, chosen, question, asked, headings, scores, differences, layouts, _base(question), tuple(notes), failed
     )
 
 
@@ -206,9 +213,15 @@ def _spread(places: np.ndarray, most: int) -> np.ndarray:
 
 
 def _image_truth(
-    engine: Engine, storage: Storage, weather: Weather, chosen: np.ndarray, queries: np.ndarray, settings: Settings
+    engine: Engine,
+    storage: Storage,
+    weather: Weather,
+    chosen: np.ndarray,
+    queries: np.ndarray,
+    asked: np.ndarray,
+    settings: Settings,
 ) -> tuple[dict[str, str], dict[str, np.ndarray], dict[str, str]]:
-    """Return headings, neighbours by source and metric, and units that failed."""
+    """Return headings, neighbours by source and metric (of queries not `asked`: -1), and units that failed."""
     metrics = ["psnr", "ssim"] + (["lpips"] if settings.lpips else [])
     headings = headings_of({metric: metric_of(metric, settings.lpips).name for metric in metrics})
     sources = {"observed": weather.frames[chosen], "clean": weather.of_gallery(chosen)}
@@ -218,8 +231,11 @@ def _image_truth(
         if gallery is not None:
             print(f"--- nearest frames by image metrics, {source} images")
             how = Ranking(settings.lpips, settings.metric_px, HOURS, settings.k)
-            outcome, found = find_truth(engine, storage, gallery, queries, metrics, how)
-            images |= {f"{source}_{metric}": places for metric, places in found.items()}
+            outcome, found = find_truth(engine, storage, gallery, queries[asked], metrics, how)
+            for metric, places in found.items():
+                whole = np.full((len(places), len(queries), places.shape[2]), -1, places.dtype)
+                whole[:, asked] = places
+                images[f"{source}_{metric}"] = whole
             failed |= {f"{source}/{unit}": reason for unit, reason in outcome.failed.items()}
     return headings, images, failed
 
@@ -228,6 +244,7 @@ def _baselines(gallery: Gallery, side_px: int | None, seed: int) -> dict[str, li
     return {
         "pixels": [pooled_pixels(lambda: gallery.blocks(side_px))],
         "pca": [principal_components(lambda: gallery.blocks(side_px), len(gallery))],
+        "season": [season_vectors(gallery.times)],
         "random": [random_vectors(len(gallery), seed=seed)],
     }
 

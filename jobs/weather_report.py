@@ -60,8 +60,8 @@ class Results:
         """Return what a reader must know first."""
         found = self.judged
         lines = [
-            f"{len(found.question.queries)} queries, {len(found.gallery)} frames in the gallery; chance is "
-            f"{found.base['chance_0h']:.4f}.",
+            f"{len(found.question.queries)} queries, of which {len(found.asked)} by image metrics; "
+            f"{len(found.gallery)} frames in the gallery; chance is {found.base['chance_0h']:.4f}.",
             *found.notes,
             *(f"{METHODS.get(method, method)}: weights from {begin}." for method, begin in self.weights.items()),
             *(f"left out: {unit}: {reason}" for unit, reason in found.failed.items()),
@@ -99,6 +99,7 @@ def write_report(storage: Storage, results: Results) -> None:
     found = results.judged
     values = {
         "queries": len(found.question.queries),
+        "image_queries": len(found.asked),
         "gallery": len(found.gallery),
         "k": found.question.k,
         "headings": dict(found.headings),

@@ -55,7 +55,8 @@ class Question:
     """int (q,), places in the gallery."""
     k: int
     images: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """`observed_psnr` and so on: places of the nearest frames by an image metric, int32 (len(HOURS), q, k)."""
+    """`observed_psnr` and so on: places of the nearest frames by an image metric, int32 (len(HOURS), q, k); -1 where a
+    query was not asked."""
     states: States | None = None
 
     @cached_property
@@ -109,7 +110,8 @@ def values_of(embeddings: np.ndarray, question: Question) -> dict[str, np.ndarra
         end = f"_{hours:g}h"
         for name, truth in question.images.items():
             known = truth[place][:, 0] >= 0
-            out[f"recall_{name}{end}"] = np.where(known, recall(truth[place], found), np.nan)
+            out[f"recall_{name}{end}"] = np.full(len(q), np.nan)
+            out[f"recall_{name}{end}"][known] = recall(truth[place][known], found[known])
         out[f"season_error_days{end}"] = season_error_days(times, times[q], found)
         if question.states is not None and question.gain is not None:
             quadrant = question.states.quadrant

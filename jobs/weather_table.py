@@ -18,7 +18,12 @@ METHODS = {
     "simclr-as-written": "SimCLR as written (blur triplet)",
     "simclr-ntxent": "SimCLR (two views, NT-Xent)",
 }
-BASELINES = {"pixels": "pooled pixels 8 x 8", "pca": "PCA-64 of pixels", "random": "random vectors"}
+BASELINES = {
+    "pixels": "pooled pixels 8 x 8",
+    "pca": "PCA-64 of pixels",
+    "season": "the day of the year alone",
+    "random": "random vectors",
+}
 REPORTED_RECALL: dict[str, dict[str, tuple[float, float]]] = {
     "timely": {"lpips": (0.2096, 0.0736), "psnr": (0.2148, 0.0974), "ssim": (0.2210, 0.0749)},
     "frozen": {"lpips": (0.0901, 0.0540), "psnr": (0.0597, 0.0452), "ssim": (0.0788, 0.0519)},

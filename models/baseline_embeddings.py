@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from models.retrieval import YEAR_DAYS, day_of_year
+
 SAMPLE_FRAMES = 1024
 """Frames from which principal components are found, evenly spread: more change the first 64 little and cost memory."""
 
@@ -53,6 +55,12 @@ def principal_components(blocks: Blocks, frames: int, dimension: int = 64) -> np
     top = vectors[:, -kept:].flip(1) / values[-kept:].flip(0).sqrt()
     axes = rows.T @ top.float()
     return np.concatenate([((torch.from_numpy(i).flatten(1) - mean) @ axes).numpy() for i in blocks()])
+
+
+def season_vectors(times: np.ndarray) -> np.ndarray:
+    """Return the places of times (datetime64, n) on the circle of the year, (n, 2) float32: what a calendar knows."""
+    angle = 2 * np.pi * day_of_year(times) / YEAR_DAYS
+    return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
 
 
 def random_vectors(frames: int, dimension: int = 64, seed: int = 0) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_from_nothing_to_the_report(small, tmp_path, capsys):
     for word in ("0.2148 ± 0.0974", "not known", "random vectors", "typhoon-hit@3", "base rate"):
         assert word in told
     scores = json.loads((out / "evaluation/scores.json").read_text())
-    assert set(scores["scores"]) == {*METHODS, "pixels", "pca", "random"}
+    assert set(scores["scores"]) == {*METHODS, "pixels", "pca", "season", "random"}
     assert len(scores["scores"]["timely"]["recall_clean_psnr_24h"]["seeds"]) == 2
     assert {yaml.safe_load(p.read_text())["method"] for p in (out / "recipes").glob("*-1.yaml")} == set(METHODS)
     assert (out / "evaluation/figure1.png").is_file()

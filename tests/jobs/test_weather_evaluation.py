@@ -62,13 +62,17 @@ def test_from_frame_stores_to_the_report(weather, tmp_path, monkeypatch):
     with open_engine("serial") as engine:
         found = judge(engine, storage, known, embeddings(rows), settings)
         assert found.sources == ("observed", "clean")
-        assert len(found.question.queries) == 60
-        assert set(found.question.queries) <= set(np.flatnonzero(known.validation[found.chosen]))
+        may_ask = np.flatnonzero(known.validation[found.chosen])
+        assert len(found.asked) == 60 < len(found.question.queries) <= len(may_ask)
+        assert set(found.question.queries) <= set(may_ask)
+        for places in found.question.images.values():
+            assert (np.flatnonzero((places >= 0).all((0, 2))) == found.asked).all()
+            assert (np.delete(places, found.asked, axis=1) == -1).all()
         again = judge(engine, storage, known, embeddings(rows), settings)
     assert {m: {n: s.seeds for n, s in row.items() if s.mean == s.mean} for m, row in found.scores.items()} == {
         m: {n: s.seeds for n, s in row.items() if s.mean == s.mean} for m, row in again.scores.items()
     }
-    assert set(found.scores) == {*embeddings(rows), "pixels", "pca", "random"}
+    assert set(found.scores) == {*embeddings(rows), "pixels", "pca", "season", "random"}
     timely, frozen, chance = (found.scores[m]["recall_clean_psnr_72h"].mean for m in ("timely", "frozen", "random"))
     assert timely > 2 * frozen
     assert chance == pytest.approx(found.base["chance_72h"], abs=0.04)

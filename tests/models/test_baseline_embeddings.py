@@ -2,7 +2,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from models import baseline_embeddings
-from models.baseline_embeddings import pooled_pixels, principal_components, random_vectors
+from models.baseline_embeddings import pooled_pixels, principal_components, random_vectors, season_vectors
 
 
 def cut(images, n):
@@ -42,3 +42,13 @@ def test_random_vectors_are_functions_of_the_seed():
     assert (a == b).all()
     assert (a != c).any()
     assert a.dtype == np.float32
+
+
+def test_the_season_knows_the_day_and_nothing_of_the_year():
+    days = np.array(["2018-07-01", "2019-07-01", "2019-01-01", "2019-12-31"], "datetime64[s]")
+    found = season_vectors(days)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+    alike = found @ found.T
+    assert alike[0, 1] > 1 - 1e-6
+    assert alike[2, 3] > 0.999  # the year is a circle
+    assert alike[0, 2] < -0.99
