@@ -93,6 +93,7 @@ def test_members_alone_are_drawn():
     drawn = [sampler.draw(epoch, i) for epoch in range(50) for i in range(len(sampler))]
     assert {(t.anchor, t.positive) for t in drawn} == {(3, 4), (4, 5), (11, 12)}
     assert {t.negative for t in drawn} == set(members.tolist())
+    assert [sampler.pair(i) for i in range(len(sampler))] == [(3, 4), (4, 5), (11, 12)]
 
 
 def test_places_meet_their_next_acquisition_and_another_place():
