@@ -212,30 +212,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = {one.name: one.of(world, frozen) for one in embeddings}
     parts = arguments.only.split(",")
     table: dict[str, Any] = {}
+
+    def tell(part: str, rows: list[Row]) -> None:
+        """Print and write what is known so far: the parts take minutes each."""
+        table[part] = rows
+        print(f"\n{part}", *rows, sep="\n   ", flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(table, indent=1))
+
+    networks = [one for one in embeddings if one.model]
     if "search" in parts:
-        table["search"] = search_rows(world, found, baselines)
-        print(*table["search"], sep="\n", flush=True)
-        table["shards equal brute force"] = {n: shards_agree(world, r) for n, r in found.items() if n not in baselines}
+        tell("search", search_rows(world, found, baselines))
+        agree = {one.name: shards_agree(world, found[one.name]) for one in networks}
+        tell("shards equal brute force", [{"embedding": name, **shards} for name, shards in agree.items()])
     if "change" in parts:
-        table["change"] = [
+        ranked = [
             change_rows(world, one.name, found[one.name], one.of(world, frozen, planted=True), not one.model)
             for one in embeddings
         ]
+        tell("change", ranked)
     if "duplicates" in parts:
-        networks = [one for one in embeddings if one.model]
-        table["duplicates"] = [row for one in networks for row in duplicate_rows(one, found[one.name])]
-    if "drift" in parts:
-        table["drift"] = [row for one in embeddings if one.model for row in drift_rows(world, one, found[one.name])]
+        tell("duplicates", [row for one in networks for row in duplicate_rows(one, found[one.name])])
     if "active" in parts:
-        table["active"] = active_rows(
-            world, {name: at_date(run, NOW, name in baselines) for name, run in found.items()}
-        )
-    for part, rows in table.items():
-        print(f"\n{part}")
-        for row in rows if isinstance(rows, list) else [rows]:
-            print("  ", row)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(table, indent=1))
+        vectors = {name: at_date(run, NOW, name in baselines) for name, run in found.items()}
+        tell("active", active_rows(world, vectors))
+    if "drift" in parts:
+        tell("drift", [row for one in networks for row in drift_rows(world, one, found[one.name])])
 
 
 if __name__ == "__main__":

@@ -161,7 +161,8 @@ def plan_embedder(recipe: EmbedRecipeConfig) -> PlannedEmbedder:
     if not _is_trained(recipe.out, _key(recipe, spec, channels, data, begin)):
         # absent or unfitting weights are found here, not by workers
         weights = recipe.network.weights
-        embedder, _ = embedder_with_weights(network, weights, channels=channels, stem=recipe.network.stem)
+        stem, positions = recipe.network.stem, recipe.network.positions
+        embedder, _ = embedder_with_weights(network, weights, channels=channels, stem=stem, positions=positions)
         image_bytes = _image_bytes(recipe, embedder)
     else:
         image_bytes = 0

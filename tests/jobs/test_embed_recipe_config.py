@@ -56,6 +56,8 @@ def test_the_task_chooses_the_model(tmp_path):
         read(tmp_path, SMALL | {"method": "simclr-nt"})
     with pytest.raises(ValueError, match="is no range"):
         read(tmp_path, SMALL | {"blur": {"sigma_px": [2, 1]}})
+    with pytest.raises(ValueError, match="'file:x' brings its own"):
+        read(tmp_path, SMALL | {"network": {"weights": "file:x", "positions": "sine-cosine"}})
     with pytest.raises(ValueError, match=r"network\.weights' is required"):
         read(tmp_path, SMALL | {"network": {}})
 

@@ -32,6 +32,13 @@ def test_every_recipe_is_one(scale, method, tmp_path):
         assert recipe.network.lora is None or recipe.network.lora.model_dump() == weather.LORA
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_given_weights_bring_their_positions(scale, tmp_path):
+    values = recipe_values("timely", 0, tmp_path, ["a.yaml"], SCALES[scale], "file:vit.pth", "blocks", {})
+    assert "positions" not in values["network"]
+    assert load(recipe_kind, str(write_yaml(tmp_path / "one.yaml", values))).network.weights == "file:vit.pth"
+
+
 def test_a_frozen_network_of_given_weights_is_the_same_with_every_seed():
     assert list(seeds_of("frozen", 3, None)) == list(seeds_of("frozen", 3, "random:5")) == [0, 1, 2]
     assert list(seeds_of("frozen", 3, "file:vit.pth")) == [0]

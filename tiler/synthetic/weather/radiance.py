@@ -42,7 +42,7 @@ def radiances(surface: Surface, sky: Sky, season_rad: float, hour_utc: float) ->
     below = ground + lid * (top_low - ground)
     infrared = below + veil * (top_high - below)
     # by day at 3.8 micrometres: water clouds and thick tops reflect, dry warm land too; in real frames of COMS three
-    # hours about dawn and dusk change this band half as much as another season does, as they do here
+    # hours about dawn and dusk change this band half as much as another time altogether does, as they do here
     reflected = sun * ((1 - veil) * (lid * 42.0 + (1 - lid) * surface.land * 10.0 + 1.5) + veil * 34.0)
     shortwave = infrared + 3.0 + reflected
     dry = 256.0 - 24.0 * sky.humid - 0.2 * (surface.latitude - 30.0)
