@@ -74,6 +74,7 @@ def bundle(folder: Path, architecture: str, channels: tuple[str, ...]) -> str:
         architecture=architecture,
         side_px=spec.side_px,
         dimension=embedder.dimension,
+        width=embedder.dimension,
         channels=channels,
         sensor="BENCH",
         offset=offset,

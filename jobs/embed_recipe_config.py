@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from jobs.config import Frozen
 from jobs.recipe_config import Recipe, RecipeConfig
 from models.embedder_card import METHODS
+from models.linear_spec import LinearSpec
 from models.lora_spec import LoraSpec
 from tiler.item_split import ItemSplit
 
@@ -28,6 +29,10 @@ class EmbedNetworkConfig(Frozen):
     """Blocks; none: those of the architecture."""
     patch_px: int | None = Field(default=None, ge=1)
     """Side of a patch; none: that of the architecture."""
+    grid: int | None = Field(default=None, ge=1)
+    """Cells a side in which patch tokens are averaged; none: the vector is made of the [CLS] token."""
+    linear: LinearSpec | None = None
+    """A linear map behind that, fitted to pairs of the method before anything is trained; none: no map."""
     lora: LoraSpec | None = LoraSpec()
     """The adapter that is trained; null: all weights are."""
     stem: Literal["auto", "names", "tile", "zero"] = "auto"

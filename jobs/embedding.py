@@ -70,7 +70,7 @@ class Embedding:
         """The expected peak of a worker."""
         batch, side = self.precision.batch, max(self.card.side_px, *(_side_px(plan) for plan in self.plans))
         image = len(self.card.channels) * side**2
-        tokens = self.card.dimension * (self.card.side_px**2 // (self.card.patch_px or 16) ** 2 + 1)
+        tokens = self.card.width * (self.card.side_px**2 // (self.card.patch_px or 16) ** 2 + 1)
         weights = Storage(settings_of(self.config).model).size(WEIGHTS_FILE)
         read = max(read_bytes(plan) for plan in self.plans)
         one_pass = batch * (image * 4 * 3 + tokens * TOKENS_BYTES)

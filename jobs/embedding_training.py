@@ -64,6 +64,8 @@ class Prepared:
     """What each item does: `tiler.item_split`."""
     training: Any
     """Reader of what trains; None for a method that trains nothing."""
+    fitting: Any
+    """Reader of what a linear map is fitted to: what trains, or single images for a method that trains nothing."""
     validation: HeldBackTriplets | None
     scaling: Scaling
 
@@ -120,7 +122,8 @@ def prepare(task: EmbeddingTask) -> Prepared:
             raise ValueError(f"data.split: what validates has no triplets: {error}") from error
         validation = HeldBackTriplets(ground, sampler, data.validation_samples)
     scaling = {"standard": statistics, "range": ground.valid_range}.get(data.scaling, _unscaled(len(task.channels)))
-    return Prepared(recipe, ground, parts, training, validation, scaling)
+    fitting = ChangedViews(ground, members, (None,), with_another=False) if training is None else training
+    return Prepared(recipe, ground, parts, training, fitting, validation, scaling)
 
 
 def rule_of(recipe: EmbedRecipeConfig, kind: Kind) -> Rule:
@@ -140,6 +143,7 @@ def train_embedder_worker(config: dict[str, Any]) -> None:
 
     from cluster.session import rank_and_world, worker_device
     from models.embedding_task import Embedding, EmbeddingNetwork, judge, projection_head
+    from models.linear_fitting import fit_linear
     from models.ranks import current_ranks
     from models.train_spec import TrainSpec
 
@@ -154,6 +158,12 @@ def train_embedder_worker(config: dict[str, Any]) -> None:
     network = EmbeddingNetwork(embedder, head)
     goal = Embedding("nt_xent" if contrasted else "triplet", recipe.margin, recipe.temperature)
     history: History = []
+    fitted: dict[str, float] = {}
+    if recipe.network.linear is not None:
+        batch = spec.validation_pass()
+        fitted = fit_linear(
+            embedder, prepared.fitting, goal, recipe.network.linear, current_ranks(), device, batch, spec.seed
+        )
     if prepared.training is None:
         scores: dict[str, float] = {}
         if prepared.validation is not None:
@@ -174,7 +184,7 @@ def train_embedder_worker(config: dict[str, Any]) -> None:
         )
         scores = scores_of(history)
     if rank == 0:
-        write_bundle(task, prepared, embedder, provenance, history, scores)
+        write_bundle(task, prepared, embedder, provenance, history, scores | fitted)
 
 
 def shown_as_rgb(channels: Sequence[str]) -> tuple[int, ...]:
@@ -210,8 +220,10 @@ def build(task: EmbeddingTask, prepared: Prepared) -> tuple[Embedder, Provenance
 
 def spec_values(recipe: EmbedRecipeConfig, channels: int) -> dict[str, Any]:
     """Return the values of the `EmbedderSpec` that a recipe means."""
-    network = recipe.network.model_dump(include={"architecture", "side_px", "depth", "patch_px"})
-    return network | {"in_channels": channels, "scaling": "image" if recipe.data.scaling == "per_image" else "set"}
+    network = recipe.network.model_dump(include={"architecture", "side_px", "depth", "patch_px", "grid"})
+    scaling = "image" if recipe.data.scaling == "per_image" else "set"
+    linear = recipe.network.linear.numbers if recipe.network.linear is not None else None
+    return network | {"in_channels": channels, "scaling": scaling, "linear": linear}
 
 
 def write_bundle(
@@ -235,7 +247,10 @@ def write_bundle(
         depth=embedder.spec.depth,
         patch_px=embedder.spec.patch_px,
         side_px=embedder.spec.side_px,
+        grid=embedder.spec.grid,
+        linear=embedder.spec.linear,
         dimension=embedder.dimension,
+        width=int(embedder.network.num_features),
         channels=task.channels,
         sensor=prepared.ground.sensor,
         offset=tuple(embedder.offset.tolist()),

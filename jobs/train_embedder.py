@@ -192,7 +192,7 @@ def _bands(data: EmbeddingData) -> tuple[str, ...]:
 
 def _image_bytes(recipe: EmbedRecipeConfig, embedder: Embedder) -> int:
     network = embedder.network
-    numbers = (network.patch_embed.num_patches + 1) * embedder.dimension * len(network.blocks)
+    numbers = (network.patch_embed.num_patches + 1) * int(network.num_features) * len(network.blocks)
     return numbers * (ALL_WEIGHTS_BYTES if recipe.network.lora is None else ACTIVATION_BYTES)
 
 

@@ -1,4 +1,8 @@
-"""From images to vectors: the scaling of the inputs, and a vision transformer whose [CLS] token is the answer."""
+"""From images to vectors: the scaling of the inputs, a vision transformer, and what is made of its tokens.
+
+The answer is the [CLS] token, or the patch tokens averaged in the cells of a grid, which keeps where things lie. A
+linear map may follow that `models/linear_fitting.py` fits.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,6 +16,8 @@ from torch import Tensor, nn
 from models.names import unknown
 from models.networks import per_channel
 
+MOST_FEATURES = 2**14
+"""Of a linear map: its weights, and what it is fitted to, must lie in memory."""
 SMALLEST_DEVIATION = 1e-6
 """An image that is constant has none of its own to be divided by."""
 
@@ -26,8 +32,10 @@ class EmbedderSpec(BaseModel):
     in_channels: int = Field(ge=1)
     side_px: int = Field(default=224, ge=8, le=4096)
     """Side of the square that the transformer sees."""
-    pool: Literal["token"] = "token"
-    """The vector is the [CLS] token behind the final normalisation."""
+    grid: int | None = Field(default=None, ge=1, le=64)
+    """Cells a side in which patch tokens are averaged, row by row; None: the [CLS] token, behind the final norm."""
+    linear: int | None = Field(default=None, ge=2)
+    """Numbers to which a linear map takes that; None: no map."""
     depth: int | None = Field(default=None, ge=1, le=200)
     """Blocks; None: those of the architecture."""
     patch_px: int | None = Field(default=None, ge=1, le=4096)
@@ -53,6 +61,10 @@ class Embedder(nn.Module):
 
     offset: Tensor
     scale: Tensor
+    linear_weight: Tensor
+    """float32 (dimension, features), fixed while the network trains; zeros until it is fitted. Only with `linear`."""
+    linear_bias: Tensor
+    """float32 (dimension,). Only with `linear`."""
 
     def __init__(self, spec: EmbedderSpec, network: VisionTransformer, offset: Tensor, scale: Tensor) -> None:
         super().__init__()
@@ -60,11 +72,19 @@ class Embedder(nn.Module):
         self.network = network
         self.register_buffer("offset", offset)
         self.register_buffer("scale", scale)
+        if spec.linear is not None:
+            self.register_buffer("linear_weight", torch.zeros(spec.linear, self.features))
+            self.register_buffer("linear_bias", torch.zeros(spec.linear))
+
+    @property
+    def features(self) -> int:
+        """Numbers before the linear map."""
+        return int(self.network.num_features) * (self.spec.grid or 1) ** 2
 
     @property
     def dimension(self) -> int:
         """Numbers of a vector."""
-        return int(self.network.num_features)
+        return self.spec.linear or self.features
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Return one vector per image, not normalised to length 1.
@@ -74,10 +94,22 @@ class Embedder(nn.Module):
         returns: float32 (n, dimension).
         Raises ValueError: the number of channels is not the network's, or `valid` has another shape.
         """
+        pooled = self.pooled(x, valid)
+        if self.spec.linear is None:
+            return pooled
+        with torch.autocast(x.device.type, enabled=False):
+            return nn.functional.linear(pooled, self.linear_weight, self.linear_bias)
+
+    def pooled(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return what the linear map takes: float32 (n, features), of images as `forward` has them."""
         with torch.autocast(x.device.type, enabled=False):
             prepared = self.prepared(x, valid)
-        answer: Tensor = self.network(prepared.to(next(self.network.parameters()).dtype))
-        return answer.float()
+        prepared = prepared.to(next(self.network.parameters()).dtype)
+        if self.spec.grid is None:
+            token: Tensor = self.network(prepared)
+            return token.float()
+        tokens: Tensor = self.network.forward_features(prepared)[:, self.network.num_prefix_tokens :].float()
+        return grid_means(tokens, self.network.patch_embed.grid_size, self.spec.grid)
 
     def prepared(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Return what the transformer sees, float32 (n, C, side, side): scaled, missing as 0, resized by area."""
@@ -109,7 +141,33 @@ def build_embedder(
     scales = per_channel(spec.in_channels, "scale", [1.0] * spec.in_channels if scale is None else scale)
     if not bool((scales > 0).all()):
         raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
-    return Embedder(spec, _transformer(spec), offsets, scales)
+    transformer = _transformer(spec)
+    _check_grid(spec, transformer)
+    return Embedder(spec, transformer, offsets, scales)
+
+
+def _check_grid(spec: EmbedderSpec, transformer: VisionTransformer) -> None:
+    rows, cols = transformer.patch_embed.grid_size
+    if spec.grid is not None and (rows % spec.grid or cols % spec.grid):
+        raise ValueError(
+            f"grid: {spec.grid} x {spec.grid} cells do not divide {rows} x {cols} patches. Choose a divisor of them."
+        )
+    features = int(transformer.num_features) * (spec.grid or 1) ** 2
+    if spec.linear is not None and not spec.linear <= features <= MOST_FEATURES:
+        raise ValueError(
+            f"linear: {spec.linear} numbers of {features}; a map takes {MOST_FEATURES} at most to no more than they "
+            f"are. Choose a smaller {'number' if spec.linear > features else 'grid'}."
+        )
+
+
+def grid_means(tokens: Tensor, patches: tuple[int, int], cells: int) -> Tensor:
+    """Return the mean token of each cell of a grid: (n, rows x cols, d) to (n, cells x cells x d), cell by cell.
+
+    patches: rows and cols of the patches; `cells` divides both.
+    """
+    rows, cols = patches
+    split = tokens.reshape(len(tokens), cells, rows // cells, cells, cols // cells, tokens.shape[2])
+    return split.mean((2, 4)).flatten(1)
 
 
 def area_resize(images: Tensor, side_px: int) -> Tensor:

@@ -25,11 +25,16 @@ class EmbedderCard(BundleCard):
     kind: Literal["embedder"]
     side_px: int
     """Side of the square that the transformer sees."""
-    pool: Literal["token"] = "token"
+    grid: int | None = None
+    """Cells a side in which patch tokens are averaged; None: the vector is made of the [CLS] token."""
+    linear: int | None = None
+    """Numbers behind a linear map; None: there is none."""
     depth: int | None = None
     patch_px: int | None = None
     dimension: int = Field(ge=1)
     """Numbers of a vector."""
+    width: int = Field(ge=1)
+    """Numbers of a token inside the transformer."""
     scaling: Literal["standard", "per_image", "range"] = "standard"
     """What offset and scale are: of the training part; none, because each image has its own; of the valid range."""
     method: str
@@ -57,7 +62,8 @@ class EmbedderCard(BundleCard):
             architecture=self.architecture,
             in_channels=len(self.channels),
             side_px=self.side_px,
-            pool=self.pool,
+            grid=self.grid,
+            linear=self.linear,
             depth=self.depth,
             patch_px=self.patch_px,
             scaling="image" if self.scaling == "per_image" else "set",

@@ -97,6 +97,28 @@ def test_every_method_becomes_a_bundle(trained, tmp_path, method):
     assert not [name for name in unmerged.state_dict() if "head." in name and "network.head" not in name]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_linear_map_is_fitted_before_training_and_stays(trained, tmp_path, method):
+    small = ("data.samples_per_epoch=32", "data.validation_samples=8", "train.epochs=1")
+    linear = ("network.grid=2", "network.linear={numbers: 6, components: 8, pairs: 64}")
+    assert main(trained.command(f"method={method}", f"out={tmp_path}/net", *small, *linear)) == 0
+    card, embedder = load_embedder(read_embedder(tmp_path / "net"))
+    assert (card.grid, card.linear, card.dimension, card.width) == (2, 6, 6, 192)
+    assert 0 < card.metrics["linear_explained"] <= 1
+    images, valid = (torch.from_numpy(array[:40]) for array in drifting(240))
+    with torch.no_grad():
+        vectors = embedder(images, valid)
+    assert vectors.shape == (40, 6)
+    assert vectors.std(0).min() > 1e-3
+    assert not hasattr(embedder, "head")
+
+
+def test_a_linear_map_of_more_than_the_samples_can_tell_is_refused(trained, tmp_path, capsys):
+    few = ("data.samples_per_epoch=20", "network.linear={numbers: 6, components: 16, pairs: 64}")
+    assert main(trained.command(f"out={tmp_path}/net", *few)) != 0
+    assert "20 samples are too few for 16 components" in "".join(capsys.readouterr())
+
+
 def test_an_embedder_of_an_embedder_begins_where_it_ended(trained, tmp_path):
     weights = f"network.weights=recipe:{trained.out}"
     assert main(trained.command("method=frozen", weights, f"out={tmp_path}/next")) == 0

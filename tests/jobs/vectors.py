@@ -36,6 +36,7 @@ def write_embedder(folder: Path, channels: tuple[str, ...] = BANDS, seed: int = 
         "depth": 1,
         "patch_px": 16,
         "dimension": embedder.dimension,
+        "width": embedder.dimension,
         "channels": channels,
         "sensor": "SN10",
         "offset": offset,

@@ -12,7 +12,7 @@ torch.set_num_threads(1)
 
 def test_the_default_is_what_the_document_names():
     spec = EmbedderSpec(in_channels=3)
-    assert (spec.architecture, spec.side_px, spec.pool) == ("vit_base_patch16_224", 224, "token")
+    assert (spec.architecture, spec.side_px, spec.grid, spec.linear) == ("vit_base_patch16_224", 224, None, None)
 
 
 def test_the_vector_is_the_cls_token_behind_the_norm():
@@ -21,6 +21,41 @@ def test_the_vector_is_the_cls_token_behind_the_norm():
     assert tokens.shape == (2, 5, 192)
     torch.testing.assert_close(embedder(images), tokens[:, 0])
     assert embedder.dimension == 192
+
+
+def test_a_grid_holds_the_mean_token_of_each_cell_in_order():
+    embedder, images = small_embedder(side_px=64, grid=2).eval(), torch.randn(3, 3, 64, 64)
+    tokens = embedder.network.forward_features(embedder.prepared(images))[:, 1:].unflatten(1, (4, 4))
+    vectors = embedder(images)
+    assert vectors.shape == (3, embedder.dimension) == (3, 4 * 192)
+    for number, cell in enumerate((tokens[:, :2, :2], tokens[:, :2, 2:], tokens[:, 2:, :2], tokens[:, 2:, 2:])):
+        torch.testing.assert_close(vectors[:, 192 * number : 192 * (number + 1)], cell.mean((1, 2)))
+
+
+def test_a_linear_map_follows_in_float32_and_is_saved_with_the_weights():
+    embedder, images = small_embedder(grid=1, linear=5).eval(), torch.randn(3, 3, 32, 32)
+    assert not embedder(images).any()  # until it is fitted
+    embedder.linear_weight.copy_(torch.randn(5, 192))
+    embedder.linear_bias.copy_(torch.randn(5))
+    expected = embedder.pooled(images) @ embedder.linear_weight.T + embedder.linear_bias
+    torch.testing.assert_close(embedder(images), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert embedder(images).dtype == torch.float32
+    assert {"linear_weight", "linear_bias"} <= set(embedder.state_dict())
+    assert not any("linear" in name for name, _ in embedder.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": 3}, "3 x 3 cells do not divide 2 x 2 patches"),
+        ({"linear": 193}, "193 numbers of 192; .* smaller number"),
+        ({"side_px": 160, "grid": 10, "linear": 8}, "8 numbers of 19200; .* smaller grid"),
+    ],
+)
+def test_grids_and_maps_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small_embedder(**changes)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])

@@ -23,6 +23,7 @@ def small_card(**changes) -> EmbedderCard:
         "side_px": SPEC.side_px,
         "depth": SPEC.depth,
         "dimension": 192,
+        "width": 192,
         "channels": ("ir", "swir", "wv"),
         "sensor": "coms",
         "offset": OFFSET,
