@@ -35,7 +35,7 @@ def add_parser(documents: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = documents.add_parser(
         "weather",
         description="Train the method of the weather document and its rivals; print its tables, and judge its claims.",
-        epilog=EPILOG.format(scales="\n".join(f"  {name:6} {scale.summary}" for name, scale in SCALES.items())),
+        epilog=EPILOG.format(scales="\n".join(f"  {name:11} {scale.summary}" for name, scale in SCALES.items())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--scale", choices=list(SCALES), default="tiny")
@@ -126,7 +126,8 @@ def _check_weights(weights: str, scale: Scale) -> None:
     from models.embedder import EmbedderSpec
     from models.embedder_weights import embedder_with_weights
 
-    size = {key: scale.network[key] for key in ("architecture", "side_px", "depth", "patch_px") if key in scale.network}
+    sizes = ("architecture", "side_px", "depth", "patch_px", "grid")
+    size = {key: scale.network[key] for key in sizes if key in scale.network}
     embedder_with_weights(EmbedderSpec(in_channels=3, **size), weights)
 
 

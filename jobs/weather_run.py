@@ -38,7 +38,7 @@ from jobs.weather_truth import metric_of
 from models.embedder_card import read_embedder_card
 from tiler.item_split import in_spans
 
-WORLD_SEED = 2
+WORLD_SEED = 3
 """Settings of the scales were chosen on worlds of seed 1."""
 
 
