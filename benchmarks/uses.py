@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 import yaml
 from uses_active import active_rows
 from uses_data import COLOUR, DATES, NOW, SPREAD, TILE_PX, Embedding, World, standardised
+from uses_drift import drift_rows, gain_rows
 from uses_duplicates import duplicate_rows
 
 from jobs import train
-from jobs.config import RegionsConfig
-from jobs.drift import compare
-from jobs.drift_config import DriftConfig
 from jobs.run_embeddings import RunEmbeddings
 from jobs.screen import changes
 from models.bootstrap import block_bootstrap
@@ -97,47 +94,6 @@ def shards_agree(world: World, run: RunEmbeddings) -> dict[str, bool]:
     return agree
 
 
-def drift_rows(world: World, embedding: Embedding, run: RunEmbeddings) -> list[Row]:
-    """Plant gain, haze and missing ground in the west of a new date; judge each against eight earlier dates."""
-    dates = dates_of(run)
-    middle = float(np.median(run.lonlat[:, 0]))
-    halves = {"west": shapely.box(110, 20, middle, 50), "east": shapely.box(middle, 20, 145, 50)}
-    features = [
-        {"type": "Feature", "properties": {"name": name}, "geometry": shapely.geometry.mapping(shape)}
-        for name, shape in halves.items()
-    ]
-    path = world.folder / "halves.geojson"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    asked = DriftConfig(regions=RegionsConfig(file=str(path), name="name"))
-    reference = run.only(dates != NOW)
-    west = run.lonlat[:, 0] < middle
-    half = np.flatnonzero((dates == NOW) & west)
-
-    def judged(now: RunEmbeddings, against: RunEmbeddings, settings: DriftConfig = asked) -> list[str]:
-        compared = compare(now, against, settings)
-        return [n for n, one in zip(compared.names, compared.found, strict=True) if one.drifts]
-
-    planted = {
-        "gain 1.1": lambda i, v, r: (i * 1.1, v),
-        "gain 1.25": lambda i, v, r: (i * 1.25, v),
-        "haze 0.25": lambda i, v, r: (0.75 * i + 0.25 * 3000, v),
-        "half missing": lambda i, v, r: (i, v & ((r % 2 == 0)[:, None, None])),
-    }
-    rows = []
-    for name, alter in {"nothing": None, **planted}.items():
-        seen = run if alter is None else embedding.altered(run, half, alter)
-        drifting = judged(seen.only(dates == NOW), reference)
-        rows.append({"embedding": embedding.name, "planted in the west": name, "drifting": drifting})
-    alarms = {}
-    for label, settings in (("halves", asked), ("whole", DriftConfig())):
-        alarms[label] = [
-            bool(judged(run.only(dates == day), run.only(dates != day), settings)) for day in (*DATES, NOW)
-        ]
-    rows.append({"embedding": embedding.name, "planted in the west": "controls", "dates": len(DATES) + 1}
-                | {f"false alarms, {k}": sum(v) for k, v in alarms.items()})  # fmt: skip
-    return rows
-
-
 def change_rows(world: World, name: str, run: RunEmbeddings, planted: RunEmbeddings, baseline: bool) -> Row:
     """Rank the windows of a date with new estates; return where each estate's best window stands."""
     before = run.only(dates_of(run) != NOW)
@@ -197,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bbox", type=float, nargs=4, default=BBOX)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", default="search,drift,change,duplicates,active")
+    parser.add_argument("--only", default="search,drift,gains,change,duplicates,active")
     arguments = parser.parse_args(argv)
     world = World(arguments.folder / f"seed{arguments.seed}", arguments.seed)
     world.make(tuple(arguments.bbox))
@@ -236,6 +192,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "active" in parts:
         vectors = {name: at_date(run, NOW, name in baselines) for name, run in found.items()}
         tell("active", active_rows(world, vectors))
+    if "gains" in parts:
+        tell("gains", gain_rows(found[networks[0].name]))
     if "drift" in parts:
         tell("drift", [row for one in networks for row in drift_rows(world, one, found[one.name])])
 

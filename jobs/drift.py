@@ -15,22 +15,26 @@ import numpy as np
 import pyproj
 import shapely
 
+from jobs.brightness import steady_pixels
 from jobs.config import RunConfig
 from jobs.drift_config import DriftConfig
 from jobs.parsing import load, parse
 from jobs.run_embeddings import RunEmbeddings, check_comparable, read_run
 from jobs.shell import DONE, INCOMPLETE
 from jobs.use_files import answered, parser_of, write_summary, write_table
+from models.brightness import FEWEST_DATES, FEWEST_WINDOWS, Gain, gains
 from models.drift import DriftSpec, Items, RegionDrift, find_drift
 from tiler.vectors import known_crs, read_vectors
 
 EXAMPLES = """  sandan drift june.yaml --reference may.yaml
   sandan drift june.yaml --reference may.yaml --region-km 50 --rate 0.01
   sandan drift june.yaml --reference year.yaml --regions districts.gpkg --name code"""
-CODES = """Thresholds come from the reference itself: how far halves of it lie from each other.
+CODES = """Thresholds come from the reference itself: how far halves of it lie apart, how bright its dates are.
+Gains are judged band by band where the reference has three dates of the run's pixels; four or more find small ones.
 
 exit codes: 0 no region drifts, 1 fault, 2 bad input (nothing written), 3 a region drifts, or none could be judged,
 130 interrupted"""
+NEEDED = f"{FEWEST_DATES} dates of the reference on the pixels of the run are needed, and {FEWEST_WINDOWS} windows"
 WHOLE = "all"
 """Name of the region, where there is one."""
 
@@ -69,7 +73,9 @@ def compare(run: RunEmbeddings, reference: RunEmbeddings, asked: DriftConfig) ->
         dates = np.unique(one.times, return_inverse=True)[1]
         items.append(Items(one.vectors, region, one.blocks(block_m), one.seen, dates).only(region >= 0))
     spec = DriftSpec(rate=asked.rate, lost_limit=asked.max_lost, resamples=asked.resamples, seed=asked.seed)
-    found = find_drift(items[1], items[0], spec)
+    pixels = steady_pixels(run, reference, regions[0])
+    brightness = {int(r): [gain for one in pixels for gain in gains(one, int(r))] for r in np.unique(regions[0])}
+    found = find_drift(items[1], items[0], spec, brightness)
     lonlat, region = np.concatenate([run.lonlat, reference.lonlat]), np.concatenate(regions)
     return Compared([names[one.region] for one in found], found, [_box(lonlat[region == one.region]) for one in found])
 
@@ -125,9 +131,10 @@ def told(name: str, one: RegionDrift) -> str:
         "mmd": "the distribution of the embeddings changed",
         "psi": "kinds of ground occur in other shares",
     }
+    unknown = "" if one.gains else f" (gains not judged: {NEEDED})"
     if not one.drifts:
-        return f"{name}: does not drift (p {one.corrected:.3f})"
-    return f"{name}: drifts: " + "; ".join(why[reason] for reason in one.reasons)
+        return f"{name}: does not drift (p {one.corrected:.3f}){unknown}"
+    return f"{name}: drifts: " + "; ".join(why.get(reason, reason) for reason in one.reasons) + unknown
 
 
 def table_row(name: str, one: RegionDrift) -> dict[str, Any]:
@@ -138,7 +145,7 @@ def table_row(name: str, one: RegionDrift) -> dict[str, Any]:
         "region": name,
         "judged": one.judged,
         "drifts": one.drifts,
-        "reasons": " ".join(one.reasons),
+        "reasons": "; ".join(one.reasons),
         "probability": one.probability,
         "corrected": one.corrected,
         **numbers,
@@ -146,11 +153,31 @@ def table_row(name: str, one: RegionDrift) -> dict[str, Any]:
         "lost": one.lost,
         "windows": one.items,
         "blocks": one.blocks,
+        **{key: value for gain in _farthest(one.gains) for key, value in _gain_row(gain).items()},
+    }
+
+
+def _farthest(gains: Sequence[Gain]) -> list[Gain]:
+    """Return of each band the gain of the date that lies farthest from what is usual."""
+    bands = dict.fromkeys(gain.band for gain in gains)
+    return [min((g for g in gains if g.band == band), key=lambda g: g.probability) for band in bands]
+
+
+def _gain_row(gain: Gain) -> dict[str, Any]:
+    name = f"gain_{gain.band}"
+    return {
+        name: gain.ratio,
+        f"{name}_usual": gain.usual,
+        f"{name}_probability": gain.probability,
+        f"{name}_date": gain.date,
+        f"{name}_dates": gain.dates,
     }
 
 
 def _work(words: Sequence[str] | None) -> int:
-    parser = parser_of("drift", "Compare the embeddings of a run with those of a reference.", EXAMPLES, CODES)
+    parser = parser_of(
+        "drift", "Compare embeddings and brightness of a run with those of a reference.", EXAMPLES, CODES
+    )
     parser.add_argument("--reference", metavar="OLD.yaml", required=True, help="the run to compare with, embedded too")
     parser.add_argument("--rate", type=float, default=0.05, help="false-alarm rate for the whole run (default 0.05)")
     parser.add_argument("--region-km", type=float, help="judge squares of this side apart (default: all as one region)")

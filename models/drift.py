@@ -10,11 +10,13 @@ evenly, and every run would drift.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.brightness import Gain
 from models.set_distances import DISTANCES, Space, distances
 
 MISSING = "missing"
@@ -93,7 +95,7 @@ class RegionDrift:
     thresholds: dict[str, float]
     """Name to what the distance would exceed at the nominal rate, were it alone and nothing had moved."""
     probability: float
-    """Of a region that did not drift to lie as far away as this one, by all distances together; 1 if not judged."""
+    """Of a region that did not drift to lie as far away as this one, by distances and gains together; 1 if unjudged."""
     corrected: float
     """The same after Holm's correction for the number of regions that were judged."""
     lost: float
@@ -102,14 +104,27 @@ class RegionDrift:
     """Of the run, seen."""
     blocks: int
     """In common."""
+    of_distances: float = 1.0
+    """The probability of the distances alone."""
+    gains: tuple[Gain, ...] = ()
+    """How bright it is, by date and band; empty where that could not be judged."""
 
 
-def find_drift(reference: Items, run: Items, spec: DriftSpec | None = None) -> list[RegionDrift]:
+def find_drift(
+    reference: Items, run: Items, spec: DriftSpec | None = None, brightness: Mapping[int, Sequence[Gain]] | None = None
+) -> list[RegionDrift]:
     """Judge every region of a run against a reference, in order of their numbers.
 
     A region drifts where Holm's step-down test over the regions (Holm 1979) rejects that it does not, or where more of
-    it is missing than `lost_limit`. The probability of a region is that of the largest of its three distances, each
-    measured by how far its own halves spread (Westfall and Young 1993), so that asking three costs one correction.
+    it is missing than `lost_limit`. The probability of the distances of a region is that of the largest of the three,
+    each measured by how far its own halves spread (Westfall and Young 1993), so that asking three costs one correction.
+    Where gains are known as well, each side gets half of the rate, and a gain its share of that half (Bonferroni).
+
+    Args:
+        reference: what is usual.
+        run: what is judged.
+        spec: how.
+        brightness: gains of regions (models/brightness.py).
 
     Raises:
         ValueError: embeddings of other lengths, or a reference that saw nothing.
@@ -126,7 +141,7 @@ def find_drift(reference: Items, run: Items, spec: DriftSpec | None = None) -> l
         )
     regions = np.unique(np.concatenate([reference.region, run.region]))
     space = Space.fit(reference.embeddings[reference.seen], asked.components, asked.clusters, asked.seed)
-    resamples = max(asked.resamples, int(np.ceil(2 * len(regions) / asked.rate)))
+    resamples = max(asked.resamples, int(np.ceil(4 * len(regions) / asked.rate)))
     found = [
         _judge(
             int(region),
@@ -138,6 +153,7 @@ def find_drift(reference: Items, run: Items, spec: DriftSpec | None = None) -> l
         )
         for region in regions
     ]
+    found = [_with_gains(one, tuple((brightness or {}).get(one.region, ()))) for one in found]
     judged = [place for place, one in enumerate(found) if one.judged]
     corrected = holm(np.array([found[place].probability for place in judged]))
     for place, value in zip(judged, corrected.tolist(), strict=True):
@@ -154,14 +170,28 @@ def holm(probabilities: np.ndarray) -> np.ndarray:
     return out
 
 
+def _with_gains(one: RegionDrift, gains: tuple[Gain, ...]) -> RegionDrift:
+    """Return a region of which gains are known, too; one without enough ground stays unjudged."""
+    if not one.judged or not gains:
+        return one
+    both = min(1.0, 2 * min(one.probability, len(gains) * min(gain.probability for gain in gains)))
+    return replace(one, gains=gains, probability=both, corrected=both, of_distances=one.probability)
+
+
 def _decided(one: RegionDrift, corrected: float, spec: DriftSpec) -> RegionDrift:
-    moved = corrected <= spec.rate
-    # the test is that of the largest distance: where it alone is beyond, it is named, whatever its own threshold says
-    beyond = [name for name in DISTANCES if one.distances[name] > one.thresholds[name]]
-    reasons = tuple(beyond or [max(DISTANCES, key=lambda n: one.distances[n] - one.thresholds[n])]) if moved else ()
+    reasons: tuple[str, ...] = ()
+    if corrected <= spec.rate:
+        # what else would have been enough, by the same steps
+        bound = spec.rate * one.probability / corrected
+        halves = 2 if one.gains else 1
+        if halves * one.of_distances <= bound:
+            # the test is that of the largest distance: where it alone is beyond, it is named, whatever its own bound
+            beyond = [name for name in DISTANCES if one.distances[name] > one.thresholds[name]]
+            largest = max(DISTANCES, key=lambda n: one.distances[n] - one.thresholds[n])
+            reasons = tuple(beyond or [largest])
+        reasons += tuple(gain.told for gain in one.gains if 2 * len(one.gains) * gain.probability <= bound)
     reasons += (MISSING,) if one.lost > spec.lost_limit else ()
-    values = one.__dict__ | {"corrected": corrected, "drifts": bool(reasons), "reasons": reasons}
-    return RegionDrift(**values)
+    return replace(one, corrected=corrected, drifts=bool(reasons), reasons=reasons)
 
 
 def _judge(region: int, reference: Items, run: Items, space: Space, spec: DriftSpec, resamples: int) -> RegionDrift:
@@ -192,9 +222,8 @@ def _judge(region: int, reference: Items, run: Items, space: Space, spec: DriftS
         observed.append((found[name] - middle) / width)
     largest = np.max(extremes, axis=0)
     probability = (1 + int((largest >= max(observed)).sum())) / (1 + resamples)
-    return RegionDrift(
-        region, True, False, (), found, thresholds, probability, probability, lost, len(there.region), len(common)
-    )
+    both, seen = (probability, probability), (len(there.region), len(common))
+    return RegionDrift(region, True, False, (), found, thresholds, *both, lost, *seen, of_distances=probability)
 
 
 def _lost(reference: Items, run: Items) -> float:

@@ -18,13 +18,29 @@ BBOX = ("127.05", "36.6", "127.33", "36.82")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> dict[str, Any]:
-    """Nine dates of 25 x 25 km, embedded by a transformer with random weights."""
-    folder = tmp_path_factory.mktemp("uses")
+def frozen(tmp_path_factory) -> Path:
+    """A transformer with random weights, beside nine dates of 25 x 25 km."""
+    return _frozen(tmp_path_factory.mktemp("uses"))
+
+
+@pytest.fixture(scope="module")
+def found(frozen: Path) -> dict[str, Any]:
+    """Everything but drift."""
+    return _measured(frozen, "search,change,duplicates")
+
+
+@pytest.fixture(scope="module")
+def drifts(frozen: Path) -> dict[tuple[str, str | None], Any]:
+    """What was planted, and where, to what was said of it."""
+    return {(row["planted"], row.get("where")): row for row in _measured(frozen, "drift")["drift"]}
+
+
+def _measured(frozen: Path, parts: str) -> dict[str, Any]:
+    folder = frozen.parent
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, str(ROOT / "benchmarks" / "uses.py"), str(folder), "--bbox", *BBOX]
-    words += ["--embedder", f"frozen={_frozen(folder)}", "--only", "search,change,duplicates,drift"]
-    subprocess.run([*words, "--json", str(folder / "uses.json")], cwd=folder, env=environment, check=True)
+    words += ["--embedder", f"frozen={frozen}", "--only", parts, "--json", str(folder / "uses.json")]
+    subprocess.run(words, cwd=folder, env=environment, check=True)
     return json.loads((folder / "uses.json").read_text())
 
 
@@ -58,12 +74,26 @@ def test_estates_are_found_far_more_often_than_by_chance(found):
     assert rows["frozen", "same date"][1] > 3 * rows["chance", None][0]
 
 
-def test_planted_drift_is_flagged_and_nothing_else(found):
-    rows = {row["planted in the west"]: row for row in found["drift"]}
-    assert rows["nothing"]["drifting"] == []
-    for planted in ("haze 0.25", "half missing"):
-        assert rows[planted]["drifting"] == ["west"], planted
-    assert rows["controls"]["false alarms, whole"] <= 2  # of nine, at a rate of 0.05: three come in 0.8 % of tries
+def test_planted_drift_is_flagged_and_nothing_else(drifts):
+    assert drifts["nothing", None]["drifting"] == []
+    for planted in ("haze 0.25", "half missing", "gain 1.1", "gain 1.25", "gain 0.9"):
+        assert drifts[planted, "west"]["drifting"] == ["west"], planted
+    controls = drifts["controls", None]
+    # of nine, at a rate of 0.05: three come in 0.8 % of tries
+    assert max(controls["false alarms, whole"], controls["false alarms, halves"]) <= 2
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1, 1.25])
+def test_the_gain_that_was_planted_is_named(drifts, factor):
+    for where, region in (("west", "west"), ("everywhere", "all")):
+        row = drifts[f"gain {factor:g}", where]
+        assert row["drifting"] == [region]
+        assert [reason.split()[1] for reason in row["reasons"][region] if reason.startswith("gain")] == [
+            "red", "green", "blue", "nir"
+        ]  # fmt: skip
+        assert row["gains"][region] == pytest.approx(dict.fromkeys(row["gains"][region], factor), rel=0.02)
+    beside = drifts[f"gain {factor:g}", "west"]["gains"]["east"]
+    assert beside == pytest.approx(dict.fromkeys(beside, 1), rel=0.02)
 
 
 def test_planted_estates_rank_high(found):

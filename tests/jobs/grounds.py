@@ -29,8 +29,14 @@ def window(kind: int, seed: int) -> np.ndarray:
     )
 
 
-def ground(seed: int = 0, date: int = 0) -> np.ndarray:
-    """Return a scene of windows of kinds that depend on the seed; the date changes all a little, in its own way."""
+def ground(seed: int = 0, date: int = 0, season: float = 0.05) -> np.ndarray:
+    """Return a scene of windows of kinds that depend on the seed; the date changes all a little, in its own way.
+
+    Args:
+        seed: of the ground.
+        date: of the season.
+        season: deviation of the brightness of a window from date to date, as a share.
+    """
     kinds = np.random.default_rng(seed).integers(0, 4, (ROWS, COLS))
     rows = [
         np.concatenate([window(k, 10_000 * seed + 100 * r + c) for c, k in enumerate(kinds[r])], axis=2)
@@ -39,7 +45,7 @@ def ground(seed: int = 0, date: int = 0) -> np.ndarray:
     random = np.random.default_rng([seed, date, 7])
     whole = np.concatenate(rows, axis=1)
     # each window has a season of its own
-    gain = 1 + 0.05 * random.normal(size=(4, ROWS, COLS)).repeat(TILE_PX, 1).repeat(TILE_PX, 2)
+    gain = 1 + season * random.normal(size=(4, ROWS, COLS)).repeat(TILE_PX, 1).repeat(TILE_PX, 2)
     return (whole * gain + random.normal(0, 60, whole.shape)).clip(1, 60000).astype(np.uint16)
 
 

@@ -9,6 +9,7 @@ import pytest
 from jobs import drift
 from tests.jobs.grounds import BLOCK_KM, COLS, embedded, ground, rerun
 from tests.jobs.vectors import TILE_PX, write_embedder
+from tests.jobs.worlds import BANDS
 
 QUICK = ["--block-km", str(BLOCK_KM)]
 
@@ -26,7 +27,9 @@ def judged(folder) -> dict[str, dict[str, str]]:
 def test_the_same_ground_at_another_date_does_not_drift(reference, tmp_path, capsys):
     run = rerun(reference, tmp_path, {"2024-07-01": ground(1, 2)})
     assert drift.main([run.config, "--reference", reference.config, *QUICK]) == 0
-    assert "all: does not drift (p " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "all: does not drift (p " in told
+    assert "(gains not judged: 3 dates of the reference on the pixels of the run are needed, and 8 windows)" in told
     facts = json.loads((run.out / "drift" / "drift.json").read_text())
     assert facts["regions"][0]["drifts"] is False
     assert facts["asked"]["rate"] == 0.05
@@ -73,6 +76,26 @@ def _border(run) -> float:
     from jobs.run_embeddings import read_run
 
     return float(np.unique(read_run(load(RunConfig, run.config)).lonlat[:COLS, 0])[COLS // 2 - 1]) + 0.0035
+
+
+def test_a_gain_of_a_tenth_is_named_with_its_band_and_date(tmp_path, capsys):
+    """Half a percent from date to date; the embedder is not asked: the gain is told by steady pixels."""
+    dates = {f"2024-0{month}-01": ground(1, month, 0.005) for month in range(1, 6)}
+    several = embedded(tmp_path / "several", dates)
+    now = ground(1, 9, 0.005)
+    now[2] = (now[2] * 1.1).astype(np.uint16)
+    run = rerun(several, tmp_path / "now", {"2024-07-01": now})
+    assert drift.main([run.config, "--reference", several.config, *QUICK]) == 3
+    assert f"; gain {BANDS[2]} 1.10" in capsys.readouterr().out.replace("drifts: gain", "; gain")
+    (row,) = judged(run.out / "drift").values()
+    assert [reason for reason in row["reasons"].split("; ") if "gain" in reason] == [f"gain {BANDS[2]} 1.10"]
+    assert float(row[f"gain_{BANDS[2]}"]) == pytest.approx(1.1, abs=0.01)
+    assert float(row[f"gain_{BANDS[0]}"]) == pytest.approx(1, abs=0.01)
+    assert (row[f"gain_{BANDS[2]}_dates"], row[f"gain_{BANDS[2]}_date"]) == ("5", "2024-07-01T00:00:00")
+
+    same = rerun(several, tmp_path / "same", {"2024-07-01": ground(1, 9, 0.005)})
+    assert drift.main([same.config, "--reference", several.config, *QUICK]) == 0
+    assert "not judged" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

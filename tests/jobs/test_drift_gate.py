@@ -6,7 +6,7 @@ import pytest
 from tests.jobs.grounds import BLOCK_KM, ground
 from tests.jobs.products import Country, country
 from tests.jobs.vectors import EMBED, write_embedder
-from tests.jobs.worlds import moved, write_tif
+from tests.jobs.worlds import BANDS, moved, write_tif
 
 
 @pytest.fixture
@@ -46,6 +46,23 @@ def test_new_scenes_are_compared_with_what_is_published(plan: Country, capsys):
     (verdict,) = (one for one in plan.record["gates"] if one["gate"] == "drift")
     assert verdict["passed"]
     assert verdict["told"].startswith("0 of 1 regions drift")
+
+
+def test_a_gain_of_a_tenth_is_held_back(plan: Country):
+    (plan.folder / "scenes" / "may.tif").unlink()
+    for day in range(1, 5):
+        write(plan, f"s_2026010{day}", ground(1, day, 0.005))
+    assert plan.tick()[0] == 0
+    first = plan.latest["run"]
+    plan.month()
+    write(plan, "s_20260201", (1.1 * ground(1, 9, 0.005)).astype(np.uint16))
+    assert plan.tick()[0] == 3
+    assert all(f"gain {band} 1.10" in plan.record["told"] for band in BANDS)
+    assert plan.latest["run"] == first
+    write(plan, "s_20260201", ground(1, 9, 0.005))
+    assert plan.tick()[0] == 0
+    (verdict,) = (one for one in plan.record["gates"] if one["gate"] == "drift")
+    assert verdict["passed"]
 
 
 def test_other_ground_and_other_embedders_are_no_drift(plan: Country, capsys):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.brightness import Gain
 from models.drift import FEW, MISSING, DriftSpec, Items, find_drift, holm
 
 QUICK = DriftSpec(rate=0.1, components=8, clusters=5, resamples=100)
@@ -59,6 +60,37 @@ def test_a_planted_shift_is_found_where_it_is_and_nowhere_else(change):
     assert found[1].corrected <= QUICK.rate
     assert all(found[1].distances[name] > found[1].thresholds[name] for name in found[1].reasons)
     assert found[0].reasons == ()
+
+
+def gain(band: str, probability: float, ratio: float = 1.1) -> Gain:
+    return Gain(band, "2024-05-10", ratio, 1.01, 8, probability)
+
+
+def test_a_gain_is_a_reason_and_the_distances_beside_it_keep_their_half():
+    reference, common = country(1)
+    run, _ = country(2, common)
+    plain = find_drift(reference, run, QUICK)
+    look = {0: [gain("red", 1e-6), gain("nir", 0.5)], 1: [gain("red", 0.3), gain("nir", 0.5)]}
+    found = find_drift(reference, moved(run, 1, 1.0), QUICK, look)
+    assert found[0].reasons == ("gain red 1.10",)
+    assert found[0].gains == tuple(look[0])
+    assert found[0].probability == pytest.approx(2 * 2 * 1e-6)
+    assert (found[1].drifts, [r for r in found[1].reasons if r.startswith("gain")]) == (True, [])
+    assert (found[2].drifts, found[2].gains, found[2].probability) == (False, (), plain[2].probability)
+    few = reference.only((reference.region != 0) | (reference.block < 5))
+    (unjudged, *_) = find_drift(few, run, QUICK, look)
+    assert (unjudged.judged, unjudged.gains) == (False, ())
+
+
+def test_false_alarms_stay_nominal_with_gains():
+    """Three regions, two bands each, probabilities as they are where nothing changed."""
+    alarms, random = 0, np.random.default_rng(3)
+    for seed in range(40):
+        reference, common = country(seed)
+        run, _ = country(seed + 10_000, common)
+        look = {region: [gain(band, float(random.random())) for band in ("red", "nir")] for region in range(3)}
+        alarms += any(one.drifts for one in find_drift(reference, run, QUICK, look))
+    assert alarms < 9  # as above
 
 
 def test_what_is_missing_is_a_reason_of_its_own():
