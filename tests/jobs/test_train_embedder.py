@@ -178,13 +178,19 @@ def test_a_killed_training_goes_on_to_the_same_adapter(trained, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_two_workers_of_ray_train_what_one_does(trained, tmp_path):
-    changes = ("engine.kind=ray", "engine.workers=2", f"out={tmp_path}/net")
+@pytest.mark.parametrize("linear", [(), ("network.grid=2", "network.linear={numbers: 6, components: 8, pairs: 64}")])
+def test_two_workers_of_ray_train_what_one_does(trained, tmp_path, linear):
+    if linear:
+        assert main(trained.command(*linear, f"out={tmp_path}/one")) == 0
+    changes = (*linear, "engine.kind=ray", "engine.workers=2", f"out={tmp_path}/two")
     assert main(trained.command(*changes)) == 0
-    (_, one), (_, two) = (load_unmerged(read_embedder(folder)) for folder in (trained.out, tmp_path / "net"))
+    folders = (tmp_path / "one" if linear else trained.out, tmp_path / "two")
+    (_, one), (_, two) = (load_unmerged(read_embedder(folder)) for folder in folders)
+    if linear:
+        torch.testing.assert_close(two.linear_weight, one.linear_weight)
     for name, value in lora_state(one).items():
         torch.testing.assert_close(lora_state(two)[name], value, rtol=0, atol=2e-4)
-    first, second = (read_embedder_card(folder).metrics for folder in (trained.out, tmp_path / "net"))
+    first, second = (read_embedder_card(folder).metrics for folder in folders)
     assert first == pytest.approx(second, abs=1e-3)
 
 
