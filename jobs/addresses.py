@@ -14,6 +14,7 @@ FIELDS = (
     "file",
     "files",
     "georeference",
+    "list",
     "model",
     "models",
     "modalities",

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cluster.engine import ENGINES, Resources
 from jobs.addresses import addresses
 from tiler.coarse import CoarseSpec
+from tiler.dataset_spec import Dataset
 from tiler.frame_spec import FrameSpec
+from tiler.image_spec import ImagesSpec
 from tiler.labels import LabelSpec
 from tiler.scenes import SceneSpec
 from tiler.sources import Sources, check_address
@@ -172,7 +174,7 @@ class EvaluateConfig(Frozen):
     size_edges_ha: tuple[float, ...] = (0, 1, 5, 20, 100)
     """Lower limits of the size classes in hectares, rising; the last class has no upper limit."""
     regions: RegionsConfig | None = None
-    """For maps; a data set is broken down by country."""
+    """For maps; a data set is broken down by country, images by source or class."""
 
     @model_validator(mode="after")
     def _rising(self) -> EvaluateConfig:
@@ -182,27 +184,6 @@ class EvaluateConfig(Frozen):
         if self.part_from > self.found_from:
             raise ValueError(f"part_from {self.part_from} must not exceed found_from {self.found_from}")
         return self
-
-
-class ModalityConfig(Frozen):
-    """A coarse raster that comes with every tile of a data set."""
-
-    sensor: str
-    """GEMS, AIR, or a sensor YAML of one of these names."""
-    side_px: int = Field(default=64, ge=1)
-
-
-class DatasetConfig(Frozen):
-    """A data set of equal tiles, in the layout of AI-Hub 71805."""
-
-    root: str
-    """Folder that holds Training/ and Validation/, with zips or extracted folders."""
-    tile_px: int = Field(default=512, ge=1)
-    codes: dict[int, int] = {10: 1, 90: 0}
-    """Label code to class index; other codes are not labelled."""
-    modalities: tuple[ModalityConfig, ...] = ()
-    missing_limit: float | None = Field(default=None, ge=0, le=1)
-    """Largest missing ratio of a tile that is kept; default: the sensor's."""
 
 
 class EmbedConfig(Frozen):
@@ -228,7 +209,7 @@ class RunConfig(Frozen):
     """Folder of everything the run makes: a local path, s3:// or gs://."""
     scenes: str | StacSearch | tuple[SceneSpec, ...] = ()
     """Scenes, a glob or folder in which each file is a scene, or a search in a STAC catalogue."""
-    dataset: DatasetConfig | None = None
+    dataset: Dataset | None = None
     """Tiles to ingest instead of scenes."""
     frames: FrameSpec | None = None
     """Frames of a weather satellite to ingest instead of scenes."""
@@ -266,6 +247,8 @@ class RunConfig(Frozen):
     def _supported(self) -> RunConfig:
         if self.modalities and self.dataset is not None:
             raise ValueError("modalities: those of a data set stand in `dataset.modalities`; move them there")
+        if isinstance(self.dataset, ImagesSpec) and self.sensor != "RGB" and "sensor" in self.model_fields_set:
+            raise ValueError(f"sensor {self.sensor!r}: images have red, green and blue; leave `sensor` out")
         given = [name for name in ("scenes", "dataset", "frames") if getattr(self, name)]
         if not given:
             raise ValueError("scenes: the list is empty; name at least one, or a `dataset`, or `frames`")

@@ -16,7 +16,7 @@ from jobs.panels import tile_panels
 from jobs.record import git_commit, versions
 from jobs.report import Figure, ReportFacts, Table, render_report
 from tiler.labels import IGNORE
-from tiler.tile_store import TileStore
+from tiler.tile_store import SPLITS, TileStore
 
 MISSING_GOOD = 0.01
 """Up to this mean missing ratio of the kept tiles the data quality is called good."""
@@ -33,14 +33,27 @@ def verdicts(missing: np.ndarray, coverage: np.ndarray) -> dict[str, str]:
     """
     mean_missing = float(missing.mean()) if missing.size else float("nan")
     known = coverage[~np.isnan(coverage)]
-    share = float(known.mean()) if known.size else float("nan")
     quality = "good" if mean_missing <= MISSING_GOOD else "poor"
+    found = {"quality": f"{quality}: mean missing ratio {mean_missing:.4%} (good up to {MISSING_GOOD:.0%})"}
+    if not known.size:
+        return found | {"balance": "no pixel is labelled"}
+    share = float(known.mean())
     rare = min(share, 1 - share)
     balance = "no class imbalance" if rare >= IMBALANCE else "class imbalance"
-    return {
-        "quality": f"{quality}: mean missing ratio {mean_missing:.4%} (good up to {MISSING_GOOD:.0%})",
-        "balance": f"{balance}: the rarer class covers {rare:.1%} (imbalance below {IMBALANCE:.0%})",
-    }
+    told = f"{balance}: the rarer class covers {rare:.{1 if rare >= 0.001 else 4}%} (imbalance below {IMBALANCE:.0%})"
+    return found | {"balance": told}
+
+
+def class_rows(store: TileStore, kept: np.ndarray) -> list[dict[str, Any]]:
+    """Return how many images each class of whole images has: in all, kept, and of the kept ones in each split."""
+    labels = np.array([tile["label"] for tile in store.tiles])
+    splits = np.array([tile["split"] for tile in store.tiles])
+    rows = []
+    for name in (*store.class_names, *([""] if store.class_names and (labels == "").any() else [])):
+        good = np.intersect1d(np.flatnonzero(labels == name), kept)
+        parts = {split: int((splits[good] == split).sum()) for split in SPLITS}
+        rows.append({"class": name or "(none)", "images": int((labels == name).sum()), "kept": int(good.size), **parts})
+    return rows
 
 
 def dataset_report(
@@ -76,6 +89,8 @@ def dataset_report(
             for n, m, s in zip(store.sensor.bands, mean, deviation, strict=False)
         ],
         "verdicts": verdicts(missing[kept], coverage[kept]),
+        "classes": class_rows(store, kept),
+        "positive_share": _positive_share(store, kept),
     }
     page = ReportFacts(
         title=f"Data set {store.sensor.name}",
@@ -87,7 +102,7 @@ def dataset_report(
         warnings_title="Before you train on it",
         figures_title="Distributions and samples",
         figures=_figures(store, kept, missing, coverage, limit),
-        quality=[_splits(store, kept, missing, coverage), _bands(facts)],
+        quality=[_splits(store, kept, missing, coverage), *_classes(facts), _bands(facts)],
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         provenance={"code": git_commit() or "unknown", **versions()},
     )
@@ -102,6 +117,7 @@ SUMMARY = (
     ("files without a partner", "unmatched"),
     ("mean missing ratio", "missing_ratio_mean"),
     ("mean coverage", "coverage_mean"),
+    ("labelled pixels that are of a class", "positive_share"),
 )
 
 
@@ -120,11 +136,16 @@ def _figures(
         rgb = [names.index(n) for n in ("red", "green", "blue")] if {"red", "green", "blue"} <= set(names) else [0] * 3
         images, valid = [store.read("image", r)[rgb] for r in chosen], [store.read("valid", r) for r in chosen]
         labels = [store.read("label", r) for r in chosen]
-        titles = [store.tiles[r]["id"] for r in chosen]
+        titles = [shortened(store.tiles[r]["id"]) for r in chosen]
         masks = [(label > 0) & (label != IGNORE) for label in labels]
         out.append(Figure("Samples", "Red, green, blue.", tile_panels(images, valid, titles)))
         out.append(Figure("Samples with labels", "Green: the class.", tile_panels(images, valid, titles, masks)))
     return out
+
+
+def shortened(name: str, most: int = 40) -> str:
+    """Return a name that fits above a panel: the end of a long one, which tells images apart."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _splits(store: TileStore, kept: np.ndarray, missing: np.ndarray, coverage: np.ndarray) -> Table:
@@ -136,7 +157,7 @@ def _splits(store: TileStore, kept: np.ndarray, missing: np.ndarray, coverage: n
         known = coverage[good][~np.isnan(coverage[good])]
         rows.append(
             (
-                split,
+                split or "(nobody said)",
                 int(mine.size),
                 int(good.size),
                 float(missing[good].mean()) if good.size else None,
@@ -145,7 +166,19 @@ def _splits(store: TileStore, kept: np.ndarray, missing: np.ndarray, coverage: n
             )
         )
     header = ("split", "tiles", "kept", "mean missing ratio", "mean coverage", "standard deviation of coverage")
-    return Table("Splits", "The official division, kept as delivered.", header, rows)
+    return Table("Splits", "As delivered, or as the run divides.", header, rows)
+
+
+def _positive_share(store: TileStore, kept: np.ndarray) -> float | None:
+    """Return the share of labelled pixels that are not background."""
+    counts = store.facts("class_counts")[kept].sum(axis=0)
+    return float(counts[1:].sum() / counts.sum()) if counts.sum() else None
+
+
+def _classes(facts: Mapping[str, Any]) -> list[Table]:
+    rows = [tuple(row.values()) for row in facts["classes"]]
+    header = ("class", "images", "kept", *SPLITS)
+    return [Table("Classes", "Of whole images; splits count what is kept.", header, rows)] if rows else []
 
 
 def _bands(facts: Mapping[str, Any]) -> Table:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from cluster.storage import Storage
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
+from jobs.images import images_of
 from jobs.lists import csv_bytes
 from jobs.pace import Work
 from jobs.plan import CONTRACTS, key_of
@@ -26,12 +28,18 @@ from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, FAULT, INCOMPLETE
 from jobs.stages import peak_memory_bytes
 from jobs.time_left import Rest
-from tiler.aihub import ROLES, AihubListing, scan
-from tiler.rasters import fingerprint, read_header
+from tiler.aihub import ROLES, scan
+from tiler.aihub_source import AihubSource
+from tiler.dataset_spec import AihubDataset
+from tiler.image_spec import ImagesSpec
+from tiler.rasters import read_header
 from tiler.sensors import load_sensor
 from tiler.stores import is_complete, open_group
-from tiler.tile_source import TileSource
+from tiler.tile_source import TileSource, fill_shard
 from tiler.tile_store import SHARD_TILES, Modality, TileShard, TileStore, create_tile_store, tile_shards
+
+TILES = 2
+"""Raised by hand when the same files would make other rows; beside the contract of Ingest."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class IngestTiles:
         group = open_group(self.url)
 
         def work(shard: TileShard) -> dict:
-            return {**self.source.fill(group, shard), "peak_memory_bytes": peak_memory_bytes()}
+            return {**fill_shard(self.source, group, shard), "peak_memory_bytes": peak_memory_bytes()}
 
         return work
 
@@ -56,8 +64,13 @@ class PlannedDataset:
     """A data set, listed and checked; nothing has been written yet."""
 
     config: RunConfig
-    listing: AihubListing
     source: TileSource
+    unmatched: tuple[tuple[str, str], ...] = ()
+    """(path, why) of every file that is in no tile."""
+    notes: tuple[str, ...] = ()
+    """Counts, and what one should know before it is ingested."""
+    reading_bytes: int = 0
+    """Memory for the files of one tile while they are read, where they are larger than the tile."""
 
     @cached_property
     def storage(self) -> Storage:
@@ -67,10 +80,7 @@ class PlannedDataset:
     @cached_property
     def name(self) -> str:
         """`<sensor>-<key>`: the store is `tiles/<name>.zarr`."""
-        files = sorted({fingerprint(path) for tile in self.source.tiles for path in tile.files.values()})
-        settings = (self.source.sensor.model_dump(mode="json"), sorted(self.source.codes.items()), self.source.tile_px)
-        modalities = [m.to_json() for m in self.source.modalities]
-        return f"{self.source.sensor.name}-{key_of(CONTRACTS['ingest'], files, settings, modalities)}"
+        return f"{self.source.sensor.name}-{key_of(CONTRACTS['ingest'], TILES, *self.source.identity())}"
 
     @property
     def url(self) -> str:
@@ -84,7 +94,7 @@ class PlannedDataset:
 
     def shards(self) -> list[TileShard]:
         """Return the units of work."""
-        return list(tile_shards(self.name, len(self.source.tiles)))
+        return list(tile_shards(self.name, len(self.source.entries)))
 
     def estimates(self) -> list[Estimate]:
         """Return what there is to do."""
@@ -92,7 +102,7 @@ class PlannedDataset:
         masks = unfinished(markers_of(self.storage, "ingest"), groups)
         left = sum(map(sum, masks))
         rest = Rest("ingest", "shards", groups, masks, left)
-        tiles = min(left * SHARD_TILES, len(self.source.tiles))
+        tiles = min(left * SHARD_TILES, len(self.source.entries))
         coarse = sum(len(m.sensor.bands) * m.side_px**2 * 4 for m in self.source.modalities)
         pixels = self.source.tile_px**2
         row = pixels * (len(self.source.sensor.bands) * np.dtype(self.source.dtype).itemsize + 2) + coarse
@@ -104,9 +114,14 @@ class PlannedDataset:
                 done=len(self.shards()) - left,
                 read_bytes=tiles * row,
                 write_bytes=tiles * row,
-                peak_memory_bytes=BASE_MEMORY_BYTES + 2 * 2 * SHARD_TILES * row,  # two units, rows and their stack
+                peak_memory_bytes=BASE_MEMORY_BYTES
+                + self.reading_bytes
+                + 2 * 2 * SHARD_TILES * row,  # rows, stack; twice
                 folder=self.config.out if self.storage.is_local else "",
-                notes=(f"{len(self.listing.unmatched)} files have no partner and are listed in OUT/unmatched.csv",),
+                notes=(
+                    f"{len(self.unmatched)} files have no partner and are listed in OUT/unmatched.csv",
+                    *self.notes,
+                ),
                 time=rest.time(self.storage, self._work, crew_here(self.config.engine)) if left else None,
             )
         ]
@@ -138,22 +153,25 @@ class PlannedDataset:
 
     def ingest(self, engine: Engine) -> int:
         """Ingest, judge every tile, write the lists and the report; return the exit code."""
+        for note in self.notes:
+            print(note, file=sys.stderr)
         if not is_complete(self.url):
             s = self.source
-            create_tile_store(self.url, s.tiles, s.sensor, s.tile_px, s.dtype, s.classes, s.modalities)
+            create_tile_store(self.url, s.entries, s.sensor, s.tile_px, s.dtype, s.classes, s.modalities, s.class_names)
         stage = IngestTiles(self.source, self.url)
         shards = grouped(self.shards())
         outcome = run_stage(engine, self.storage, "ingest", stage, shards, "shards", work=self._work)
         report_failures([outcome])
         if outcome.failed:
             return FAULT if len(outcome.failed) == outcome.total else INCOMPLETE
-        damaged = self._damaged()
+        damaged, told = self._records("damaged"), self._records("notes")
         store = TileStore(self.url)
-        self.storage.put("unmatched.csv", csv_bytes(("path", "reason"), self.listing.unmatched))
-        self.storage.put("tiles.csv", csv_bytes(TILE_COLUMNS, tile_rows(store, self.limit, damaged)))
+        self.storage.put("unmatched.csv", csv_bytes(("path", "reason"), self.unmatched))
+        self.storage.put("damaged.csv", csv_bytes(("id", "reason"), sorted(damaged.items())))
+        self.storage.put("tiles.csv", csv_bytes(TILE_COLUMNS, tile_rows(store, self.limit, damaged, told)))
         from jobs.dataset_report import dataset_report  # draws: matplotlib takes as long to import as all else
 
-        facts, page = dataset_report(store, self.limit, damaged, self.listing.unmatched, self.config)
+        facts, page = dataset_report(store, self.limit, damaged, self.unmatched, self.config)
         self.storage.put("quality.json", json.dumps(facts, indent=1).encode())
         self.storage.put("report.html", page.encode())
         print(f"{facts['kept']} of {facts['tiles']} tiles kept; report {self.config.out.rstrip('/')}/report.html")
@@ -161,21 +179,40 @@ class PlannedDataset:
             print(f"quarantined: {tile}: {error}", file=sys.stderr)
         return INCOMPLETE if damaged else DONE
 
-    def _damaged(self) -> dict[str, str]:
-        """Return the tiles that could not be read, with their errors, from the markers of all shards."""
+    def _records(self, name: str) -> dict[str, Any]:
+        """Return what the markers of all shards say of single tiles: `damaged`, with errors, or `notes`."""
         markers = markers_of(self.storage, "ingest")
-        found: dict[str, str] = {}
+        found: dict[str, Any] = {}
         for shard in self.shards():
-            found |= markers.read(shard.unit)["record"]["damaged"]
+            found |= markers.read(shard.unit)["record"][name]
         return found
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known beside every score."""
+        return tuple(note for note in self.notes if note.startswith("WARNING"))
 
-TILE_COLUMNS = ("id", "split", "missing_ratio", "missing_ratio_3_patches", "coverage", "epsg", "kept", "reason")
+    @property
+    def judged(self) -> str:
+        """The split that networks are judged on: the official validation of AI-Hub, the test part of images.
+
+        Of images it is validation as well where the run says `test: same-as-val`.
+        """
+        spec = self.config.dataset
+        return "test" if isinstance(spec, ImagesSpec) and not spec.split.same_as_val else "validation"
 
 
-def tile_rows(store: TileStore, limit: float, damaged: dict[str, str]) -> list[tuple[object, ...]]:
+KNOWN = ("id", "split", "source", "label")
+"""Columns of what is known before pixels are read."""
+SHARES = ("missing_ratio", "missing_ratio_3_patches", "coverage")
+TILE_COLUMNS = (*KNOWN, "width", "height", "pixel", *SHARES, "epsg", "kept", "reason", "notes")
+
+
+def tile_rows(
+    store: TileStore, limit: float, damaged: Mapping[str, str], notes: Mapping[str, Sequence[str]]
+) -> list[tuple[object, ...]]:
     """Return a row of `TILE_COLUMNS` for every tile, kept or dropped and why."""
-    facts = {name: store.facts(name) for name in ("missing_ratio", "missing_ratio_3_patches", "coverage", "epsg")}
+    facts = {name: store.facts(name) for name in (*SHARES, "epsg", "width", "height", "pixel")}
     kept = set(store.kept(limit).tolist())
     rows = []
     for row, tile in enumerate(store.tiles):
@@ -184,19 +221,32 @@ def tile_rows(store: TileStore, limit: float, damaged: dict[str, str]) -> list[t
             reason = "damaged"
         elif row not in kept:
             reason = f"missing ratio above {limit:g}"
-        values = (round(float(facts[n][row]), 6) for n in ("missing_ratio", "missing_ratio_3_patches", "coverage"))
-        rows.append((tile["id"], tile["split"], *values, int(facts["epsg"][row]), row in kept, reason))
+        size = int(facts["width"][row]), int(facts["height"][row]), float(facts["pixel"][row])
+        shares = (round(float(facts[name][row]), 6) for name in SHARES)
+        told = "; ".join(notes.get(tile["id"], ()))
+        epsg = int(facts["epsg"][row])
+        rows.append((*(tile[name] for name in KNOWN), *size, *shares, epsg, row in kept, reason, told))
     return rows
 
 
 def plan_dataset(config: RunConfig) -> PlannedDataset:
-    """List a data set and check its first tile.
+    """List a data set of any layout, and check what can be without reading all of it.
+
+    Raises:
+        ValueError: nothing that can be used, or files of another form than the run says.
+    """
+    if isinstance(config.dataset, ImagesSpec):
+        return PlannedDataset(config, *images_of(config.dataset))
+    assert config.dataset is not None
+    return plan_aihub(config, config.dataset)
+
+
+def plan_aihub(config: RunConfig, dataset: AihubDataset) -> PlannedDataset:
+    """List a delivery of AI-Hub and check its first tile.
 
     Raises:
         ValueError: nothing of the sensor below the root, no tile with a label, or a tile of another form.
     """
-    dataset = config.dataset
-    assert dataset is not None
     sensor = load_sensor(config.sensor)
     listing = scan(dataset.root, sensor.name)
     if not listing.tiles:
@@ -215,5 +265,5 @@ def plan_dataset(config: RunConfig) -> PlannedDataset:
     unknown = [m.name for m in modalities if m.name not in ROLES]
     if unknown:
         raise ValueError(f"dataset.modalities: the layout has no {unknown}; it has {list(ROLES[2:])}")
-    source = TileSource(listing.tiles, sensor, dataset.tile_px, header.dtype, dataset.codes, modalities)
-    return PlannedDataset(config, listing, source)
+    source = AihubSource(listing.tiles, sensor, dataset.tile_px, header.dtype, dataset.codes, modalities)
+    return PlannedDataset(config, source, listing.unmatched)

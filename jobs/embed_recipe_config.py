@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from jobs.config import Frozen
+from jobs.image_recipe_config import AutoencodeRecipeConfig, ClassifyRecipeConfig
 from jobs.recipe_config import Recipe, RecipeConfig
 from models.embedder_card import METHODS
 from models.linear_spec import LinearSpec
@@ -156,7 +157,12 @@ def _hint(word: str, known: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-TASKS: dict[str, type[Recipe]] = {"segment": RecipeConfig, "embed": EmbedRecipeConfig}
+TASKS: dict[str, type[Recipe]] = {
+    "segment": RecipeConfig,
+    "embed": EmbedRecipeConfig,
+    "classify": ClassifyRecipeConfig,
+    "autoencode": AutoencodeRecipeConfig,
+}
 
 
 def recipe_kind(values: Mapping[str, Any]) -> type[Recipe]:

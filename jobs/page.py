@@ -120,7 +120,10 @@ def _bands(stores: Mapping[str, SceneStore]) -> Table:
 
 def _models(record: Mapping[str, Any]) -> Table:
     rows = [
-        (m["name"], m["architecture"], m["encoder"], ", ".join(m["channels"]), m["weights"], m["metrics"].get("mIoU"))
+        (
+            *(m["name"], m["architecture"], m["encoder"] or "none"),
+            *(", ".join(m["channels"]), m["weights"], m["metrics"].get("mIoU")),
+        )
         for m in record["models"]
     ]
     header = ("name", "architecture", "encoder", "channels", "started from", "own mIoU")

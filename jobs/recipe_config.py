@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from jobs.config import EngineConfig, Frozen, LimitsConfig
 from models.card import NAME, Label
+from models.network_options import UNSET, with_encoder
 from tiler.split import Split
 
 
@@ -17,13 +18,33 @@ class NetworkConfig(Frozen):
     """Which network a recipe trains, and from which weights."""
 
     architecture: str
-    encoder: str = "efficientnet-b5"
+    encoder: str | None = None
+    """None: efficientnet-b5, for the architectures that have an encoder."""
     weights: str
     """file:PATH, hub:ID[@rev], recipe:FOLDER or random:SEED; there is no default on purpose."""
     stem: Literal["auto", "names", "tile", "zero"] = "auto"
     """What to do where the source has other channels: `models.weights.initialise`."""
     scaling: Literal["data", "source"] = "data"
     """Whose offset and scale: those of this recipe's data, or of the source for the channels that it has."""
+    width: int | None = None
+    """Of unet_classic and unet3plus: filters of the first level; none: 64, as published."""
+    padding: Literal["same", "valid"] = "same"
+    """Of unet_classic: "valid" loses borders as published."""
+    batch_norm: bool = False
+    """Of unet_classic: normalise behind each 3 x 3 convolution."""
+    deep_supervision: bool = False
+    """Of unet3plus: the loss judges all five steps of the way up."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_encoder(cls, values: Any) -> Any:
+        return with_encoder(values)
+
+    @model_serializer(mode="wrap")
+    def _without_unset_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # keys of recipes that were trained before these options existed stay what they were
+        values = handler(self)
+        return {name: value for name, value in values.items() if name not in UNSET or value != UNSET[name]}
 
 
 class SamplingConfig(Frozen):

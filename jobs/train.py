@@ -15,6 +15,7 @@ from cluster.checkpoints import CheckpointFolder
 from cluster.storage import Storage
 from jobs.embed_recipe_config import EmbedRecipeConfig, recipe_kind
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
+from jobs.image_recipe_config import AutoencodeRecipeConfig, ClassifyRecipeConfig
 from jobs.parsing import parse
 from jobs.plan import key_of
 from jobs.recipe_config import Recipe, RecipeConfig
@@ -22,7 +23,8 @@ from jobs.runner import engine_of
 from jobs.shell import DONE, FAULT, Job, Planned, run_job
 from jobs.supervise import waiting_turn
 from jobs.train_embedder import plan_embedder
-from jobs.training import TrainingTask, masks_of, train_worker
+from jobs.train_images import plan_images
+from jobs.training import TrainingTask, masks_of, network_values, train_worker
 from jobs.training_data import TileData, TrainingData, absolute, plan_data, read_weights
 from jobs.training_launch import Launch
 from jobs.training_pace import time_left
@@ -137,6 +139,8 @@ def plan_train(recipe: RecipeConfig) -> PlannedTrain:
             f"data.channels: {absent or list(channels)} {'are not offered' if absent else 'repeat'}; "
             f"{recipe.data.run} offers {list(data.offered)}: name each one once, or add `modalities` there"
         )
+    if not data.label_values:
+        raise ValueError(f"data.run: {recipe.data.run} labels no pixel, and segmentation needs that; give it `masks`")
     most = max(1, len(recipe.classes) - 1)
     if max(data.label_values) > most:
         raise ValueError(
@@ -146,8 +150,7 @@ def plan_train(recipe: RecipeConfig) -> PlannedTrain:
     ones = (1.0,) * len(channels)
     compose(recipe.data.augment, Channels(channels, ones, ones, ones, masks_of(channels)))
     classes = len(recipe.classes)
-    network = recipe.network.model_dump(include={"architecture", "encoder"})
-    spec = parse(NetworkSpec, network | {"in_channels": len(channels), "classes": classes}, "network")
+    spec = parse(NetworkSpec, network_values(recipe.network.model_dump(), len(channels), classes), "network")
     weights = read_weights(recipe.data.sampling.weights, data.ids)
     planned = PlannedTrain(recipe, parse(TrainSpec, recipe.train, "train"), data, channels, weights)
     if not planned.is_trained:  # absent or unfitting weights are found here, not by workers
@@ -164,14 +167,17 @@ def plan_recipe(recipe: Recipe) -> Planned:
     """
     if isinstance(recipe, EmbedRecipeConfig):
         return plan_embedder(recipe)
+    if isinstance(recipe, ClassifyRecipeConfig | AutoencodeRecipeConfig):
+        return plan_images(recipe)
     assert isinstance(recipe, RecipeConfig)
     return plan_train(recipe)
 
 
 JOB = Job(
     name="train",
-    summary="Train the network of a recipe into a bundle, weights (safetensors) and a card (JSON): one that maps, or "
-    "with `task: embed` one that finds what is alike.",
+    summary="Train the network of a recipe into a bundle, weights (safetensors) and a card (JSON): one that maps, with "
+    "`task: embed` one that finds what is alike, with `task: classify` one that names the class of an image, with "
+    "`task: autoencode` one that makes few numbers of it.",
     example="  sandan train examples/aberystwyth/unetpp.yaml\n"
     "  sandan train recipe.yaml --set train.epochs=50 --set engine.workers=4 --dry-run\n"
     "  sandan train jobs/recipes/weather/timely.yaml --set network.weights=file:vit.safetensors",

@@ -6,7 +6,7 @@ It lies in a module of its own, apart from the job, so that workers can import i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.checkpoints import patiently
 from cluster.storage import Storage
 from jobs.training_loop import HISTORY, History, scores_of, train_reporting
+from models.network_options import UNSET
 from tiler.augment import Channels, Compose, compose
 from tiler.coarse import mask_name
 from tiler.ground import Ground, Sampling, Statistics
@@ -105,12 +106,7 @@ def train_worker(config: dict[str, Any]) -> None:
     validation = HeldBackTiles(ground, task.data["validation_tiles"])
     offset, scale = statistics.scaling(task.channels, sensor, task.data["scaling"])
     network, provenance = build_with_weights(
-        NetworkSpec(
-            architecture=task.network["architecture"],
-            encoder=task.network["encoder"],
-            in_channels=len(task.channels),
-            classes=len(task.classes),
-        ),
+        NetworkSpec(**network_values(task.network, len(task.channels), len(task.classes))),
         task.network["begin"],
         offset=offset,
         scale=scale,
@@ -139,6 +135,12 @@ def train_worker(config: dict[str, Any]) -> None:
         fitted = fit_temperature(network, validation, current_ranks(), place, spec.validation_pass())
     if rank == 0:
         _write_bundle(task, network, provenance, history, sensor, fitted)
+
+
+def network_values(network: Mapping[str, Any], channels: int, classes: int) -> dict[str, Any]:
+    """Return the values of the `NetworkSpec` that a recipe's `network` means."""
+    names = ("architecture", "encoder", *UNSET)
+    return {name: network[name] for name in names if name in network} | {"in_channels": channels, "classes": classes}
 
 
 def shown_channels(task: TrainingTask) -> dict[str, Any]:
@@ -172,6 +174,7 @@ def _write_bundle(
         offset=tuple(network.offset.tolist()),
         scale=tuple(network.scale.tolist()),
         classes=task.classes,
+        options=network.spec.options(),
         metrics=metrics,
         training_data=task.key,
         split=task.data["split"],

@@ -148,12 +148,12 @@ class TileData:
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids of the tiles."""
-        return tuple(t.id for t in self.planned.source.tiles)
+        return tuple(t.id for t in self.planned.source.entries)
 
     @property
     def label_values(self) -> tuple[int, ...]:
-        """What the code table names."""
-        return tuple(self.planned.source.codes.values())
+        """What labels may hold."""
+        return self.planned.source.label_values
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ class TileData:
 
     def tiles(self, tile_px: int) -> int:
         """Return the number of training tiles, before the gate."""
-        return sum(t.split == "train" for t in self.planned.source.tiles)
+        return sum(t.split == "train" for t in self.planned.source.entries)
 
     def estimate(self) -> Estimate:
         """Return what there is to ingest."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.storage import Storage
 from jobs.training_data import absolute
 from models.card import CARD_FILE, BundleCard, read_card
 from models.embedder_card import read_embedder_card
+from models.image_cards import read_autoencoder_card, read_classifier_card
 from tiler.rasters import fingerprint
 
 
@@ -26,7 +28,7 @@ def absolute_weights(weights: str) -> str:
 
 
 def _card(data: bytes) -> BundleCard:
-    try:
-        return read_embedder_card(data)
-    except ValueError:
-        return read_card(data)
+    for read in (read_embedder_card, read_classifier_card, read_autoencoder_card):
+        with suppress(ValueError):
+            return read(data)
+    return read_card(data)

@@ -100,10 +100,11 @@ class Watcher:
 
 
 class Curves:
-    """Shows the numbers of an embedder's training, and once what it is shown (OUT/views.png)."""
+    """Shows the numbers of a training, and of an embedder's once what it is shown (OUT/views.png)."""
 
-    def __init__(self, out: str, name: str) -> None:
-        self._storage, self._name = Storage(out), name
+    def __init__(self, out: str, name: str, drawn: Mapping[str, str] | None = None) -> None:
+        """Take a run; drawn: numbers of an epoch that are drawn, to what they are called; None: all of them."""
+        self._storage, self._name, self._drawn = Storage(out), name, drawn
         self._events = ScalarEvents(self._storage)
 
     def views(self, reader: Any, rgb: Sequence[int], names: Sequence[str]) -> None:
@@ -123,7 +124,11 @@ class Curves:
 
     def epoch(self, history: Sequence[Mapping[str, Any]], epoch: int) -> None:
         """Show where the run is after `epoch`; history: as in `Watcher.epoch`."""
-        rows = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+        if self._drawn is None:
+            rows = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+        else:
+            named = {"epoch": "epoch", **self._drawn}
+            rows = [{named[key]: value for key, value in row.items() if key in named} for row in history]
         with _harmless(f"curves.png of epoch {epoch}"):
             self._storage.put("curves.png", learning_curves({self._name: rows}))
         with _harmless(f"TensorBoard's numbers of epoch {epoch}"):

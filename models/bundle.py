@@ -48,7 +48,7 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
-            f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder} as built here "
+            f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder or 'no encoder'} as built here "
             f"(made with {card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the "
             "bundle again, or use the versions that it was made with."
         ) from error

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+
+from models.network_options import NetworkOption
 
 if TYPE_CHECKING:
     from models.networks import NetworkSpec
@@ -53,6 +55,9 @@ class BundleCard(BaseModel):
     """What the cards of all kinds of bundles say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ROLE: ClassVar[str]
+    """What bundles of this kind are called."""
 
     format: Literal[1] = 1
     """Version of this file format."""
@@ -113,6 +118,7 @@ class BundleCard(BaseModel):
 CARD_ORDER = (
     "format", "name", "architecture", "encoder", "channels", "sensor", "offset", "scale", "classes", "metrics",
     "training_data", "split", "weights", "weights_sha256", "created_with", "contract", "temperature", "origin",
+    "options",
 )  # fmt: skip
 """In which a file lists them: cards that are written again are the same to the last byte."""
 
@@ -120,16 +126,21 @@ CARD_ORDER = (
 class Card(BundleCard):
     """Everything about a trained segmentation network but its weights."""
 
-    encoder: str
+    ROLE: ClassVar = "a network that maps"
+
+    encoder: str | None
+    """None: the architecture has no encoder of another network in it."""
     classes: tuple[Label, ...] = Field(min_length=1)
     """Names of the output channels; one name is the binary case."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """The logits of the network are divided by it (models/calibration.py)."""
+    options: dict[NetworkOption, int | str | bool] = {}
+    """What was set of the architecture: `models.networks.NetworkSpec.options`."""
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # left out, not written as 1: cards and digests made before these fields existed stay what they were
-        unset = {"temperature": 1.0, "origin": {}}
+        unset = {"temperature": 1.0, "origin": {}, "options": {}}
         values = handler(self)
         return {key: values[key] for key in CARD_ORDER if key not in unset or values[key] != unset[key]}
 
@@ -145,6 +156,7 @@ class Card(BundleCard):
             encoder=self.encoder,
             in_channels=len(self.channels),
             classes=len(self.classes),
+            **self.options,  # type: ignore[arg-type]
         )
 
 
@@ -175,10 +187,10 @@ def parse_card(source: Path | str | bytes | Mapping[str, bytes], kind: type[AnyC
         return kind.model_validate_json(data)
     except ValidationError as error:
         if any(e["loc"] == ("kind",) for e in error.errors()):
-            wanted = "a network that maps" if kind is Card else "an embedder"
             raise ValueError(
-                f"{CARD_FILE} is of another kind of bundle than asked for: {wanted} is needed here. "
-                "Bundles of `task: embed` serve embed and search, those of `task: segment` map."
+                f"{CARD_FILE} is of another kind of bundle than asked for: {kind.ROLE} is needed here. "
+                "Bundles of `task: embed` serve embed and search, those of `task: segment` map, those of "
+                "`task: classify` and `task: autoencode` judge whole images."
             ) from error
         told = "; ".join(f"{'.'.join(map(str, e['loc']))[:100]}: {e['msg'][:300]}" for e in error.errors()[:5])
         raise ValueError(f"{CARD_FILE} is not a card of format 1: {told}. Copy the bundle again.") from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,8 @@ METHODS = ("frozen", "timely", "timely-ntxent", "simclr-as-written", "simclr-ntx
 
 class EmbedderCard(BundleCard):
     """Everything about an embedder but its weights."""
+
+    ROLE: ClassVar = "an embedder"
 
     kind: Literal["embedder"]
     side_px: int

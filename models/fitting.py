@@ -53,7 +53,7 @@ class Fit:
 
 
 def fit(network: nn.Module, state: State, rule: str | ChannelMap, source: str) -> Fit:
-    """Match `state` to the network (an encoder-decoder of smp) and check every shape.
+    """Match `state` to the network (an encoder-decoder of smp, or one without an encoder) and check every shape.
 
     state: a whole network (keys encoder.*, decoder.*, with or without the `network.` of
     `SegmentationNetwork`), or an encoder alone (keys of smp, timm or torchvision; dots and underscores in
@@ -63,7 +63,8 @@ def fit(network: nn.Module, state: State, rule: str | ChannelMap, source: str) -
     """
     saved = _without_wrapper(state)
     target = network.state_dict()
-    whole = any(key.startswith(("decoder.", "segmentation_head.")) for key in saved)
+    has_encoder = any(key.startswith("encoder.") for key in target)
+    whole = not has_encoder or any(key.startswith(("decoder.", "segmentation_head.")) for key in saved)
     pairs = _same_names(saved, target) if whole else _encoder_names(saved, target)
     required = {key for key in target if (whole or key.startswith("encoder.")) and OPTIONAL_SUFFIX not in key}
     missing = sorted(required - set(pairs))
@@ -72,7 +73,7 @@ def fit(network: nn.Module, state: State, rule: str | ChannelMap, source: str) -
         raise ValueError(
             f"{source} does not fit the network: {len(missing)} tensors are missing ({_some(missing)}), "
             f"{len(unexpected)} have no place in it ({_some(unexpected)}). "
-            "Give weights of the same architecture and encoder."
+            f"Give weights of the same architecture{' and encoder' if has_encoder else ' and options'}."
         )
     stem_key = _stem_key(network)
     tensors, stem = {}, "as saved"
@@ -114,8 +115,9 @@ def _plain(key: str) -> str:
 
 
 def _stem_key(network: nn.Module) -> str | None:
-    for name, module in network.named_modules():
-        if name.startswith("encoder.") and isinstance(module, nn.Conv2d):
+    modules = dict(network.named_modules())
+    for name, module in modules.items():
+        if (name.startswith("encoder.") or "encoder" not in modules) and isinstance(module, nn.Conv2d):
             return f"{name}.weight"
     return None
 

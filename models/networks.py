@@ -5,15 +5,18 @@ resolves weights, and only when it is told which).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from models.classic_unet import ClassicUNet, with_margin
 from models.names import lookup, unknown
+from models.network_options import WITHOUT_ENCODER, NetworkOption, chosen_options, with_encoder
 from models.quick_import import without_compiler
+from models.unet3plus import UNet3Plus
 
 with without_compiler():
     import segmentation_models_pytorch as smp
@@ -24,7 +27,10 @@ with without_compiler():
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "unet": smp.Unet,
     "unetplusplus": smp.UnetPlusPlus,
+    "deeplabv3": smp.DeepLabV3,
     "deeplabv3plus": smp.DeepLabV3Plus,
+    "unet_classic": ClassicUNet,
+    "unet3plus": UNet3Plus,
 }
 
 # The encoders halve five times: sides must be multiples of 2 ** 5.
@@ -38,12 +44,21 @@ class NetworkSpec(BaseModel):
 
     architecture: str
     """A key of `NETWORKS`."""
-    encoder: str = "efficientnet-b5"
-    """An encoder of segmentation-models-pytorch, or one of timm as `tu-NAME`."""
+    encoder: str | None = None
+    """An encoder of segmentation-models-pytorch, or one of timm as `tu-NAME`; unset: efficientnet-b5, and None for the
+    architectures that have none."""
     in_channels: int = Field(ge=1)
     """Channels of the input, masks included."""
     classes: int = Field(default=1, ge=1)
     """Channels of the output; 1 is the binary case (one logit)."""
+    width: int | None = Field(default=None, ge=1, le=256)
+    """Of unet_classic and unet3plus: filters of the first level; None: 64, as published."""
+    padding: Literal["same", "valid"] = "same"
+    """Of unet_classic: "valid" loses borders as published; images are then mirrored beyond theirs."""
+    batch_norm: bool = False
+    """Of unet_classic: normalise behind each 3 x 3 convolution."""
+    deep_supervision: bool = False
+    """Of unet3plus: the loss judges all five steps of the way up."""
 
     @field_validator("architecture")
     @classmethod
@@ -53,7 +68,9 @@ class NetworkSpec(BaseModel):
 
     @field_validator("encoder")
     @classmethod
-    def _known_encoder(cls, name: str) -> str:
+    def _known_encoder(cls, name: str | None) -> str | None:
+        if name is None:
+            return name
         if name.startswith("tu-"):
             if not timm.is_model(name.removeprefix("tu-")):
                 known = tuple(f"tu-{model}" for model in timm.list_models())
@@ -61,6 +78,29 @@ class NetworkSpec(BaseModel):
         elif name not in smp_encoders:
             raise ValueError(unknown(name, smp_encoders, "encoder"))
         return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_encoder(cls, values: Any) -> Any:
+        return with_encoder(values)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "NetworkSpec":
+        known = WITHOUT_ENCODER.get(self.architecture)
+        if known is not None and self.encoder is not None:
+            raise ValueError(f"{self.architecture} has no encoder, got {self.encoder!r}. Leave encoder out.")
+        strangers = sorted(set(self.options()) - set(known or ()))
+        if strangers:
+            owners = [name for name, settings in WITHOUT_ENCODER.items() if set(strangers) <= set(settings)]
+            raise ValueError(
+                f"{self.architecture} does not know {strangers}, only {list(known or ['encoder'])}. Leave them out"
+                f"{', or choose ' + ' or '.join(owners) if owners else ''}."
+            )
+        return self
+
+    def options(self) -> dict[NetworkOption, int | str | bool]:
+        """Return what was set beside encoder, channels and classes, by field."""
+        return chosen_options(self.model_dump())
 
 
 class SegmentationNetwork(nn.Module):
@@ -85,9 +125,9 @@ class SegmentationNetwork(nn.Module):
         """Return raw logits.
 
         x: (n, C, h, w) floating point, any h, w >= 1, in the units of the sensor.
-        returns: (n, classes, h, w) float32.
+        returns: (n, classes, h, w) float32; (n, 5, classes, h, w) while a network with deep supervision trains.
         Sides that are not multiples of 32 are padded by repeating the last row and column, and the
-        logits are cropped back.
+        logits are cropped back. A valid-padded network sees the image mirrored beyond its border instead.
         Raises ValueError: the number of channels is not the network's.
         """
         return self.answer(self.scaled(x))
@@ -108,6 +148,9 @@ class SegmentationNetwork(nn.Module):
     def answer(self, scaled: Tensor) -> Tensor:
         """Return raw logits of scaled images: float32 (n, classes, h, w)."""
         height, width = scaled.shape[-2:]
+        if self.spec.padding == "valid":
+            mirrored: Tensor = self.network(with_margin(scaled))
+            return mirrored[..., :height, :width].float()
         down, right = -height % SIDE_MULTIPLE_PX, -width % SIDE_MULTIPLE_PX
         if down or right:
             # replicate, not reflect: reflect cannot pad by more than the side, and h or w may be 1
@@ -134,6 +177,8 @@ def build(
 
 def _inner(spec: NetworkSpec) -> nn.Module:
     options: dict[str, Any] = {"encoder_name": spec.encoder, "encoder_weights": None}
+    if spec.architecture in WITHOUT_ENCODER:
+        options = {str(name): value for name, value in spec.options().items()}
     try:
         return NETWORKS[spec.architecture](in_channels=spec.in_channels, classes=spec.classes, **options)
     except (TypeError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:

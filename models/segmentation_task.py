@@ -45,8 +45,14 @@ class Segmentation:
         return Batch((images,), (labels,), counts.pin_memory() if pin else counts)
 
     def loss(self, outputs: Tensor, truth: tuple[Tensor, ...], counts: Tensor, ranks: Ranks) -> Tensor:
-        """Return this part of the loss of a batch; outputs: logits (n, K, h, w)."""
-        return self._loss(outputs, truth[0], denominators(counts, self._options), self._options)
+        """Return this part of the loss of a batch; outputs: logits (n, K, h, w).
+
+        Of a network with deep supervision they are (n, heads, K, h, w), and its loss is the mean of those of its heads.
+        """
+        whole = denominators(counts, self._options)
+        heads = outputs.unbind(1) if outputs.ndim == 5 else (outputs,)
+        losses = [self._loss(logits, truth[0], whole, self._options) for logits in heads]
+        return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
     def validate(
         self, network: nn.Module, batches: Iterator[Batch], ranks: Ranks, samples_per_pass: int

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tiler.rasters import ZIPPED
 from tiler.sources import is_printable
+from tiler.tile_store import TileEntry
 
 SPLITS = {"TS": "train", "TL": "train", "VS": "validation", "VL": "validation"}
 """First part of a folder's name to the official split."""
@@ -59,6 +60,11 @@ class AihubTile:
     def id(self) -> str:
         """The tile's name, as the data set writes it."""
         return f"{self.sensor}_{self.country}_{self.number}_{self.date}"
+
+    @property
+    def entry(self) -> TileEntry:
+        """Its line in the list of a store."""
+        return TileEntry(self.id, self.split, self.date, self.country)
 
     @property
     def acquired(self) -> datetime:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tiler.augment_affine import RandomAffine
 from tiler.augment_geometry import HorizontalFlip, RandomResizedCrop, RandomRotate90, Transpose, VerticalFlip
 from tiler.augment_operation import Channels, Pair, Sometimes
 from tiler.augment_radiometry import CoarseDropout, ColorJitter, GaussianBlur, GaussianNoise, ModalityDropout
@@ -26,7 +27,7 @@ __all__ = ["AUGMENTATIONS", "Channels", "Compose", "compose"]
 Operation = Callable[[np.ndarray, np.ndarray, np.random.Generator], Pair]
 
 # Add an augmentation: a class in its module, and one entry here; tests/tiler/test_augment.py then runs its contract.
-GEOMETRY = (RandomResizedCrop, HorizontalFlip, VerticalFlip, Transpose, RandomRotate90)
+GEOMETRY = (RandomAffine, RandomResizedCrop, HorizontalFlip, VerticalFlip, Transpose, RandomRotate90)
 RADIOMETRY = (GaussianNoise, GaussianBlur, ColorJitter, CoarseDropout, ModalityDropout)
 AUGMENTATIONS: dict[str, type[Sometimes]] = {kind.__name__: kind for kind in (*GEOMETRY, *RADIOMETRY)}
 

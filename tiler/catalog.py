@@ -158,7 +158,7 @@ def _band(facts_of_band: BandFacts, asset: AssetFacts, facts: CatalogFacts) -> d
 def _model_item(model: ModelFacts, facts: CatalogFacts) -> pystac.Item:
     bands = [{"name": channel} for channel in model.channels]
     properties: dict[str, Any] = {
-        "title": f"{model.architecture} with {model.encoder}",
+        "title": f"{model.architecture} with {model.encoder}" if model.encoder else model.architecture,
         "created": _text(facts.created),
         "bands": bands,  # the model extension wants them here, STAC only if an asset has them as well
         "mlm:name": model.name,
@@ -168,7 +168,7 @@ def _model_item(model: ModelFacts, facts: CatalogFacts) -> pystac.Item:
         "mlm:framework_version": model.framework_version,
         "mlm:input": [_input(model)],
         "mlm:output": [_output(model)],
-        "mlm:hyperparameters": {"encoder": model.encoder, "bundle_digest": model.digest},
+        "mlm:hyperparameters": {"encoder": model.encoder or "none", "bundle_digest": model.digest},
     }
     item = _item(model.name, facts, properties, ("mlm", "file", "classification"))
     local = "://" not in model.href and not model.href.startswith("/")

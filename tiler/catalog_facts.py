@@ -54,7 +54,7 @@ class ModelFacts:
 
     name: str
     architecture: str
-    encoder: str
+    encoder: str | None
     channels: Sequence[str]
     classes: Sequence[str]
     """Names in the order of the network's output; their values are their places."""

@@ -114,6 +114,11 @@ SENSORS: dict[str, Sensor] = {
         resolution_m=30,
         missing_limit=0.8,
     ),
+    # Photos and drawings, 8 bits; they have no place on Earth, so that the pixel size means nothing.
+    "RGB": Sensor(
+        name="RGB", bands=("red", "green", "blue"), valid_min=0, valid_max=255, resolution_m=1, missing_limit=1.0
+    ),
+    "GRAY": Sensor(name="GRAY", bands=("gray",), valid_min=0, valid_max=255, resolution_m=1, missing_limit=1.0),
     # GEMS, the geostationary spectrometer over Asia (about 7 x 8 km at Seoul). Ten bands whose species and units nobody
     # wrote down, so no range can be refused but that of the fill values of its level 2 products, which are about -1e30
     # and are not declared as nodata in every copy. Missing is NaN.

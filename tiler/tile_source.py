@@ -1,127 +1,144 @@
-"""From the files of a data set to the rows of its tile store, a shard of tiles at a time."""
+"""From the files of a data set to the rows of its tile store, a shard of tiles at a time.
+
+What reads one tile depends on the layout (tiler/aihub_source.py, tiler/image_source.py); what a row holds, how shards
+are written and what becomes of damaged files is the same for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
 
-from tiler.aihub import AihubTile
-from tiler.grids import PixelGrid
 from tiler.labels import IGNORE
 from tiler.quality import patches
-from tiler.rasters import Header, read_header, read_window
 from tiler.sensors import Sensor
 from tiler.stores import array_of, write_shard
-from tiler.tile_store import SHARD_TILES, Modality, TileShard
+from tiler.tile_store import SHARD_TILES, Modality, TileEntry, TileShard
 
 Row = dict[str, Any]
-"""Name of an array to the value of one tile."""
+"""Name of an array to the value of one tile; `notes`, texts on how it was read, go into the record instead."""
 
 
-@dataclass(frozen=True)
-class TileSource:
+class TileSource(Protocol):
     """What turns the files of a data set into rows of its store."""
 
-    tiles: tuple[AihubTile, ...]
-    sensor: Sensor
-    tile_px: int
-    dtype: str
-    codes: Mapping[int, int]
-    """Code in the label to class index; a code that is not listed is `IGNORE`, because nobody said what it means."""
-    modalities: tuple[Modality, ...] = ()
+    @property
+    def entries(self) -> tuple[TileEntry, ...]:
+        """What is known of each tile before its pixels are read, in the order of the rows."""
+        ...
+
+    @property
+    def sensor(self) -> Sensor:
+        """Whose bands the tiles have."""
+        ...
+
+    @property
+    def tile_px(self) -> int:
+        """Side of every tile."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored pixels."""
+        ...
 
     @property
     def classes(self) -> int:
         """Number of label values, background among them."""
-        return max(1, *self.codes.values()) + 1
+        ...
 
-    def fill(self, group: zarr.Group, shard: TileShard) -> dict[str, object]:
-        """Read the tiles of a shard and write them, each array in one assignment.
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Class indices that labels may hold; empty where pixels are not labelled."""
+        ...
 
-        A tile whose files cannot be read is left missing as a whole and is named in the record: one damaged file must
-        not take 63 good tiles along.
-        """
-        start = shard.index * SHARD_TILES
-        tiles = self.tiles[start : start + SHARD_TILES]
-        rows: list[Row] = []
-        damaged: dict[str, str] = {}
-        for tile in tiles:
-            try:
-                rows.append(self._row(tile))
-            except ValueError as error:
-                damaged[tile.id] = str(error)
-                rows.append(self._missing())
-        for name in rows[0]:
-            values = np.stack([row[name] for row in rows])
-            place = slice(start, start + len(tiles)), *(slice(None),) * (values.ndim - 1)
-            write_shard(array_of(group, name), place, values)
-        return {"tiles": len(tiles), "damaged": damaged}
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes of whole images, in order; empty where there are none."""
+        ...
 
-    def _row(self, tile: AihubTile) -> Row:
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Coarse rasters that come with every tile."""
+        ...
+
+    def identity(self) -> tuple[object, ...]:
+        """Return plain values that change when a row may: fingerprints of the files, and every setting."""
+        ...
+
+    def row(self, index: int) -> Row:
         """Read one tile.
 
         Raises:
-            ValueError: a file is damaged, of another size or type, or the label does not say where it lies.
+            ValueError: a file of it is damaged, or not of the form that it must have.
         """
-        values, image_header = _pixels(tile.files["image"], len(self.sensor.bands), self.tile_px)
-        codes, label_header = _pixels(tile.files["label"], 1, self.tile_px)
-        if image_header.dtype != self.dtype:
-            raise ValueError(f"{image_header.path} is {image_header.dtype}, the store holds {self.dtype}; convert it")
-        image, codes = values, codes[0]
-        valid = np.asarray(self.sensor.valid(image, image_header.nodata).all(axis=0))
-        label = np.full(codes.shape, IGNORE, np.uint8)
-        for code, index in self.codes.items():
-            label[codes == code] = index
-        row: Row = {"image": np.where(valid, image, image.dtype.type(0)), "valid": valid, "label": label}
-        for m in self.modalities:
-            row |= _coarse(tile.files.get(m.name), m)
-        return row | _facts(image, valid, label, self.classes) | _place(tile, label_header.grid)
-
-    def _missing(self) -> Row:
-        """Return the row of a tile that cannot be read."""
-        side, bands = (self.tile_px, self.tile_px), len(self.sensor.bands)
-        row: Row = {
-            "image": np.zeros((bands, *side), self.dtype),
-            "valid": np.zeros(side, bool),
-            "label": np.full(side, IGNORE, np.uint8),
-        }
-        for m in self.modalities:
-            row |= _coarse(None, m)
-        place = {"epsg": 0, "transform": np.full(6, np.nan)}
-        return row | _facts(row["image"], row["valid"], row["label"], self.classes) | place
+        ...
 
 
-def _pixels(path: str, bands: int, side_px: int) -> tuple[np.ndarray, Header]:
-    """Read a whole file that must be (bands, side_px, side_px)."""
-    header = read_header(path)
-    if (header.bands, header.height, header.width) != (bands, side_px, side_px):
-        raise ValueError(
-            f"{path} is {header.bands} x {header.height} x {header.width}, the store holds {bands} x {side_px} x "
-            f"{side_px}; take it out, or set the tile's size"
-        )
-    return read_window(path, range(1, bands + 1), 0, 0, side_px, side_px), header
+def fill_shard(source: TileSource, group: zarr.Group, shard: TileShard) -> dict[str, object]:
+    """Read the tiles of a shard and write them, each array in one assignment.
+
+    A tile whose files cannot be read is left missing as a whole and is named in the record: one damaged file must not
+    take 63 good tiles along.
+
+    Returns:
+        The record: `tiles`, how many; `damaged`, id to why; `notes`, id to texts on how it was read.
+    """
+    start = shard.index * SHARD_TILES
+    entries = source.entries[start : start + SHARD_TILES]
+    rows: list[Row] = []
+    damaged: dict[str, str] = {}
+    notes: dict[str, list[str]] = {}
+    for index, entry in enumerate(entries, start):
+        try:
+            row = source.row(index)
+            told = row.pop("notes", ())
+            notes |= {entry.id: list(told)} if told else {}
+            rows.append(row | {"damaged": False})
+        except ValueError as error:
+            damaged[entry.id] = str(error)
+            rows.append(missing_row(source))
+    for name in rows[0]:
+        values = np.stack([row[name] for row in rows])
+        place = slice(start, start + len(entries)), *(slice(None),) * (values.ndim - 1)
+        write_shard(array_of(group, name), place, values)
+    return {"tiles": len(entries), "damaged": damaged, "notes": notes}
 
 
-def _coarse(path: str | None, modality: Modality) -> Row:
+def missing_row(source: TileSource) -> Row:
+    """Return the row of a tile that cannot be read."""
+    side, bands = (source.tile_px, source.tile_px), len(source.sensor.bands)
+    image, valid = np.zeros((bands, *side), source.dtype), np.zeros(side, bool)
+    row: Row = {"image": image, "valid": valid, "label": np.full(side, IGNORE, np.uint8), "damaged": True}
+    for m in source.modalities:
+        row |= coarse_row(np.full((len(m.sensor.bands), m.side_px, m.side_px), np.nan, np.float32), m)
+    nothing = original_facts(np.zeros((bands, 0, 0), source.dtype), np.zeros((0, 0), bool))
+    return row | stored_facts(image, valid, row["label"], source.classes) | nothing | NOWHERE
+
+
+NOWHERE: Row = {"epsg": 0, "transform": np.full(6, np.nan)}
+"""The place of what has none."""
+
+
+def coarse_row(coarse: np.ndarray, modality: Modality) -> Row:
     """Return a modality, float32 (band, y, x) with NaN where it is missing, and count, sum and squares of each band."""
-    shape = (len(modality.sensor.bands), modality.side_px, modality.side_px)
-    coarse = np.full(shape, np.nan, np.float32)
-    if path is not None:
-        values, header = _pixels(path, len(modality.sensor.bands), modality.side_px)
-        good = modality.sensor.valid(values, header.nodata)
-        coarse[good] = values[good]
     known = np.isfinite(coarse)
     numbers = np.where(known, coarse, 0).astype(np.float64)
     sums = np.stack([known.sum((1, 2)), numbers.sum((1, 2)), (numbers**2).sum((1, 2))], axis=1)
     return {modality.name: coarse, f"{modality.name}_sums": sums}
 
 
-def _facts(image: np.ndarray, valid: np.ndarray, label: np.ndarray, classes: int) -> Row:
-    """Return what the pixels of a tile say; the quick estimate looks at three patches of a quarter of the side."""
+def stored_facts(image: np.ndarray, valid: np.ndarray, label: np.ndarray, classes: int) -> Row:
+    """Return what the stored pixels of a tile say; the quick estimate looks at three patches of a quarter of the side.
+
+    Args:
+        image: (band, y, x).
+        valid: bool (y, x).
+        label: uint8 (y, x), `IGNORE` where nobody labelled.
+        classes: number of label values.
+    """
     pixels = image[:, valid].astype(np.float64)
     known = valid & (label != IGNORE)
     height, width = valid.shape
@@ -136,8 +153,52 @@ def _facts(image: np.ndarray, valid: np.ndarray, label: np.ndarray, classes: int
     }
 
 
-def _place(tile: AihubTile, grid: PixelGrid | None) -> Row:
-    epsg = None if grid is None else grid.pyproj_crs.to_epsg()
-    if grid is None or epsg is None:
-        raise ValueError(f"{tile.files['label']} does not say where {tile.id} lies; the place comes from the label")
-    return {"epsg": epsg, "transform": np.array(grid.transform)}
+def original_facts(image: np.ndarray, valid: np.ndarray) -> Row:
+    """Return what the pixels of a file say, as they are before any resizing and pre-processing.
+
+    Args:
+        image: (band, y, x).
+        valid: bool (y, x); missing pixels are left out.
+    """
+    height, width = valid.shape
+    if not valid.any():
+        unknown = np.full(len(image), np.nan)
+        numbers = dict.fromkeys(("mean", "standard_deviation", "minimum", "maximum"), unknown)
+        return {"height": height, "width": width, "pixel": np.nan, **numbers}
+    if image.dtype == np.uint8 and valid.all():
+        return {"height": height, "width": width, **_facts_of_bytes(image)}
+    pixels = image[:, valid]
+    return {
+        "height": height,
+        "width": width,
+        "pixel": pixels.mean(dtype=np.float64),
+        "mean": pixels.mean(axis=1, dtype=np.float64),
+        "standard_deviation": pixels.std(axis=1, dtype=np.float64),
+        "minimum": pixels.min(axis=1),
+        "maximum": pixels.max(axis=1),
+    }
+
+
+COUNTED_PX = 2**20
+"""Pixels that are counted at once."""
+
+
+def _facts_of_bytes(image: np.ndarray) -> Row:
+    """Return what all pixels of uint8 (band, y, x) say, by counting values: photos have tens of millions of pixels."""
+    rows = max(1, COUNTED_PX // image.shape[2])
+    counts = np.zeros((len(image), 256), np.int64)
+    for band, plane in enumerate(image):
+        for y0 in range(0, image.shape[1], rows):
+            counts[band] += np.bincount(plane[y0 : y0 + rows].ravel(), minlength=256)
+    values = np.arange(256)
+    number, sums = image[0].size, counts @ values
+    mean = sums / number
+    spread = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / number
+    there = counts > 0
+    return {
+        "pixel": sums.sum() / (number * len(image)),
+        "mean": mean,
+        "standard_deviation": np.sqrt(spread),
+        "minimum": there.argmax(axis=1),
+        "maximum": 255 - there[:, ::-1].argmax(axis=1),
+    }

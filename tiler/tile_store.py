@@ -1,19 +1,18 @@
 """The tile store: a data set of equal tiles (image, label, coarse modalities) as zarr, one row of each array a tile.
 
 Tiles of a data set have no neighbours, so a scene store each would be thousands of groups; here 64 tiles share a shard,
-which is also the unit of work. Facts that only the files tell (place, missing ratio, medians, sums) are arrays too,
-written by whoever wrote the pixels (tiler/tile_source.py).
+which is also the unit of work. Facts that only the files tell (place, size, missing ratio, medians, sums) are arrays
+too, written by whoever wrote the pixels (tiler/tile_source.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from tiler.aihub import AihubTile
 from tiler.coarse import mask_name, modality_name, offered_channels
 from tiler.fusion import coarse_channels
 from tiler.grids import Box, PixelGrid
@@ -23,6 +22,26 @@ from tiler.stores import add_array, array_of, attributes_of, finish_group, new_g
 
 SHARD_TILES = 64
 """Tiles in one zarr shard, and in one unit of work."""
+
+
+SPLITS = ("train", "validation", "test")
+"""What a tile may be for; "" where nobody said."""
+
+
+@dataclass(frozen=True)
+class TileEntry:
+    """What is known of a tile before its pixels are read: a line of the store's list."""
+
+    id: str
+    """The data set's own name of a tile, or the path of an image below its folder, with /."""
+    split: str = ""
+    """One of `SPLITS`, or ""."""
+    date: str = ""
+    """As the data set writes it; "" unknown."""
+    source: str = ""
+    """Where it comes from: a country, a supplier; "" unknown."""
+    label: str = ""
+    """Name of the class of the image as a whole; "" where there is none."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +92,26 @@ def tile_shards(store: str, tiles: int) -> Iterator[TileShard]:
 
 def create_tile_store(
     url: str,
-    tiles: Sequence[AihubTile],
+    tiles: Sequence[TileEntry],
     sensor: Sensor,
     tile_px: int,
     dtype: str,
     classes: int = 2,
     modalities: Sequence[Modality] = (),
+    class_names: Sequence[str] = (),
 ) -> None:
-    """Make the empty store of a data set: every pixel missing, every label ignored, no modality present."""
+    """Make the empty store of a data set: every pixel missing, every label ignored, no modality present.
+
+    Args:
+        url: of the store.
+        tiles: what is known of each; row i of every array is tile i.
+        sensor: its bands.
+        tile_px: side of every tile.
+        dtype: of the pixels.
+        classes: label values, background among them.
+        modalities: coarse rasters that come with every tile.
+        class_names: of whole images, in order; empty where there are none.
+    """
     group = new_group(url)
     n, bands, side = len(tiles), len(sensor.bands), (tile_px, tile_px)
 
@@ -103,13 +134,20 @@ def create_tile_store(
     add("coverage", (), (), "float32", np.nan)
     add("epsg", (), (), "int32", 0)
     add("transform", ("coefficient",), (6,), "float64", np.nan)
+    add("height", (), (), "int32", 0)
+    add("width", (), (), "int32", 0)
+    add("pixel", (), (), "float64", np.nan)
+    for name in ("mean", "standard_deviation", "minimum", "maximum"):
+        add(name, ("band",), (bands,), "float64", np.nan)
+    add("damaged", (), (), "bool", False)
     finish_group(
         group,
         {
             "sensor": sensor.model_dump(mode="json"),
             "tile_px": tile_px,
             "modalities": [m.to_json() for m in modalities],
-            "tiles": [{"id": t.id, "country": t.country, "split": t.split, "date": t.date} for t in tiles],
+            "class_names": list(class_names),
+            "tiles": [asdict(tile) for tile in tiles],
         },
     )
 
@@ -146,6 +184,8 @@ class TileStore:
         self.tile_px = int(attrs["tile_px"])
         self.modalities = tuple(Modality.from_json(m) for m in attrs["modalities"])
         self.tiles: list[dict[str, str]] = list(attrs["tiles"])
+        """The fields of `TileEntry` of each row."""
+        self.class_names: tuple[str, ...] = tuple(attrs["class_names"])
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -158,18 +198,25 @@ class TileStore:
         return offered_channels(self.sensor, [m.sensor for m in self.modalities])
 
     def facts(self, name: str) -> np.ndarray:
-        """Return one fact of every tile: `missing_ratio`, `coverage`, `sums`, `class_counts`, `median`, `epsg` ..."""
+        """Return one fact of every tile, an array whose first axis is the row.
+
+        Of the stored pixels: `missing_ratio`, `missing_ratio_3_patches`, `coverage`, `class_counts` (class,), and of
+        the valid ones `sums` (band; count, sum, sum of squares) and `median` (band,). Of the pixels as the files hold
+        them, before any resizing and pre-processing: `height`, `width`, `pixel` (mean over all bands), and for each
+        band `mean`, `standard_deviation`, `minimum`, `maximum`, missing pixels left out. Besides `epsg` (0 for none),
+        `transform` (6,), and `damaged`: its files could not be read.
+        """
         return np.asarray(array_of(self.group, name)[...])
 
     def kept(self, limit: float, split: str | None = None) -> np.ndarray:
-        """Return the rows of tiles whose missing ratio does not exceed a limit, in order.
+        """Return the rows of tiles that could be read and whose missing ratio does not exceed a limit, in order.
 
         Args:
             limit: largest missing ratio (0.3 for SN10, 0.8 for LS30 in the source document); equal is kept.
-            split: train or validation; None takes both.
+            split: one of `SPLITS`; None takes all.
         """
         ratio = self.facts("missing_ratio").astype(float)
-        good = ratio <= np.float32(limit)
+        good = (ratio <= np.float32(limit)) & ~self.facts("damaged")
         if split is not None:
             good &= np.array([t["split"] == split for t in self.tiles])
         return np.flatnonzero(good)
@@ -195,12 +242,18 @@ class TileStore:
         """Read one row of `image`, `valid`, `label` or a modality."""
         return np.asarray(array_of(self.group, name)[row])
 
+    def images(self, rows: Sequence[int]) -> np.ndarray:
+        """Read the images of some rows: (row, band, y, x); with `np.moveaxis(..., 1, -1)` the bands come last."""
+        found = array_of(self.group, "image")
+        return (
+            np.stack([found[int(row)] for row in rows]) if len(rows) else np.empty((0, *found.shape[1:]), found.dtype)
+        )
+
     def raw(self, row: int, channels: Sequence[str]) -> RawTile:
         """Read one tile with the modalities that some channels need."""
-        needed = [m for m in self.modalities if {m.mask, *m.sensor.bands} & set(channels)]
-        image, valid, label = (self.read(name, row) for name in ("image", "valid", "label"))
-        coarse = {m.name: self.read(m.name, row) for m in needed}
-        return RawTile(image, valid, label, np.nan_to_num(self.read("median", row)), coarse)
+        needed = [m.name for m in self.modalities if {m.mask, *m.sensor.bands} & set(channels)]
+        image, valid, label, median = (self.read(name, row) for name in ("image", "valid", "label", "median"))
+        return RawTile(image, valid, label, np.nan_to_num(median), {name: self.read(name, row) for name in needed})
 
     def assembled(self, raw: RawTile, channels: Sequence[str], box: Box) -> np.ndarray:
         """Return channels of a part of a tile, float32 (channel, y, x).
@@ -231,8 +284,10 @@ class TileStore:
         wanted = self.channels if channels is None else channels
         return self.assembled(self.raw(row, wanted), wanted, Box(0, 0, self.tile_px, self.tile_px))
 
-    def grid(self, row: int) -> PixelGrid:
-        """Return where a tile lies."""
+    def grid(self, row: int) -> PixelGrid | None:
+        """Return where a tile lies; None for an image, which has no place on Earth."""
+        if not self.read("epsg", row):
+            return None
         a, b, c, d, e, f = (float(v) for v in self.read("transform", row))
         return PixelGrid(f"EPSG:{int(self.read('epsg', row))}", (a, b, c, d, e, f), self.tile_px, self.tile_px)
 

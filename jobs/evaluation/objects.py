@@ -18,8 +18,10 @@ from tiler.components import Pieces, Stitched, label, overlaps_of, stitch
 from tiler.grids import Box
 from tiler.labels import IGNORE
 
-Place = Callable[[int, float, float], tuple[float, float, float]]
-"""From part, row and column (centre of an object) to x, y and the area of a pixel there in m2."""
+Place = Callable[[int, float, float], tuple[float, float, float | None]]
+"""From part, row and column (centre of an object) to x, y and the area of a pixel there in m2; None on no map."""
+SIZE_EDGES_PX = (0.0, 10.0, 100.0, 1000.0, 10000.0)
+"""Lower limits of the size classes where objects have no area on Earth."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class ObjectRow:
     x: float
     y: float
     pixels: int
-    area_ha: float
+    area_ha: float | None
+    """None in images, which have no place on Earth."""
     region: int
     """The region that holds most of it, -1 for none."""
     share: float
@@ -135,7 +138,7 @@ def _rows(
             x,
             y,
             pixels,
-            pixels * pixel_m2 / 1e4,
+            None if pixel_m2 is None else pixels * pixel_m2 / 1e4,
             -most[number][1],
             share,
             meets[number],
@@ -152,21 +155,29 @@ def tally(objects: Iterable[ObjectRow]) -> dict[str, int | float | None]:
     counts |= {v: sum(o.verdict == v for o in labelled) for v in ("found", "partly", "missed")}
     counts |= {"split": sum(o.broken for o in labelled), "mapped": len(mapped)}
     counts |= {"false": sum(o.verdict == "false" for o in mapped), "merged": sum(o.broken for o in mapped)}
-    counts |= {"labelled_ha": sum(o.area_ha for o in labelled), "mapped_ha": sum(o.area_ha for o in mapped)}
+    for name, some in (("labelled_ha", labelled), ("mapped_ha", mapped)):
+        areas = [o.area_ha for o in some if o.area_ha is not None]
+        counts |= {name: sum(areas)} if len(areas) == len(some) else {}
     counts["found_share"] = counts["found"] / len(labelled) if labelled else None  # type: ignore[operator]
     return counts
 
 
-def size_names(edges_ha: Sequence[float]) -> list[str]:
+def size_names(edges: Sequence[float], unit: str = "ha") -> list[str]:
     """Return what the size classes are called."""
-    closed = [f"{low:g} to {high:g} ha" for low, high in pairwise(edges_ha)]
-    return [*closed, f"{edges_ha[-1]:g} ha and more"]
+    closed = [f"{low:g} to {high:g} {unit}" for low, high in pairwise(edges)]
+    return [*closed, f"{edges[-1]:g} {unit} and more"]
 
 
 def by_size(objects: Sequence[ObjectRow], edges_ha: Sequence[float]) -> list[dict[str, Any]]:
-    """Return one `tally` per size class `[low, high)`; objects below the first edge are in none."""
-    place = np.searchsorted(edges_ha, [o.area_ha for o in objects], side="right") - 1
-    names = size_names(edges_ha)
+    """Return one `tally` per size class `[low, high)`; objects below the first edge are in none.
+
+    Where objects have no area on Earth, the classes are those of `SIZE_EDGES_PX`.
+    """
+    areas = [o.area_ha for o in objects if o.area_ha is not None]
+    on_earth = len(areas) == len(objects)
+    sizes, edges = (areas, edges_ha) if on_earth else ([float(o.pixels) for o in objects], SIZE_EDGES_PX)
+    place = np.searchsorted(edges, sizes, side="right") - 1
+    names = size_names(edges, "ha" if on_earth else "px")
     chosen = ([o for o, p in zip(objects, place, strict=True) if p == index] for index in range(len(names)))
     return [{"size": name, **tally(group)} for name, group in zip(names, chosen, strict=True)]
 

@@ -1,7 +1,11 @@
-"""The evaluation of networks on a data set: its official validation tiles, a shard of the store at a time."""
+"""The evaluation of networks on a data set, a shard of the store at a time.
+
+Tiles are those of the official validation; images those of the test part, or of validation where the run says so.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -91,7 +95,7 @@ class PlannedTileEvaluation:
     dataset: PlannedDataset
     cards: tuple[Card, ...]
     rows: tuple[int, ...]
-    """Kept tiles of the official validation split."""
+    """Kept tiles of the split that judges."""
 
     def tasks(self, key: str) -> list[TileTask]:
         """Return the units of work."""
@@ -195,10 +199,16 @@ def plan_tiles(config: RunConfig) -> PlannedTileEvaluation:
         found = {path: list(card.classes) for path, card in zip(config.models, cards, strict=True)}
         raise ValueError(f"models: bundles of one table must find the same classes, found {found}; take out the others")
     Lineup(tuple(card.name for card in cards), False)
-    rows = tuple(store.kept(dataset.limit, "validation").tolist())
+    rows = tuple(store.kept(dataset.limit, dataset.judged).tolist())
     if not rows:
-        raise ValueError(
-            f"the data set has no validation tile with a missing ratio up to {dataset.limit:g}; deliver both splits, "
-            "or raise `dataset.missing_limit`"
+        how = (
+            "give a test part, or say `dataset.split.test: same-as-val`"
+            if dataset.judged == "test"
+            else "deliver both splits, or raise `dataset.missing_limit`"
         )
+        raise ValueError(
+            f"the data set has no {dataset.judged} tile with a missing ratio up to {dataset.limit:g}; {how}"
+        )
+    for note in dataset.warnings:
+        print(note, file=sys.stderr)
     return PlannedTileEvaluation(dataset, cards, rows)

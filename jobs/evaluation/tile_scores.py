@@ -43,7 +43,8 @@ def count_tiles(
     """Run every network over some tiles of a store and count; returns plain values."""
     lineup = Lineup(members.names, len(members.views) > 1)
     labels = len(value_names(members.classes))
-    countries = countries_of(store)
+    regions = regions_of(store)
+    names = sorted(set(regions))
     pieces, objects = [], []
     for start in range(0, len(rows), members.batch):
         batch = rows[start : start + members.batch]
@@ -51,7 +52,7 @@ def count_tiles(
         maps = lineup.maps(*members.predict_each(tiles))
         for place, row in enumerate(batch):
             logits = {name: values[place] for name, values in maps.items()}
-            region = countries.index(store.tiles[row]["country"])
+            region = names.index(regions[row])
             ground = _ground(store, row, labels, region)
             others = _rules(store, row, rules)
             rule = Rule(labels, threshold, settings.boundary_tolerance_px, missing_counts=True)
@@ -80,9 +81,10 @@ def _rules(store: TileStore, row: int, rules: PixelRules) -> dict[str, np.ndarra
     return {name: (answer & valid).astype(np.uint8) for name, answer in found.items()}
 
 
-def countries_of(store: TileStore) -> list[str]:
-    """Return the countries of a data set, sorted: its regions."""
-    return sorted({tile["country"] for tile in store.tiles})
+def regions_of(store: TileStore) -> list[str]:
+    """Return what a data set is broken down by, of each tile: its source (a country of AI-Hub), else its class."""
+    by = "source" if any(tile["source"] for tile in store.tiles) else "label"
+    return [tile[by] for tile in store.tiles]
 
 
 def fit_tile_rules(store: TileStore, rows: Sequence[int]) -> PixelRules:
@@ -108,13 +110,13 @@ class Judgement:
     evaluation: dict[str, Any]
     """Plain values: rows, differences, missing, by_class, calibration, objects, regions, definitions."""
     objects: list[ObjectRow]
-    countries: tuple[str, ...]
+    regions: tuple[str, ...]
     tiles: list[dict[str, Any]]
     """What each tile is called, by the part of an object."""
 
     def write(self, storage: Storage) -> None:
         """Write the files below `OUT/evaluation/`."""
-        write_evaluation(storage, self.evaluation, self.objects, self.countries, self.tiles)
+        write_evaluation(storage, self.evaluation, self.objects, self.regions, self.tiles)
 
 
 def judge(
@@ -133,7 +135,7 @@ def judge(
     """
     told = list(records)
     counts = Counts.total([Counts.from_json(r["counts"]) for r in told])
-    countries = tuple(countries_of(store))
+    regions = tuple(sorted(set(regions_of(store))))
     subject = Subject(
         classes=value_names(classes),
         principal=lineup.principal,
@@ -150,8 +152,10 @@ def judge(
     rows = [row for row, _ in parts]
     grids = {row: store.grid(row) for row in rows}
 
-    def place(part: int, row: float, col: float) -> tuple[float, float, float]:
+    def place(part: int, row: float, col: float) -> tuple[float, float, float | None]:
         grid = grids[rows[part]]
+        if grid is None:
+            return col, row, None
         x, y = grid.xy(np.array(row), np.array(col))
         return float(x), float(y), grid.pixel_area_m2(row)
 
@@ -165,10 +169,10 @@ def judge(
         "definition": tiles_definition(found, settings),
         "definitions": definitions(found, settings),
         **found,
-        "regions": region_rows(counts, countries, subject),
+        "regions": region_rows(counts, regions, subject),
     }
-    named = [{"tile": store.tiles[row]["id"], "crs": grids[row].crs} for row in rows]
-    return Judgement(with_objects(evaluation, objects, countries), objects, countries, named)
+    named = [{"tile": store.tiles[row]["id"], "crs": grid.crs if grid else ""} for row, grid in grids.items()]
+    return Judgement(with_objects(evaluation, objects, regions), objects, regions, named)
 
 
 def evaluate_tiles(

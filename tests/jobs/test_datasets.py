@@ -69,7 +69,7 @@ def test_the_limit_is_a_setting_and_the_sensors_otherwise(run):
 def test_a_second_run_reads_nothing_again(run, monkeypatch):
     assert main([str(run)]) == DONE
     first = (run.parent / "out/tiles.csv").read_text()
-    monkeypatch.setattr("tiler.tile_source.TileSource.fill", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("jobs.datasets.fill_shard", lambda *_: pytest.fail("read again"))
     assert main([str(run)]) == DONE
     assert (run.parent / "out/tiles.csv").read_text() == first
 

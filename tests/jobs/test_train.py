@@ -7,6 +7,7 @@ import pytest
 
 from cluster import ddp
 from jobs import map as map_job
+from jobs.recipe_config import NetworkConfig
 from jobs.train import main
 from models.bundle import load_bundle
 from models.card import read_card
@@ -110,6 +111,26 @@ def test_a_map_takes_the_bundle(trained):
     assert "Training" in (trained.world.out / "report.html").read_text()
 
 
+def test_a_network_without_an_encoder_is_trained_and_maps(trained, tmp_path):
+    recipe = Recipe(tmp_path)
+    recipe.settings["network"] = {"architecture": "unet_classic", "width": 2, "padding": "valid", "weights": "random:1"}
+    assert main(recipe.command("train.epochs=1", "train.batch=2", "data.tiles_per_epoch=2")) == 0
+    card = read_card(recipe.out)
+    assert (card.encoder, card.options) == (None, {"width": 2, "padding": "valid"})
+    with small_cells():
+        assert map_job.main(recipe.world.command(f"models=[{recipe.out}]")) == 0
+    assert "unet_classic" in (recipe.world.out / "report.html").read_text()
+
+
+def test_options_that_are_not_set_leave_no_trace_in_keys():
+    plain = NetworkConfig(architecture="unet", weights="random:0").model_dump()
+    assert set(plain) == {"architecture", "encoder", "weights", "stem", "scaling"}
+    assert plain["encoder"] == "efficientnet-b5"
+    bare = NetworkConfig(architecture="unet3plus", weights="random:0", width=4, deep_supervision=True).model_dump()
+    assert (bare["encoder"], bare["width"], bare["deep_supervision"]) == (None, 4, True)
+    assert "padding" not in bare
+
+
 def test_weights_of_a_recipe_begin_where_that_ended(trained, tmp_path, capsys):
     """recipe: names a bundle; one epoch from a trained network starts lower than from a random one."""
     bundle = tmp_path / "next"
@@ -123,7 +144,7 @@ def test_weights_of_a_recipe_begin_where_that_ended(trained, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("network.architecture=unetplus", "Did you mean 'unetplusplus'?"),
+        ("network.architecture=unetpluplus", "Did you mean 'unetplusplus'?"),
         ("network.encoder=tu-mobilenetv3_smal_050", "Did you mean 'tu-mobilenetv3_small_050'?"),
         ("network.encoder=efficientnetb5", "Did you mean 'efficientnet-b5'?"),
         ("network.weights=fil:x.pth", "Did you mean file:?"),
@@ -133,6 +154,8 @@ def test_weights_of_a_recipe_begin_where_that_ended(trained, tmp_path, capsys):
         ("network.weights=recipe:gone", "gone"),
         ("network.weights=hub:no/such-model", "hub:no/such-model"),
         ("network={architecture: unet}", "'network.weights' is required"),
+        ("network.architecture=unet_classic", "unet_classic has no encoder"),
+        ("network.padding=valid", "or choose unet_classic"),
         ("train.epoch=3", "did you mean 'epochs'?"),
         ("train.epochs=0", "epochs"),
         ("train.loss=bce_dise", "Did you mean 'bce_dice'?"),

@@ -60,6 +60,35 @@ def test_saved_and_loaded_predicts_the_same_bytes(tmp_path, trained):
         assert loaded(x).numpy().tobytes() == trained(x).numpy().tobytes()
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"architecture": "unet_classic", "options": {"width": 2, "padding": "valid"}},
+        {"architecture": "unet3plus", "options": {"width": 2, "deep_supervision": True}},
+    ],
+)
+def test_networks_without_an_encoder_come_back_with_their_options(tmp_path, chosen):
+    about = card(encoder=None, **chosen)
+    torch.manual_seed(0)
+    made = build(about.spec(), OFFSET, SCALE).eval()
+    save_bundle(tmp_path / "a", made, about)
+    plain = json.loads((tmp_path / "a" / "card.json").read_bytes())
+    assert (plain["encoder"], plain["options"]) == (None, chosen["options"])
+    loaded_card, loaded = load_bundle(tmp_path / "a")
+    assert loaded.spec == about.spec() == loaded_card.spec()
+    x = 1000 * torch.rand(1, 5, 40, 70)
+    with torch.inference_mode():
+        assert torch.equal(loaded(x), made(x))
+    with pytest.raises(ValueError, match="describes"):
+        bundle_files(made, card(encoder=None, architecture=chosen["architecture"]))
+
+
+def test_cards_of_networks_with_an_encoder_say_nothing_of_options(trained):
+    assert "options" not in json.loads(bundle_files(trained, card())["card.json"])
+    with pytest.raises(ValueError, match="options"):
+        card(options={"depth": 3})
+
+
 def test_the_card_is_strict_json_and_comes_back_from_directory_files_and_bytes(tmp_path, trained):
     save_bundle(tmp_path / "a", trained, card())
     data = (tmp_path / "a" / "card.json").read_bytes()

@@ -50,6 +50,23 @@ def test_a_whole_network_fits_with_and_without_its_wrapper():
         assert all(torch.equal(found.tensors[k], v) for k, v in source.network.state_dict().items())
 
 
+@pytest.mark.parametrize("architecture", ["unet_classic", "unet3plus"])
+def test_a_network_without_an_encoder_is_taken_whole_or_not_at_all(architecture):
+    def bare(in_channels, width=2):
+        return build(NetworkSpec(architecture=architecture, width=width, in_channels=in_channels)).network
+
+    source = bare(3)
+    found = fit(bare(5), source.state_dict(), "tile", "test")
+    assert found.whole
+    assert found.stem == "tile 3 -> 5"
+    stem = "down.0.0.weight" if architecture == "unet_classic" else "down.0.0.0.weight"
+    torch.testing.assert_close(found.tensors[stem], tile_stem(source.state_dict()[stem], 5))
+    with pytest.raises(ValueError, match="has shape"):
+        fit(bare(3, width=4), source.state_dict(), "tile", "test")
+    with pytest.raises(ValueError, match="same architecture and options"):
+        fit(bare(3), network().state_dict(), "tile", "test")
+
+
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "convnext_atto", "regnetx_002"])
 def test_a_classifier_of_timm_gives_its_features_to_the_encoder(name):
     torch.manual_seed(5)

@@ -5,6 +5,7 @@ import socket
 import pytest
 import torch
 
+from models.network_options import WITHOUT_ENCODER
 from models.networks import NETWORKS, NetworkSpec, SegmentationNetwork, build
 from models.tta import VIEWS
 
@@ -22,8 +23,9 @@ def _no_network(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", refuse)
 
 
-def light(architecture: str, in_channels: int, classes: int = 1, encoder: str = LIGHT) -> NetworkSpec:
-    return NetworkSpec(architecture=architecture, encoder=encoder, in_channels=in_channels, classes=classes)
+def light(architecture: str, in_channels: int, classes: int = 1, encoder: str = LIGHT, **options) -> NetworkSpec:
+    size = {"width": 4} if architecture in WITHOUT_ENCODER else {"encoder": encoder}
+    return NetworkSpec(architecture=architecture, in_channels=in_channels, classes=classes, **size, **options)
 
 
 def lively(spec: NetworkSpec) -> SegmentationNetwork:
@@ -84,6 +86,50 @@ class TestContract:
             states.append(build(light(architecture, 4)).state_dict())
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
         assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+class TestArchitecturesWithoutEncoder:
+    @pytest.mark.parametrize("size", [(64, 96), (37, 5), (1, 1)])
+    def test_a_valid_padded_network_answers_for_every_pixel(self, size):
+        network = lively(light("unet_classic", 3, classes=2, padding="valid"))
+        with torch.inference_mode():
+            assert network(torch.randn(1, 3, *size)).shape == (1, 2, *size)
+
+    def test_a_valid_padded_network_sees_the_image_mirrored(self):
+        network = lively(light("unet_classic", 3, padding="valid"))
+        x = torch.randn(1, 3, 100, 116)
+        framed = torch.nn.functional.pad(x, (92, 92, 92, 92), mode="reflect")
+        with torch.inference_mode():
+            torch.testing.assert_close(network(x), network.network((framed - 0.3) / 1.7))
+
+    def test_deep_supervision_answers_five_times_while_it_trains(self):
+        network = build(light("unet3plus", 3, classes=2, deep_supervision=True)).train()
+        x = torch.randn(2, 3, 37, 70)
+        assert network(x).shape == (2, 5, 2, 37, 70)
+        assert network.eval()(x).shape == (2, 2, 37, 70)
+
+    def test_options_come_back_from_a_spec(self):
+        plain = NetworkSpec(architecture="unet_classic", in_channels=3)
+        assert plain.encoder is None
+        assert plain.options() == {}
+        assert light("unet_classic", 3, padding="valid").options() == {"width": 4, "padding": "valid"}
+        assert NetworkSpec(architecture="unet", in_channels=3).encoder == "efficientnet-b5"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "parameters"),
+    [
+        ("unet_classic", {}, 31_031_745),
+        ("unet_classic", {"padding": "valid"}, 31_031_745),
+        ("unet3plus", {}, 26_971_777),
+        ("unet3plus", {"deep_supervision": True}, 26_989_637),
+        ("deeplabv3", {"encoder_name": "resnet50", "encoder_weights": None}, 39_633_729),
+    ],
+)
+def test_parameter_counts_from_3_channels_to_1_class(architecture, options, parameters):
+    with torch.device("meta"):
+        network = NETWORKS[architecture](in_channels=3, classes=1, **options)
+    assert sum(p.numel() for p in network.parameters()) == parameters
 
 
 @pytest.mark.parametrize(
@@ -151,6 +197,10 @@ def test_encoders_of_smp_are_taken_too():
         ({"encoder": "tu-mobilenetv3_small_0500"}, "Did you mean 'tu-mobilenetv3_small_050'"),
         ({"in_channels": 0}, "in_channels"),
         ({"bands": 5}, "bands"),
+        ({"architecture": "unet_classic", "encoder": "resnet18"}, "unet_classic has no encoder, got 'resnet18'"),
+        ({"padding": "valid"}, r"unet does not know \['padding'\].*or choose unet_classic"),
+        ({"architecture": "unet3plus", "padding": "valid"}, r"unet3plus does not know \['padding'\]"),
+        ({"architecture": "unet_classic", "padding": "full"}, "padding"),
     ],
 )
 def test_a_wrong_spec_is_refused_when_it_is_made(changed, message):

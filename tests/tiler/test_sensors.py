@@ -75,7 +75,9 @@ def test_a_sensor_of_the_users_own(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match=r"'SN1': known are \['AIR', 'GEMS', 'LS30', 'SN10'\].*did you mean 'SN10'\?"):
+    with pytest.raises(
+        ValueError, match=r"'SN1': known are \['AIR', 'GEMS', 'GRAY', 'LS30', 'RGB', 'SN10'\].*mean 'SN10'\?"
+    ):
         load_sensor("SN1")
     with pytest.raises(ValueError, match=r"unknown sensor 'xyz'.*or a YAML file$"):
         load_sensor("xyz")

@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from tests.tiler.aihub_for_tests import SIDE, write_delivery
 from tiler.aihub import scan
+from tiler.aihub_source import AihubSource
 from tiler.fusion import resample
 from tiler.grids import Box, PixelGrid
 from tiler.ground import Sampling
@@ -15,7 +16,7 @@ from tiler.labels import IGNORE
 from tiler.sensors import load_sensor
 from tiler.stores import open_group
 from tiler.tile_ground import TileGround
-from tiler.tile_source import TileSource
+from tiler.tile_source import fill_shard
 from tiler.tile_store import Modality, TileStore, create_tile_store, tile_shards
 
 SN10, GEMS = load_sensor("SN10"), Modality(load_sensor("GEMS"), side_px=6)
@@ -27,10 +28,10 @@ def store(tmp_path_factory) -> TileStore:
     """Four training tiles (missing 0, 15, 30 and 30.2 %; the third without GEMS) and an empty validation tile."""
     folder = write_delivery(tmp_path_factory.mktemp("delivery"))
     tiles, url = scan(str(folder), "SN10").tiles, str(folder / "tiles.zarr")
-    create_tile_store(url, tiles, SN10, SIDE, "uint16", 2, [GEMS])
-    source = TileSource(tiles, SN10, SIDE, "uint16", {10: 1, 90: 0}, (GEMS,))
+    source = AihubSource(tiles, SN10, SIDE, "uint16", {10: 1, 90: 0}, (GEMS,))
+    create_tile_store(url, source.entries, SN10, SIDE, "uint16", 2, [GEMS])
     for shard in tile_shards("s", len(tiles)):
-        source.fill(open_group(url), shard)
+        fill_shard(source, open_group(url), shard)
     return TileStore(url)
 
 

@@ -6,10 +6,11 @@ import pytest
 from tests.tiler.aihub_for_tests import SIDE, TILES, missing_pixels, write_delivery
 from tests.tiler.rasters_for_tests import moved, numbers, write_tif
 from tiler.aihub import AihubTile, scan
+from tiler.aihub_source import AihubSource
 from tiler.labels import IGNORE
 from tiler.sensors import load_sensor
 from tiler.stores import open_group
-from tiler.tile_source import TileSource
+from tiler.tile_source import fill_shard
 from tiler.tile_store import (
     SHARD_TILES,
     Modality,
@@ -32,16 +33,16 @@ def delivery(tmp_path) -> Path:
 def ingested(folder: Path, shards=None) -> tuple[TileStore, tuple[AihubTile, ...], list[dict]]:
     tiles = scan(str(folder), "SN10").tiles
     url = str(folder / "tiles.zarr")
-    create_tile_store(url, tiles, SN10, SIDE, "uint16", 2, [GEMS])
-    source = TileSource(tiles, SN10, SIDE, "uint16", CODES, (GEMS,))
+    source = AihubSource(tiles, SN10, SIDE, "uint16", CODES, (GEMS,))
+    create_tile_store(url, source.entries, SN10, SIDE, "uint16", 2, [GEMS])
     group = open_group(url)
-    records = [source.fill(group, shard) for shard in shards or tile_shards("s", len(tiles))]
+    records = [fill_shard(source, group, shard) for shard in shards or tile_shards("s", len(tiles))]
     return TileStore(url), tiles, records
 
 
 def test_rows_are_what_the_files_hold(delivery):
     store, tiles, records = ingested(delivery)
-    assert records == [{"tiles": TILES, "damaged": {}}]
+    assert records == [{"tiles": TILES, "damaged": {}, "notes": {}}]
     assert [t["id"] for t in store.tiles] == [t.id for t in tiles]
     assert [t["split"] for t in store.tiles] == ["train"] * 4 + ["validation"]
     for index in range(TILES):
@@ -82,6 +83,31 @@ def test_facts_are_those_of_the_pixels(delivery):
     assert estimate[4] == 1.0
     # The upper left patch of 6 x 6 lies in the missing rows of tile 1 (86 pixels are 3 rows and 14), the others do not.
     assert estimate[1] == pytest.approx((3 * 6 + 6) / 108, abs=1e-6)
+
+
+def test_facts_of_the_files_are_those_that_numpy_tells(delivery):
+    damaged = delivery / "TS_SN10_SN10/SN10_CHN_00003_230409.tif"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    store, _, _ = ingested(delivery)
+    assert store.facts("damaged").tolist() == [False, False, False, True, False]
+    assert store.facts("width").tolist() == store.facts("height").tolist() == [SIDE, SIDE, SIDE, 0, SIDE]
+    names = ("mean", "standard_deviation", "minimum", "maximum")
+    for index in range(3):
+        pixels = store.read("image", index)[:, store.read("valid", index)]
+        assert store.facts("pixel")[index] == pixels.mean()
+        wanted = [pixels.mean(1), pixels.std(1), pixels.min(1), pixels.max(1)]
+        for name, expected in zip(names, wanted, strict=True):
+            np.testing.assert_array_equal(store.facts(name)[index], expected)
+    for index in (3, 4):
+        assert np.isnan(store.facts("pixel")[index])
+        assert all(np.isnan(store.facts(name)[index]).all() for name in names)
+    assert store.kept(1.0).tolist() == [0, 1, 2, 4], "what could not be read is never kept"
+
+
+def test_the_list_says_what_is_known_of_each_tile(delivery):
+    store, tiles, _ = ingested(delivery)
+    assert store.class_names == ()
+    assert store.tiles[0] == {"id": tiles[0].id, "split": "train", "date": "230409", "source": "CHN", "label": ""}
 
 
 def test_the_gate_keeps_thirty_percent_and_drops_a_little_more(delivery):

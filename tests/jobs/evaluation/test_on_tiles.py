@@ -174,7 +174,7 @@ def test_baselines_learn_from_training_tiles(here):
 def test_regions_are_countries_and_objects_end_at_tiles(here, logits):
     found, store = found_in(here), store_of(here)
     kept = judged_rows(store)
-    countries = np.array([store.tiles[row]["country"] for row in kept])
+    countries = np.array([store.tiles[row]["source"] for row in kept])
     truth = np.stack([store.read("label", row) for row in kept])
     answer = (logits["ensemble + TTA"] >= 0).astype(np.uint8)
     assert [row["region"] for row in found["regions"]] == ["CHN", "KOR"]

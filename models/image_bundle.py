@@ -1,0 +1,89 @@
+"""The bundles of classifiers and autoencoders: weights (safetensors) and a card that names them by their hash."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from models.autoencoder import Autoencoder, build_autoencoder
+from models.bundle import check_scaling, check_tensors, read_tensors, tensor_bytes, write_files
+from models.card import CARD_FILE, WEIGHTS_FILE, read_file, versions
+from models.classifier import Classifier, build_classifier
+from models.image_cards import AutoencoderCard, ClassifierCard, read_autoencoder_card, read_classifier_card
+from models.precision import prepare
+
+Network = TypeVar("Network", Classifier, Autoencoder)
+ImageNetwork = Classifier | Autoencoder
+ImageCard = ClassifierCard | AutoencoderCard
+
+
+def image_files(network: ImageNetwork, card: ImageCard) -> dict[str, bytes]:
+    """Return the files of a bundle by name; the card among them carries the sha256 of the weights.
+
+    Raises ValueError: card and network disagree, or the weights are not float32.
+    """
+    _check_agreement(network, card)
+    weights = tensor_bytes(network.state_dict())
+    complete = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    return {WEIGHTS_FILE: weights, CARD_FILE: complete.model_dump_json(indent=2).encode()}
+
+
+def load_classifier(
+    files: Mapping[str, bytes], precision: str = "fp32", device: str = "cpu"
+) -> tuple[ClassifierCard, Classifier]:
+    """Return the card and the classifier of a bundle's files, ready for inference.
+
+    precision: a key of `models.precision.PRECISIONS` or "auto"; the scaling stays float32.
+    torch's global random generator is left as it was.
+    Raises ValueError: a file is missing, not what it says it is, not the one that the card was made for, or the device
+    cannot comply.
+    """
+    card = read_classifier_card(files)
+    network = _loaded(files, card, lambda: build_classifier(card.spec(), card.offset, card.scale))
+    return card, prepare(network, precision, device)
+
+
+def load_autoencoder(
+    files: Mapping[str, bytes], precision: str = "fp32", device: str = "cpu"
+) -> tuple[AutoencoderCard, Autoencoder]:
+    """Return the card and the autoencoder of a bundle's files, as `load_classifier` does."""
+    card = read_autoencoder_card(files)
+    network = _loaded(files, card, lambda: build_autoencoder(card.spec(), card.offset, card.scale))
+    return card, prepare(network, precision, device)
+
+
+def save_image_bundle(directory: Path, network: ImageNetwork, card: ImageCard) -> None:
+    """Write a bundle to `directory` as `models.bundle.save_bundle` does."""
+    write_files(Path(directory), image_files(network, card))
+
+
+def read_image_bundle(directory: Path) -> dict[str, bytes]:
+    """Return the bytes of the files of a bundle on disk by name. Raises FileNotFoundError: one is not there."""
+    return {name: read_file(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
+
+
+def _loaded(files: Mapping[str, bytes], card: ImageCard, build: Callable[[], Network]) -> Network:
+    state = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    check_tensors(card.name, state, network.state_dict())
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights of {card.name!r} do not fit {card.architecture} as built here (made with "
+            f"{card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle again, or "
+            "use the versions that it was made with."
+        ) from error
+    _check_agreement(network, card)
+    return network.eval()
+
+
+def _check_agreement(network: nn.Module, card: ImageCard) -> None:
+    assert isinstance(network, ImageNetwork)
+    if network.spec != card.spec():
+        raise ValueError(f"The card {card.name!r} describes {card.spec()}, the network is {network.spec}.")
+    check_scaling(card, network.offset, network.scale)
