@@ -28,7 +28,7 @@ TOOLS = {
     "sweep": "remove what a run's folder no longer needs: replaced stores, older maps, old logs",
     "logs": "show what a run did and what went wrong",
     "cluster": "render and check the files that start a cluster",
-    "synthesize": "write scenes of a synthetic country, or frames of synthetic weather, with truth and a run",
+    "synthesize": "write scenes of a synthetic country, or of weather, scratches, illustrations, with truth and a run",
     "drift": "compare the embeddings of a run with those of a reference, region by region",
     "screen": "rank places by changes that earlier dates do not explain",
     "duplicates": "find copies, and split windows so that none straddles the parts",

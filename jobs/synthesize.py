@@ -1,8 +1,9 @@
-"""Synthesize: scenes of a synthetic country, with labels, truth, air and a run that maps them; or frames of weather.
+"""Synthesize: scenes of a synthetic country, with labels, truth, air and a run; or weather, scratches, illustrations.
 
 python -m jobs.synthesize runs/world --bbox 126.9 36.9 127.0 37.0 --dates 2024-05-01
 sandan synthesize runs/chips --kind aihub --count 90 --zips
 sandan synthesize runs/weather --kind weather --scale small
+sandan synthesize runs/scratches --kind scratches --scale tiny
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from jobs import synthesize_collections
 from jobs.progress import Progress
 from jobs.shell import BAD_INPUT, DONE, FAULT, INTERRUPTED
 from jobs.synthesize_weather import add_options, world_of, write_world
@@ -37,13 +39,17 @@ from tiler.synthetic import (
 from tiler.synthetic.acquisition import RESPONSES
 from tiler.synthetic.air import MODALITIES
 
-KINDS = ("country", "chips", "aihub", "weather")
+KINDS = ("country", "chips", "aihub", "weather", *synthesize_collections.KINDS)
+CHIPS = 9
+"""Unless `--count` says otherwise."""
 EPILOG = """examples:
   sandan synthesize runs/world --bbox 126.9 36.9 127.0 37.0 --dates 2024-05-01,2024-10-12
   sandan synthesize runs/seam --bbox 125.9 36.9 126.1 37.0 --zones 51,52 --sensors SN10,LS30 --clouds 0.2
   sandan synthesize runs/chips --kind chips --count 45 --seed 7
   sandan synthesize runs/71805 --kind aihub --count 900 --zips
   sandan synthesize runs/weather --kind weather --scale small
+  sandan synthesize runs/scratches --kind scratches --scale small --truth
+  sandan synthesize runs/illustrations --kind illustrations --count 2000
   sandan ingest runs/world/map.yaml
 
 country: one scene for each sensor, date and UTM zone over --bbox; industry covers a few percent.
@@ -51,6 +57,10 @@ chips:   512 px scenes on large estates, industry covers 0.825 +- 0.114, each ei
 aihub:   the same in the folders, names and codes of AI-Hub 71805.
 weather: frames of COMS and GK2A every three hours, with the weather's state. tiny: 60 days at 48 px, small: six years
          at 64 px (both PNG with KMA's names), large: 2011-02 to 2020-03 at 224 px (zarr).
+scratches: photos of car panels from two sources, with masks. tiny: 60 at 128 px, small: 600 at 256 px, paper: 16,300
+         at 512 px; --side and --count instead.
+illustrations: twenty classes of line art; photos among five of them. tiny: 400, a quarter as large, small: 2,000,
+         paper: 25,503; --count instead.
 
 exit codes: 0 done, 1 fault, 2 bad input (nothing written), 130 interrupted"""
 
@@ -75,15 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--missing", type=float, default=0.0, help="share of pixels lost in dropouts")
     parser.add_argument("--edge", type=float, default=0.0, help="share of each scene's width beyond the swath")
     parser.add_argument("--snow", type=float, default=0.0, help="share of the ground under snow")
-    parser.add_argument("--count", type=int, default=9, help="chips (kinds chips and aihub)")
+    parser.add_argument(
+        "--count", type=int, help=f"chips (kinds chips and aihub, default {CHIPS}); images (scratches, illustrations)"
+    )
     parser.add_argument(
         "--float", dest="floating", action="store_true", help="float32 with NaN instead of uint16 with 0"
     )
     parser.add_argument("--no-air", action="store_true", help="without GEMS and AIR rasters")
     cores = os.cpu_count() or 1
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes for chips and aihub (here {cores})")
+    parser.add_argument(
+        "--workers", type=int, default=cores, help=f"processes for chips, aihub and images (here {cores})"
+    )
     parser.add_argument("--zips", action="store_true", help="aihub: pack the folders")
     add_options(parser)
+    synthesize_collections.add_options(parser)
     return parser
 
 
@@ -201,11 +216,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.count < 1:
-            raise ValueError(f"--count {arguments.count}: at least one chip must be asked for")
+        if arguments.count is not None and arguments.count < 1:
+            raise ValueError(f"--count {arguments.count}: at least one chip or image must be asked for")
         if arguments.workers < 1:
             raise ValueError(f"--workers {arguments.workers}: at least one process must be asked for")
         weather = world_of(arguments) if arguments.kind == "weather" else None
+        images = synthesize_collections.world_of(arguments) if arguments.kind in synthesize_collections.KINDS else None
+        if arguments.count is None:
+            arguments.count = CHIPS
         country = Country(arguments.seed)
         work = _country_work(arguments) if arguments.kind == "country" else []
         _acquisitions(arguments)
@@ -216,6 +234,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if weather is not None:
             write_world(arguments, weather)
+            return DONE
+        if images is not None:
+            synthesize_collections.write_collection(arguments, images)
             return DONE
         if arguments.kind == "aihub":
             _write_aihub(arguments)

@@ -17,9 +17,17 @@ from tiler.synthetic.weather.domain import STEP_HOURS
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what only this kind understands."""
     group = parser.add_argument_group("weather")
-    group.add_argument("--scale", choices=list(SCALES), default="tiny", help="how long and large (default tiny)")
+    names = [*SCALES, "paper"]
+    group.add_argument(
+        "--scale",
+        choices=names,
+        default="tiny",
+        help="how long and large (default tiny); paper: of scratches, illustrations",
+    )
     group.add_argument("--days", type=int, help="instead of the scale's")
-    group.add_argument("--side", type=int, metavar="PX", help="width and height of frames, instead of the scale's")
+    group.add_argument(
+        "--side", type=int, metavar="PX", help="of frames; longest side of photos (scratches); instead of the scale's"
+    )
     group.add_argument("--start", help="first day, YYYY-MM-DD, instead of the scale's")
 
 
@@ -27,8 +35,10 @@ def world_of(arguments: argparse.Namespace) -> WeatherWorld:
     """Return the world that is asked for.
 
     Raises:
-        ValueError: a number is out of range, or `--start` is no day.
+        ValueError: a number is out of range, the scale is none of weather, or `--start` is no day.
     """
+    if arguments.scale not in SCALES:
+        raise ValueError(f"--scale {arguments.scale}: weather comes as {', '.join(SCALES)}")
     scale = SCALES[arguments.scale]
     try:
         start = scale.start if arguments.start is None else date.fromisoformat(arguments.start)
