@@ -11,6 +11,7 @@ FIELDS = (
     "adaptive",
     "area",
     "bands",
+    "curation",
     "file",
     "files",
     "georeference",

@@ -32,6 +32,7 @@ TOOLS = {
     "drift": "compare the embeddings of a run with those of a reference, region by region",
     "screen": "rank places by changes that earlier dates do not explain",
     "duplicates": "find copies, and split windows so that none straddles the parts",
+    "curate": "report on a data set, balance, clean and filter it by lists that can be undone",
     "propose": "choose windows to label next: like the errors at hand, and unlike each other",
     "audit": "rank windows whose labels are unlike those of windows that look the same",
     "reproduce": "train and judge what a source document describes; print its table",

@@ -20,6 +20,18 @@ class DriftFacts:
 
 
 @dataclass(frozen=True)
+class QualityFacts:
+    """What the scenes of a map are like."""
+
+    missing: float | None
+    """Largest missing ratio of a scene; None where none is there."""
+    missing_told: str
+    odd: float | None
+    """Largest robust z of a scene's band mean among all scenes; None where there are too few."""
+    odd_told: str
+
+
+@dataclass(frozen=True)
 class MapFacts:
     """What gates ask about."""
 
@@ -39,6 +51,8 @@ class MapFacts:
     miou: float | None = None
     drift: DriftFacts | None = None
     """None where nobody asks, or nothing is there to compare."""
+    quality: QualityFacts | None = None
+    """None where nobody asks."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,12 @@ def verdicts(gates: GatesConfig, facts: MapFacts) -> list[Verdict]:
         asked += [
             ("max_gained", gained, gates.max_gained, -1, _share(gained, "of what was mapped was gained")),
             ("max_lost", lost, gates.max_lost, -1, _share(lost, "of what was mapped was lost")),
+        ]
+    if facts.quality is not None:
+        quality = facts.quality
+        asked += [
+            ("max_missing", quality.missing, gates.max_missing, -1, quality.missing_told),
+            ("max_odd", quality.odd, gates.max_odd, -1, quality.odd_told),
         ]
     if facts.drift is not None:
         asked.append(("drift", facts.drift.found, 0, -1, facts.drift.told))

@@ -31,8 +31,11 @@ class ImageDataConfig(Frozen):
     augment: tuple[str | dict[str, dict[str, Any] | None], ...] = ()
     """Operations of `tiler.augment` on what trains; validation is never augmented."""
     split: ImageSplitConfig = ImageSplitConfig()
+    curation: str | None = None
+    """OUT/curation/kept.csv, which `sandan curate apply` wrote: other images are left out everywhere. None: as the run
+    says."""
     exclude: tuple[str, ...] = ()
-    """CSV files with a column id: images that are left out everywhere."""
+    """CSV files with a column id: images that are left out as well."""
 
 
 class ClassifierNetworkConfig(Frozen):

@@ -18,7 +18,9 @@ LOOKED_AT = 32
 
 
 def check_some(items: Sequence[ImageItem]) -> int:
-    """Look at some images and masks; return the most pixels of one of them.
+    """Look at some images and masks, evenly spread; return the most pixels of one of them.
+
+    What cannot be read is no error here: it is quarantined when it is ingested.
 
     Raises:
         ValueError: none can be read, or every mask that was looked at would be empty because it holds codes.

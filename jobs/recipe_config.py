@@ -63,6 +63,12 @@ class DataConfig(Frozen):
 
     run: str
     """Run YAML with scenes and labels, or with a data set (they are ingested if they are not yet)."""
+    curation: str | None = None
+    """Of a data set: OUT/curation/kept.csv, which `sandan curate apply` wrote; other tiles neither train nor validate.
+    None: what the run says."""
+    exclude: tuple[str, ...] = ()
+    """Of a data set: CSV files with a column id, such as OUT/curation/0003/removed.csv: tiles that are left out as
+    well."""
     channels: tuple[str, ...] = ()
     """Names of the network's input channels, in order; none: the sensor's bands and the missing mask."""
     scaling: Literal["standard", "range"] = "standard"

@@ -31,6 +31,11 @@ class GatesConfig(Frozen):
     """As `max_gained`: largest share of what was of a class and is not any more."""
     min_miou: float | None = Field(default=None, ge=0, le=1)
     """Least mean IoU against `labels`, as `evaluate` says to measure it."""
+    max_missing: float | None = Field(default=None, ge=0, le=1)
+    """Largest missing ratio of any scene in the map."""
+    max_odd: float | None = Field(default=None, gt=0)
+    """Largest robust z of the mean of a band of a scene among all scenes: far off are another sensor, another scale, or
+    haze over a whole scene. Needs five scenes."""
     drift: DriftConfig | None = None
     """How the embeddings of new scenes are compared with those of the published run; no region may drift."""
 

@@ -185,6 +185,11 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
                 "drift: nothing to compare: no new scene, or this ground was not published with this embedder",
                 file=sys.stderr,
             )
+    quality = None
+    if gates.max_missing is not None or gates.max_odd is not None:
+        from jobs.quality_gate import measured_quality
+
+        quality = measured_quality(run)
     return MapFacts(
         found=len(found) + len(unreadable),
         mapped=len(record["scenes"]),
@@ -195,6 +200,7 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         change=change,
         miou=made.miou,
         drift=drift,
+        quality=quality,
     )
 
 

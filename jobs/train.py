@@ -56,7 +56,8 @@ class PlannedTrain:
         """What identifies recipe and data."""
         left_out = {"task", "out", "engine", "limits", "train"}  # `spec` is `train`, resolved
         recipe = self.recipe.model_dump(mode="json", exclude=left_out)
-        recipe["data"].pop("run")
+        for path in ("run", "curation", "exclude"):  # their content counts: `data.identity`
+            recipe["data"].pop(path)
         recipe["data"]["sampling"]["weights"] = dict(self.weights)
         begin = source_digest(self.recipe.network.weights)
         return key_of(CONTRACT, recipe, self.spec.model_dump(mode="json"), self.channels, self.data.identity, begin)
@@ -116,6 +117,7 @@ class PlannedTrain:
             key=self.key,
             stores=stores,
             missing_limit=self.data.planned.limit if isinstance(self.data, TileData) else None,
+            left_out=tuple(sorted(self.data.left_out)) if isinstance(self.data, TileData) else (),
             channels=self.channels,
             classes=self.recipe.classes,
             network={**network.model_dump(), "begin": absolute_weights(network.weights)},

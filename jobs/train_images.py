@@ -160,7 +160,8 @@ def plan_images(recipe: ImageRecipe) -> PlannedImages:
     run = load(RunConfig, recipe.data.run)
     if run.dataset is None:
         raise ValueError(f"data.run: {recipe.data.run} has scenes; whole images need a run with a `dataset`")
-    data = TileData(plan_dataset(run))
+    planned_data = plan_dataset(run)
+    data = TileData(planned_data, planned_data.left_out(recipe.data.curation))
     channels = recipe.data.channels or data.sensor.bands
     absent = [name for name in channels if name not in data.offered]
     if absent or len(set(channels)) < len(channels):
@@ -169,7 +170,8 @@ def plan_images(recipe: ImageRecipe) -> PlannedImages:
             f"offers {list(data.offered)}: name each one once"
         )
     entries, classes = data.planned.source.entries, tuple(data.planned.source.class_names) if classifies else ()
-    parts = parts_of(entries, recipe.data.split, read_excluded(recipe.data.exclude, data.ids))
+    excluded = data.left_out | read_excluded(recipe.data.exclude, data.ids)
+    parts = parts_of(entries, recipe.data.split, excluded)
     if "train" not in parts.values():
         raise ValueError(f"data: of {len(entries)} images none is left to train on; look at data.exclude and the split")
     if isinstance(recipe, ClassifyRecipeConfig):
@@ -237,7 +239,7 @@ def _key(
 ) -> str:
     left_out = {"out", "engine", "limits", "train"}  # `spec` is `train`, resolved
     plain: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out)
-    for name in ("run", "exclude"):  # by their content: identity and parts
+    for name in ("run", "curation", "exclude"):  # by their content: identity and parts
         plain["data"].pop(name)
     return key_of(CONTRACT, plain, spec.model_dump(mode="json"), channels, data.identity, sorted(parts.items()), begin)
 

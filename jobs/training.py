@@ -49,6 +49,8 @@ class TrainingTask:
     data: dict[str, Any]
     train: dict[str, Any]
     threads: int
+    left_out: tuple[str, ...] = ()
+    """Ids of tiles of a data set that curation removed."""
 
 
 def open_ground(task: TrainingTask) -> tuple[Ground, Sensor, tuple[Sensor, ...]]:
@@ -56,7 +58,7 @@ def open_ground(task: TrainingTask) -> tuple[Ground, Sensor, tuple[Sensor, ...]]
     tile_px, sampling = int(task.data["tile_px"]), Sampling(**task.data["sampling"])
     if task.missing_limit is not None:
         store = TileStore(task.stores[0])
-        tiles = TileGround(store, tile_px, task.channels, task.missing_limit, sampling)
+        tiles = TileGround(store, tile_px, task.channels, task.missing_limit, sampling, left_out=task.left_out)
         return tiles, store.sensor, tuple(m.sensor for m in store.modalities)
     scenes = [SceneStore(url) for url in task.stores]
     ground = SceneGround(scenes, tile_px, task.channels, Split(**task.data["split"]), sampling)

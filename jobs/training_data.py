@@ -11,8 +11,10 @@ from typing import Protocol
 
 from cluster.engine import Engine
 from jobs.config import RunConfig
+from jobs.curate_versions import digest_of
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.estimate import Estimate
+from jobs.image_training_data import read_excluded
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested
 from jobs.parsing import load
@@ -129,6 +131,8 @@ class TileData:
     """A data set of equal tiles."""
 
     planned: PlannedDataset
+    left_out: frozenset[str] = frozenset()
+    """Ids of tiles that curation removed."""
 
     @property
     def sensor(self) -> Sensor:
@@ -157,12 +161,13 @@ class TileData:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Name of the tile store, which holds a hash of its files, and the gate."""
-        return (self.planned.name, repr(self.planned.limit))
+        """Name of the tile store, which holds a hash of its files, the gate, and what curation removed."""
+        removed = (digest_of(self.left_out),) if self.left_out else ()
+        return (self.planned.name, repr(self.planned.limit), *removed)
 
     def tiles(self, tile_px: int) -> int:
         """Return the number of training tiles, before the gate."""
-        return sum(t.split == "train" for t in self.planned.source.entries)
+        return sum(t.split == "train" and t.id not in self.left_out for t in self.planned.source.entries)
 
     def estimate(self) -> Estimate:
         """Return what there is to ingest."""
@@ -190,7 +195,14 @@ def plan_data(config: DataConfig) -> TrainingData:
             raise ValueError(
                 f"data.tile_px: {config.tile_px} px cannot be cut from tiles of {run.dataset.tile_px} px; set it lower"
             )
-        return TileData(plan_dataset(run))
+        planned = plan_dataset(run)
+        ids = [entry.id for entry in planned.source.entries]
+        return TileData(planned, planned.left_out(config.curation) | read_excluded(config.exclude, ids))
+    if config.curation is not None or config.exclude:
+        raise ValueError(
+            f"data.curation, data.exclude: {config.run} has no `dataset`; they list tiles of data sets, blocks of "
+            "scenes are drawn by data.sampling.weights"
+        )
     if run.labels is None:
         raise ValueError(f"data.run: {config.run} has no labels; training needs them: set `labels` there")
     return SceneData(plan_run(run))

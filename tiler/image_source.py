@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,12 @@ class ImageSource:
     dtype: str = "uint8"
     modalities: tuple[Modality, ...] = field(default=(), init=False)
 
-    @property
+    @cached_property
     def entries(self) -> tuple[TileEntry, ...]:
         """The lines of the store's list."""
         return tuple(item.entry for item in self.items)
 
-    @property
+    @cached_property
     def preparation(self) -> Preparation:
         """The operations on the resized image.
 
@@ -52,18 +53,18 @@ class ImageSource:
             )
         return made
 
-    @property
+    @cached_property
     def sensor(self) -> Sensor:
         """Red, green and blue, or gray alone."""
         return load_sensor("RGB" if self.preparation.bands(RGB) == RGB else "GRAY")
 
-    @property
+    @cached_property
     def label_values(self) -> tuple[int, ...]:
         """What the masks of any collection may hold; empty where no pixel is labelled."""
         specs = {id(item.masks): item.masks for item in self.items if item.masks is not None}
         return tuple(sorted({value for spec in specs.values() for value in spec.label_values}))
 
-    @property
+    @cached_property
     def classes(self) -> int:
         """Number of label values, background among them."""
         return max((1, *self.label_values)) + 1

@@ -19,8 +19,9 @@ import numpy as np
 from tiler.luminance import luminance
 
 WHITE = 255.0
-DARKEST = 1e-3
-"""Share of the mean luminance below which a pixel counts as that, because log(0) is no number."""
+DARKEST = 0.05
+"""Share of the mean luminance below which a pixel counts as that: log(0) is no number, and where nothing can be seen,
+only noise would be made visible."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class TileGround:
         missing_limit: float,
         sampling: Sampling | None = None,
         cache_bytes: int = 512 * 2**20,
+        left_out: Collection[str] = (),
     ) -> None:
         """Take a store.
 
@@ -34,6 +35,7 @@ class TileGround:
             missing_limit: largest missing ratio of a tile that is used, equal included.
             sampling: which tiles are drawn, and how often.
             cache_bytes: memory for tiles that were read.
+            left_out: ids of tiles that curation removed, of both parts.
 
         Raises:
             ValueError: tiles are smaller than `tile_px`, or none is left to train.
@@ -42,12 +44,15 @@ class TileGround:
             raise ValueError(f"data.tile_px: {tile_px} px cannot be cut from tiles of {store.tile_px} px; set it lower")
         self.store, self.tile_px, self._channels = store, tile_px, tuple(channels)
         self.sampling = sampling or Sampling()
-        rows = _subset(store, store.kept(missing_limit, "train"), self.sampling.label_fraction)
+        rows = _subset(store, store.kept(missing_limit, "train", left_out), self.sampling.label_fraction)
         weights = np.array([self.sampling.weights.get(store.tiles[row]["id"], 1.0) for row in rows])
         self.rows, self._weights = rows[weights > 0], weights[weights > 0]
         if not self.rows.size:
-            raise ValueError(f"no tile of {store.url} is left to train (missing limit {missing_limit:g}); raise it")
-        self.validation_rows = store.kept(missing_limit, "validation")
+            raise ValueError(
+                f"no tile of {store.url} is left to train (missing limit {missing_limit:g}, {len(left_out)} tiles "
+                "removed by curation); raise it, or apply fewer versions"
+            )
+        self.validation_rows = store.kept(missing_limit, "validation", left_out)
         counts = store.facts("class_counts")[self.rows] * self._weights[:, None]
         self._class_chances = {i: _chances(counts[:, i]) for i in self.sampling.classes if i < counts.shape[1]}
         self._cache: Cache[RawTile] = Cache(cache_bytes)

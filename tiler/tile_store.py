@@ -7,7 +7,7 @@ too, written by whoever wrote the pixels (tiler/tile_source.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from tiler.stores import add_array, array_of, attributes_of, finish_group, new_g
 
 SHARD_TILES = 64
 """Tiles in one zarr shard, and in one unit of work."""
-
-
 SPLITS = ("train", "validation", "test")
 """What a tile may be for; "" where nobody said."""
 
@@ -208,17 +206,19 @@ class TileStore:
         """
         return np.asarray(array_of(self.group, name)[...])
 
-    def kept(self, limit: float, split: str | None = None) -> np.ndarray:
+    def kept(self, limit: float, split: str | None = None, left_out: Collection[str] = ()) -> np.ndarray:
         """Return the rows of tiles that could be read and whose missing ratio does not exceed a limit, in order.
 
         Args:
             limit: largest missing ratio (0.3 for SN10, 0.8 for LS30 in the source document); equal is kept.
             split: one of `SPLITS`; None takes all.
+            left_out: ids of tiles that curation removed.
         """
         ratio = self.facts("missing_ratio").astype(float)
         good = (ratio <= np.float32(limit)) & ~self.facts("damaged")
         if split is not None:
             good &= np.array([t["split"] == split for t in self.tiles])
+        good &= ~np.isin([t["id"] for t in self.tiles], list(left_out))
         return np.flatnonzero(good)
 
     def moments(self, rows: np.ndarray) -> dict[str, tuple[float, float, float]]:

@@ -143,7 +143,7 @@ class PlannedTileEvaluation:
         store = TileStore(dataset.url)
         rules = PixelRules()
         if len(self.cards[0].classes) == 1:
-            rules = fit_tile_rules(store, store.kept(dataset.limit, "train").tolist())
+            rules = fit_tile_rules(store, store.kept(dataset.limit, "train", dataset.left_out()).tolist())
         with engine_of(config.engine) as engine:
             precision = decide(dataset, engine)
             assert precision is not None
@@ -199,7 +199,7 @@ def plan_tiles(config: RunConfig) -> PlannedTileEvaluation:
         found = {path: list(card.classes) for path, card in zip(config.models, cards, strict=True)}
         raise ValueError(f"models: bundles of one table must find the same classes, found {found}; take out the others")
     Lineup(tuple(card.name for card in cards), False)
-    rows = tuple(store.kept(dataset.limit, dataset.judged).tolist())
+    rows = tuple(store.kept(dataset.limit, dataset.judged, dataset.left_out()).tolist())
     if not rows:
         how = (
             "give a test part, or say `dataset.split.test: same-as-val`"

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from jobs.gates import MapFacts, lacking_scenes, refused, verdicts
 from jobs.map_changes import MapChange
+from jobs.quality_gate import quality_facts
 from jobs.schedule_config import GatesConfig
 
 SHARES = st.none() | st.floats(0, 1)
@@ -66,3 +67,26 @@ def test_scenes_that_a_map_lacks_are_those_left_out_dropped_or_holed():
         "quarantined": {"infer/b-1/window_r0_c0": "", "ingest/c-1/r0_c0": "", "mosaic/m_r0/c0": ""},
     }
     assert lacking_scenes({"a": "", "b": "", "c": ""}, {"fog": "no raster"}, record) == ["b", "c", "fog"]
+
+
+def test_the_worst_scene_and_the_odd_one_are_judged():
+    levels = {f"s{i}": [1000.0 + 10 * i, 300.0 - 3 * i] for i in range(7)}
+    missing = dict.fromkeys(levels, 0.02) | {"s4": 0.35}
+    gates = GatesConfig(max_missing=0.3, max_odd=6)
+    failed = refused(verdicts(gates, MapFacts(7, 7, quality=quality_facts(missing, levels))))
+    assert gates_of(failed) == ["max_missing"]
+    assert failed[0].told == "scene s4 misses most, 35.0%, at most 0.3 is asked (gates.max_missing)"
+    levels["s2"] = [value * 10 for value in levels["s2"]]  # reflectance x 10,000 among x 1,000
+    failed = refused(verdicts(gates, MapFacts(7, 7, quality=quality_facts(dict.fromkeys(levels, 0.0), levels))))
+    assert gates_of(failed) == ["max_odd"]
+    assert "of scene s2 has the mean" in failed[0].told
+
+
+def test_few_scenes_tell_nothing_of_an_odd_one_and_equal_ones_are_not_odd():
+    few = {f"s{i}": [1000.0] for i in range(4)}
+    gates = GatesConfig(max_odd=6)
+    failed = refused(verdicts(gates, MapFacts(4, 4, quality=quality_facts(dict.fromkeys(few, 0.0), few))))
+    assert "4 scenes have valid pixels, and 5 are needed" in failed[0].told
+    more = few | {"s4": [1000.0], "s5": [1040.0]}
+    assert refused(verdicts(gates, MapFacts(6, 6, quality=quality_facts(dict.fromkeys(more, 0.0), more)))) == []
+    assert quality_facts({}, {}).missing is None

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tests.real_data import needs, real
-from tests.tiler.images_for_tests import picture, save, write_scratches
+from tests.tiler.images_for_tests import picture, polygon, save, via, write_scratches
 from tiler.image_listing import list_images
 from tiler.image_source import ImageSource
 from tiler.image_spec import ImagesSpec
@@ -108,6 +108,27 @@ def test_damaged_images_are_named_and_take_no_other_along(scratches, tmp_path):
     assert store.kept(1.0).tolist() == [1, 4]
     assert store.facts("width").tolist()[0] == 0
     assert not store.read("valid", 0).any()
+
+
+def test_a_region_that_cannot_be_drawn_sets_its_image_aside_alone(tmp_path):
+    for index in range(3):
+        save(tmp_path / f"in/{index}.jpg", picture(30, 44, index))
+    good, bad = (
+        polygon((2, 2), (30, 2), (30, 20)),
+        {"name": "polygon", "all_points_x": [1, None], "all_points_y": [1, 2]},
+    )
+    told = {f"{i}.jpg": [(shape, {"cls": "scratch"})] for i, shape in enumerate((good, bad, good))}
+    masks = {
+        "kind": "via",
+        "file": str(via(tmp_path / "via.json", told)),
+        "attribute": "cls",
+        "classes": {"scratch": 1},
+    }
+    store, records = ingested(tmp_path / "s.zarr", source_of(root=str(tmp_path / "in"), masks=masks))
+    assert list(records[0]["damaged"]) == ["1.jpg"]
+    assert "cannot be drawn" in records[0]["damaged"]["1.jpg"]
+    assert (store.read("label", 0) == 1).any()
+    assert (store.read("label", 0) == 0).any()
 
 
 def test_pre_processing_is_part_of_what_is_stored(scratches, tmp_path):

@@ -1,0 +1,279 @@
+"""Curate a data set: report on it, balance it, clean it, filter it, and apply what was decided.
+
+python -m jobs.curate report RUN.yaml
+sandan curate clean images.yaml --by rule
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jobs.config import RunConfig
+from jobs.curate_clean import REDUCERS, STATISTICS, Cleaning, cleaned, read_vectors, suspect_of, suspects
+from jobs.curate_desk import Desk, open_desk, planned_dataset
+from jobs.curate_encode import encoded, split_spec
+from jobs.curate_verbs import RULE, USER, Limits, balanced, filtered
+from jobs.curate_versions import Removal, account_of, read_list, read_version, version_numbers, write_account
+from jobs.parsing import load
+from jobs.shell import DONE, INCOMPLETE
+from jobs.text_table import TextTable
+from jobs.use_files import answered, number
+from models.balance import TIMES
+from models.cluster_choice import Choice
+from models.clustering import SAMPLE
+from models.outliers import FLAG_Z
+
+VERBS = {
+    "report": "the metadata frame (CSV and Parquet), verdicts, and a page with pictures",
+    "balance": "leave out tiles of over-full classes, down to the mean of the others",
+    "clean": "find clusters in suspected classes, and leave one out",
+    "filter": "leave out what is damaged, too empty, too small, lonely, a copy, or listed",
+    "apply": "say which versions count, and write OUT/curation/kept.csv for trainings",
+}
+EXAMPLES = """examples:
+  sandan curate report images.yaml
+  sandan curate filter images.yaml --missing 0.3 --duplicates near
+  sandan curate clean images.yaml                            (look at the sheets in OUT/curation/clean)
+  sandan curate clean images.yaml --by rule                  (or --remove 0, the cluster that you saw)
+  sandan curate clean images.yaml --classes L2_3,L2_12 --encoder autoencoder=models/ae
+  sandan curate balance images.yaml --times 3 --seed 1
+  sandan curate apply images.yaml                            (all versions; or --versions 1,3)
+
+Every removal is a version, OUT/curation/NUMBER/removed.csv: it is never overwritten, counts once it is applied, and is
+undone by applying without it. A recipe reads the result: data: {run: images.yaml, curation: OUT/curation/kept.csv}.
+
+exit codes: 0 done, 1 fault, 2 bad input (nothing written), 3 shards of the data set are unread, 130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    shape = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        "sandan curate", description=__doc__.split("\n")[0], epilog=EXAMPLES, formatter_class=shape
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    made = {}
+    for name, summary in VERBS.items():
+        one = made[name] = verbs.add_parser(
+            name, help=summary, description=summary, epilog=EXAMPLES, formatter_class=shape
+        )
+        one.add_argument("config", metavar="RUN.yaml", help="a run with `dataset:`; it is ingested if it is not yet")
+        one.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one key of the run")
+        one.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
+        if name in ("balance", "clean", "filter"):
+            one.add_argument(
+                "--on",
+                choices=("kept", "all"),
+                default="kept",
+                help="begin with what is kept by now, or with all tiles",
+            )
+    made["balance"].add_argument(
+        "--times", default=str(TIMES), help="over-full from so many times the median count (3)"
+    )
+    made["balance"].add_argument("--seed", type=int, default=0, help="of the draw (0)")
+    made["balance"].add_argument("--split", help="count and draw only tiles of this split, such as train")
+    clean = made["clean"]
+    clean.add_argument("--classes", help="A,B or all (default: classes with an odd mean pixel; all without classes)")
+    clean.add_argument("--reducers", default=",".join(REDUCERS), help=f"of {','.join(REDUCERS)} (all)")
+    clean.add_argument(
+        "--vectors", action="append", default=[], metavar="NAME=FILE.npz", help="codes or embeddings: ids, vectors"
+    )
+    clean.add_argument(
+        "--encoder", action="append", default=[], metavar="NAME=BUNDLE", help="an autoencoder or embedder makes vectors"
+    )
+    clean.add_argument("--clusters", type=int, default=2, help="of each clustering (2)")
+    clean.add_argument("--seed", type=int, default=0, help="of reducers and k-means++ (0)")
+    clean.add_argument(
+        "--sample", type=int, default=SAMPLE, help="tiles that a silhouette is taken from at most (10000)"
+    )
+    clean.add_argument("--flag", default=str(FLAG_Z), help="robust z from which a class is odd (3.5)")
+    clean.add_argument("--reducer", metavar="NAME", help="take the clusters of this one instead of the chosen one's")
+    decided = clean.add_mutually_exclusive_group()
+    decided.add_argument("--remove", type=int, metavar="CLUSTER", help="leave this cluster out")
+    decided.add_argument("--by", choices=("rule",), help="leave the suspect cluster out")
+    some = made["filter"]
+    some.add_argument("--missing", help="largest missing ratio (default: that of the data set or its sensor)")
+    for bound in ("min-width", "min-height", "max-width", "max-height"):
+        some.add_argument(f"--{bound}", type=int, metavar="PX", help="of the file, before resizing")
+    some.add_argument("--outliers", metavar="Z", help="largest outlier score")
+    some.add_argument(
+        "--duplicates", choices=("none", "exact", "near"), default="none", help="keep the first copy only"
+    )
+    some.add_argument("--list", metavar="FILE.csv", help="leave these out too (column id)")
+    made["apply"].add_argument("--versions", default="all", help="1,3 or all or none (all)")
+    return top
+
+
+def _report(desk: Desk, arguments: argparse.Namespace) -> int:
+    from jobs.curate_report import write_report  # draws: matplotlib takes as long to import as all else
+
+    facts = write_report(desk)
+    for verdict in facts["verdicts"].values():
+        print(verdict)
+    print(f"{'nothing is written (--dry-run)' if desk.dry else _folder(desk) + '/report.html'}")
+    return DONE
+
+
+def _balance(desk: Desk, arguments: argparse.Namespace) -> int:
+    times = number(arguments.times, "--times", 1)
+    usable = desk.kept(arguments.on == "all") & desk.looks.seen
+    if arguments.split is not None:
+        usable &= desk.frame["split"] == arguments.split
+        if not usable.any():
+            known = sorted(set(desk.frame["split"].tolist()))
+            raise ValueError(f"--split {arguments.split}: no tile is left of it; the data set has {known}")
+    judged, removals = balanced(desk.frame, usable, desk.store.class_names, times, arguments.seed)
+    print(judged.verdict)
+    desk.keep_version("balance", removals, _settings(arguments))
+    return DONE
+
+
+def _filter(desk: Desk, arguments: argparse.Namespace) -> int:
+    missing = desk.planned.limit if arguments.missing is None else number(arguments.missing, "--missing", 0, 1)
+    limits = Limits(
+        missing=missing,
+        least_width=arguments.min_width,
+        least_height=arguments.min_height,
+        most_width=arguments.max_width,
+        most_height=arguments.max_height,
+        outliers=None if arguments.outliers is None else number(arguments.outliers, "--outliers", 0),
+        copies=arguments.duplicates,
+        listed=() if arguments.list is None else read_list(arguments.list),
+    )
+    removals = filtered(desk.frame, desk.kept(arguments.on == "all"), limits)
+    rules = [rule for one in removals for rule in one.rule.split("; ")]
+    for rule in dict.fromkeys(rules):
+        print(f"{rules.count(rule)} tiles break {rule}")
+    desk.keep_version("filter", removals, _settings(arguments) | {"missing": missing})
+    return DONE
+
+
+def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
+    names = [name.strip() for name in arguments.reducers.split(",") if name.strip()]
+    unknown = [name for name in names if name not in REDUCERS]
+    if unknown:
+        raise ValueError(
+            f"--reducers: {unknown} are unknown; known are {list(REDUCERS)}; others come by --encoder or --vectors"
+        )
+    bound = number(arguments.flag, "--flag", 0)
+    given = dict(read_vectors(spec, desk.ids) for spec in arguments.vectors)
+    encoders = [split_spec(spec) for spec in arguments.encoder]
+    usable = desk.kept(arguments.on == "all") & desk.looks.seen
+    chosen = suspects(desk.frame, usable, arguments.classes, bound)
+    if not len(chosen[0]) and arguments.classes is None:
+        print("no class has an odd mean pixel: nothing is suspected; name some by --classes A,B or --classes all")
+        return DONE
+    given |= {name: encoded(desk.store, chosen[0], bundle) for name, bundle in encoders}
+    facts = (arguments.clusters, arguments.seed, arguments.sample)
+    found = cleaned(desk.frame, desk.looks, usable, chosen, names, given, *facts)
+    one = found.of(arguments.reducer).clustering
+    if arguments.reducer is not None:
+        picked = next(place for place, some in enumerate(found.found) if some.clustering is one)
+        told = Choice(picked, f"{one.reducer}: named by the user (--reducer)")
+        suspect = suspect_of(desk.frame, usable, found.rows, found.found[picked])
+        found = Cleaning(found.rows, found.classes, found.found, told, suspect)
+    cluster = found.suspect.index if arguments.remove is None else arguments.remove
+    if not 0 <= cluster < len(one.sizes):
+        raise ValueError(f"--remove {cluster}: {one.reducer} has the clusters 0 to {len(one.sizes) - 1}")
+    from jobs.curate_sheets import write_cleaning
+
+    print(_table(found))
+    print(f"chosen: {found.chosen.reason}")
+    print(f"suspect: {found.suspect.reason}")
+    for note in found.notes:
+        print(note)
+    write_cleaning(desk, found, "clean")
+    if arguments.remove is None and arguments.by is None:
+        print(f"look at {_folder(desk)}/clean/{one.reducer}-*.png, then repeat with --by rule or --remove CLUSTER")
+        return DONE
+    rule = f"clean {one.reducer} k={arguments.clusters} seed={arguments.seed} cluster={cluster}"
+    reason = found.suspect.reason if arguments.by else f"cluster {cluster} of {one.reducer}, chosen by the user"
+    rows = found.rows[np.flatnonzero(one.labels == cluster)].tolist()
+    removals = [Removal(desk.ids[row], reason, rule, RULE if arguments.by else USER) for row in rows]
+    version = desk.keep_version("clean", removals, _settings(arguments) | {"statistics": list(STATISTICS)})
+    if version is not None:
+        write_cleaning(desk, found, f"{version:04d}")
+    return DONE
+
+
+def _table(found: Cleaning) -> str:
+    from jobs.curate_clean import score_rows
+
+    rows = score_rows(found)
+    lines = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row.values()] for row in rows]
+    header = tuple(rows[0])
+    return TextTable("scores", "Clusters", "", header, tuple(map(tuple, lines))).plain()
+
+
+def _apply(desk: Desk, arguments: argparse.Namespace) -> int:
+    storage = desk.planned.storage
+    there = version_numbers(storage)
+    wanted = there if arguments.versions == "all" else _numbers(arguments.versions)
+    account = account_of(desk.planned.name, desk.ids, [read_version(storage, one) for one in wanted])
+    print(account.sentence)
+    for one in account.taken:
+        if one.already:
+            print(f"version {one.version}: {one.already} of its {one.listed} tiles were taken by earlier ones")
+    rows = np.isin(desk.ids, account.kept)
+    never = int((rows & ~(desk.frame["missing_ratio"] <= np.float32(desk.planned.limit))).sum())
+    if never:
+        print(f"of these {never} never train: damaged, or missing more than {desk.planned.limit:g} (see filter)")
+    if not account.kept:
+        raise ValueError("nothing would be kept; apply fewer versions")
+    if desk.dry:
+        print("nothing is written (--dry-run)")
+        return DONE
+    write_account(storage, account)
+    from jobs.curate_report import write_report
+
+    write_report(Desk(desk.planned, desk.store, desk.looks))
+    print(f"{_folder(desk)}/kept.csv, report.html")
+    return DONE
+
+
+def _numbers(text: str) -> list[int]:
+    if text == "none":
+        return []
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--versions {text}: numbers with commas between, all, or none") from error
+
+
+def _folder(desk: Desk) -> str:
+    return f"{desk.planned.config.out.rstrip('/')}/curation"
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, object]:
+    return {name: value for name, value in vars(arguments).items() if name not in ("verb", "config", "set", "dry_run")}
+
+
+WORK: dict[str, Callable[[Desk, argparse.Namespace], int]] = {
+    "report": _report,
+    "balance": _balance,
+    "clean": _clean,
+    "filter": _filter,
+    "apply": _apply,
+}
+
+
+def _work(words: Sequence[str] | None) -> int:
+    arguments = parser().parse_args(words)
+    planned = planned_dataset(load(RunConfig, arguments.config, arguments.set))
+    desk = open_desk(planned, arguments.dry_run)
+    if desk is None:
+        return DONE if arguments.dry_run else INCOMPLETE
+    return WORK[arguments.verb](desk, arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return answered("curate", lambda: _work(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
