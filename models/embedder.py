@@ -5,6 +5,7 @@ linear map may follow that `models/linear_fitting.py` fits.
 """
 
 from collections.abc import Sequence
+from math import gcd
 from typing import Any, Literal
 
 import timm
@@ -176,10 +177,18 @@ def area_resize(images: Tensor, side_px: int) -> Tensor:
     Exact also where h is no multiple of side: a pixel that two share counts in each by its share. Images of that size
     are returned as they are.
     """
-    for axis in (-2, -1):
-        if images.shape[axis] != side_px:
-            weights = area_weights(images.shape[axis], side_px).to(images)
-            images = torch.tensordot(images, weights, dims=([axis], [1])).movedim(-1, axis)
+    for axis in (-1, -2):
+        length = images.shape[axis]
+        if length != side_px:
+            # edges of old and new pixels meet `shared` times: between them the same few weights serve again and again
+            shared = gcd(length, side_px)
+            weights = area_weights(length // shared, side_px // shared).to(images)
+            if shared == 1:
+                images = torch.tensordot(images, weights, dims=([axis], [1])).movedim(-1, axis)
+                continue
+            moved = images.movedim(axis, -1)
+            parts = moved.reshape(*moved.shape[:-1], shared, length // shared)
+            images = (parts @ weights.T).flatten(-2).movedim(-1, axis)
     return images
 
 
