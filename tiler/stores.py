@@ -46,8 +46,11 @@ def open_group(url: str) -> zarr.Group:
     Raises:
         FileNotFoundError: there is none, or its creation was cut short.
     """
+    store = zarr_store(url)
+    if isinstance(store, LocalStore) and not store.root.is_dir():  # zarr would make the folder only by looking
+        raise FileNotFoundError(f"no zarr group at {url}; run the stage that makes it first")
     try:
-        group = zarr.open_group(zarr_store(url), mode="r+", zarr_format=3)
+        group = zarr.open_group(store, mode="r+", zarr_format=3)
     except (FileNotFoundError, KeyError) as error:
         raise FileNotFoundError(f"no zarr group at {url}; run the stage that makes it first") from error
     if not group.attrs.get("complete"):

@@ -106,6 +106,11 @@ def test_a_group_whose_creation_was_cut_short_is_not_opened(tmp_path):
     assert attributes_of(open_group(url)) == {"answer": 42, "complete": True}
 
 
+def test_looking_for_a_group_makes_no_folder(tmp_path):
+    assert not is_complete(f"{tmp_path}/none.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_attributes_are_a_copy(tmp_path):
     make(f"{tmp_path}/store", grid(4, 5))
     group = open_group(f"{tmp_path}/store")
