@@ -34,6 +34,8 @@ ACTIVATION_BYTES = 60
 """Of each number of each token in each block, kept for the gradient of an adapter; measured, float32."""
 ALL_WEIGHTS_BYTES = 78
 """The same where all weights are trained."""
+FITTING_ARRAYS = 5
+"""Of the tokens of the pairs that a linear map is fitted to, in memory at once; measured (4.8)."""
 SEGMENTATION_ONLY = ("loss", "alpha", "gamma", "class_weights", "freeze_normalisation", "sync_normalisation")
 """Settings of `TrainSpec` that mean nothing here."""
 VALIDATION_BATCH = 32
@@ -51,6 +53,8 @@ class PlannedEmbedder:
     channels: tuple[str, ...]
     image_bytes: int
     """Of the activations that an image leaves in training."""
+    fitting_bytes: int
+    """What fitting a linear map takes, before anything is trained."""
     begin: str
     """What identifies the weights that it begins with."""
 
@@ -84,7 +88,9 @@ class PlannedEmbedder:
             max(1, self.epochs) - (left if self.epochs else int(not self.is_trained)),
             left * samples * views * side_px**2 * len(self.channels),
             0 if self.is_trained else 700 * 2**20,
-            BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + (batch * views * self.image_bytes if self.epochs else 0),
+            BASE_MEMORY_BYTES
+            + TORCH_MEMORY_BYTES
+            + max(batch * views * self.image_bytes if self.epochs else 0, self.fitting_bytes),
             self.recipe.out if "://" not in self.recipe.out else "",
             workers_at_most=1,  # several share the batch
             time=time_left(Storage(self.recipe.out), self.key, self.spec.epochs) if left else None,
@@ -163,10 +169,10 @@ def plan_embedder(recipe: EmbedRecipeConfig) -> PlannedEmbedder:
         weights = recipe.network.weights
         stem, positions = recipe.network.stem, recipe.network.positions
         embedder, _ = embedder_with_weights(network, weights, channels=channels, stem=stem, positions=positions)
-        image_bytes = _image_bytes(recipe, embedder)
+        image_bytes, fitting_bytes = _image_bytes(recipe, embedder), _fitting_bytes(recipe, embedder)
     else:
-        image_bytes = 0
-    return PlannedEmbedder(recipe, spec, data, channels, image_bytes, begin)
+        image_bytes = fitting_bytes = 0
+    return PlannedEmbedder(recipe, spec, data, channels, image_bytes, fitting_bytes, begin)
 
 
 def _check_rules(recipe: EmbedRecipeConfig, data: EmbeddingData) -> None:
@@ -194,6 +200,11 @@ def _image_bytes(recipe: EmbedRecipeConfig, embedder: Embedder) -> int:
     network = embedder.network
     numbers = (network.patch_embed.num_patches + 1) * int(network.num_features) * len(network.blocks)
     return numbers * (ALL_WEIGHTS_BYTES if recipe.network.lora is None else ACTIVATION_BYTES)
+
+
+def _fitting_bytes(recipe: EmbedRecipeConfig, embedder: Embedder) -> int:
+    linear = recipe.network.linear
+    return 0 if linear is None else FITTING_ARRAYS * 4 * linear.pairs * embedder.features
 
 
 def _key(recipe: EmbedRecipeConfig, spec: TrainSpec, channels: tuple[str, ...], data: EmbeddingData, begin: str) -> str:

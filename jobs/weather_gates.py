@@ -10,6 +10,8 @@ from jobs.weather_scores import Difference, Score
 from jobs.weather_table import METHODS
 
 HELD, NOT_HELD, UNKNOWN = "held", "not held", "not known"
+LEAST_RING = 0.5
+"""Ring score of a layout that is called a ring. 1: the angle tells the day; winter left and summer right make 0.1."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def _ring(scores: Mapping[str, Mapping[str, Score]]) -> Gate:
     if len(rings) < 3:
         return Gate(claim, UNKNOWN, "no layouts were made")
     why = ", ".join(f"{method} {value:.2f}" for method, value in rings.items())
-    return Gate(claim, HELD if rings["timely"] > max(rings[r] for r in RIVALS) else NOT_HELD, why)
+    is_ring = rings["timely"] >= LEAST_RING and rings["timely"] > max(rings[r] for r in RIVALS)
+    return Gate(claim, HELD if is_ring else NOT_HELD, f"{why}; a ring has {LEAST_RING} or more")
 
 
 def gates_text(gates: Sequence[Gate]) -> str:

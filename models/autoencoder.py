@@ -6,9 +6,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from models.classifier import scaling_of
 from models.embedder import area_resize
 from models.image_networks import HALVINGS, ConvolutionalAutoencoder
+from models.networks import scaling_of
 
 
 class AutoencoderSpec(BaseModel):

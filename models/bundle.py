@@ -10,15 +10,17 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from models.card import CARD_FILE, WEIGHTS_FILE, BundleCard, Card, read_card, read_file, versions
 from models.networks import SegmentationNetwork, build
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def bundle_files(network: SegmentationNetwork, card: Card) -> dict[str, bytes]:
@@ -27,10 +29,7 @@ def bundle_files(network: SegmentationNetwork, card: Card) -> dict[str, bytes]:
     Raises ValueError: card and network disagree, or the weights are not float32.
     """
     _check_agreement(network, card)
-    weights = tensor_bytes(network.state_dict())
-    complete = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
-    # model_dump_json, not json.dumps: only the former writes an undefined score as null, which is JSON
-    return {WEIGHTS_FILE: weights, CARD_FILE: complete.model_dump_json(indent=2).encode()}
+    return sealed({WEIGHTS_FILE: network.state_dict()}, card)
 
 
 def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
@@ -40,18 +39,12 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
     Raises ValueError: a file is missing, not what it says it is, or not the one the card was made for.
     """
     card = read_card(files)
-    state = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
-    with torch.random.fork_rng(devices=[]), _NotInitialised():
-        network = build(card.spec(), card.offset, card.scale)
-    check_tensors(card.name, state, network.state_dict())
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"The weights of {card.name!r} do not fit {card.architecture}/{card.encoder or 'no encoder'} as built here "
-            f"(made with {card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the "
-            "bundle again, or use the versions that it was made with."
-        ) from error
+
+    def built() -> SegmentationNetwork:
+        with _NotInitialised():
+            return build(card.spec(), card.offset, card.scale)
+
+    network = filled(card, files, built, f"{card.architecture}/{card.encoder or 'no encoder'}")
     _check_agreement(network, card)
     return card, network.eval()
 
@@ -152,6 +145,41 @@ def read_tensors(bundle: str, files: Mapping[str, bytes], name: str, sha256: str
         return safetensors.torch.load(files[name])
     except Exception as error:  # SafetensorError, and what torch says of types that it has not
         raise ValueError(f"{name} of {bundle!r} is not a safetensors file: {error}. Copy it again.") from error
+
+
+def sealed(states: Mapping[str, Mapping[str, Tensor]], card: BundleCard) -> dict[str, bytes]:
+    """Return the files of a bundle by name: tensors, and the card, which carries their sha256.
+
+    states: name of a file to its tensors. Raises ValueError: weights that are not float32.
+    """
+    files = {name: tensor_bytes(state) for name, state in states.items()}
+    hashes = {f"{Path(name).stem}_sha256": hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    # model_dump_json, not json.dumps: only the former writes an undefined score as null, which is JSON
+    return {**files, CARD_FILE: card.model_copy(update=hashes).model_dump_json(indent=2).encode()}
+
+
+def filled(
+    card: BundleCard, files: Mapping[str, bytes], build: Callable[[], Network], built_as: str | None = None
+) -> Network:
+    """Return the network that `build` makes with the weights of a bundle's files, which are read first.
+
+    built_as: what to call the network in messages; default: the card's architecture.
+    torch's global random generator is left as it was.
+    Raises ValueError: the weights are missing, not the ones that the card was made for, or do not fit.
+    """
+    state = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    check_tensors(card.name, state, network.state_dict())
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights of {card.name!r} do not fit {built_as or card.architecture} as built here (made with "
+            f"{card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle again, or "
+            "use the versions that it was made with."
+        ) from error
+    return network
 
 
 def check_tensors(bundle: str, found: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> None:

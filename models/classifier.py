@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.embedder import area_resize
 from models.image_networks import BlockCnn
 from models.names import lookup
-from models.networks import per_channel
+from models.networks import scaling_of
 
 # Add a classifier: one entry; tests/models/test_classifier.py then runs its contract on it.
 CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {"cnn": BlockCnn}
@@ -100,15 +100,3 @@ def build_classifier(
     offsets, scales = scaling_of(spec.in_channels, offset, scale)
     options = spec.model_dump(exclude={"architecture"})
     return Classifier(spec, CLASSIFIERS[spec.architecture](**options), offsets, scales)
-
-
-def scaling_of(channels: int, offset: Sequence[float] | None, scale: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """Return offset and scale as float32 (channels,), 0 and 1 where they are not given.
-
-    Raises ValueError: a wrong number of them, or a scale that is not positive and finite.
-    """
-    offsets = per_channel(channels, "offset", [0.0] * channels if offset is None else offset)
-    scales = per_channel(channels, "scale", [1.0] * channels if scale is None else scale)
-    if not bool((scales > 0).all()):
-        raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
-    return offsets, scales

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from models.names import unknown
-from models.networks import per_channel
+from models.networks import scaling_of
 
 MOST_FEATURES = 2**14
 """Of a linear map: its weights, and what it is fitted to, must lie in memory."""
@@ -138,10 +138,7 @@ def build_embedder(
     offset, scale: one number per channel, in the units of the input; default: 0 and 1 (no scaling).
     Raises ValueError: wrong numbers, or an architecture that cannot be built so.
     """
-    offsets = per_channel(spec.in_channels, "offset", [0.0] * spec.in_channels if offset is None else offset)
-    scales = per_channel(spec.in_channels, "scale", [1.0] * spec.in_channels if scale is None else scale)
-    if not bool((scales > 0).all()):
-        raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
+    offsets, scales = scaling_of(spec.in_channels, offset, scale)
     transformer = _transformer(spec)
     _check_grid(spec, transformer)
     return Embedder(spec, transformer, offsets, scales)

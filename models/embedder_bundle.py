@@ -5,14 +5,11 @@ adapter.safetensors    the tensors of the adapter alone; absent where there is n
 card.json              `models.embedder_card.EmbedderCard`
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
-from models.bundle import check_scaling, check_tensors, read_tensors, tensor_bytes, write_files
-from models.card import CARD_FILE, WEIGHTS_FILE, read_file, versions
+from models.bundle import check_scaling, filled, read_tensors, sealed, write_files
+from models.card import CARD_FILE, WEIGHTS_FILE, read_file
 from models.embedder import Embedder, build_embedder
 from models.embedder_card import ADAPTER_FILE, EmbedderCard, read_embedder_card
 from models.lora import add_lora, base_state, load_lora, lora_state, merge_lora
@@ -32,14 +29,8 @@ def embedder_files(embedder: Embedder, card: EmbedderCard) -> dict[str, bytes]:
             f"The card {card.name!r} says lora {card.lora}, the network has {len(adapter)} tensors of an adapter. "
             "Save the network as it was trained, not the copy that load_embedder made."
         )
-    files = {WEIGHTS_FILE: tensor_bytes(base_state(embedder))}
-    if adapter:
-        files[ADAPTER_FILE] = tensor_bytes(adapter)
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    complete = card.model_copy(
-        update={"weights_sha256": hashes[WEIGHTS_FILE], "adapter_sha256": hashes.get(ADAPTER_FILE, "")}
-    )
-    return {**files, CARD_FILE: complete.model_dump_json(indent=2).encode()}
+    states = {WEIGHTS_FILE: base_state(embedder)} | ({ADAPTER_FILE: adapter} if adapter else {})
+    return sealed(states, card.model_copy(update={"adapter_sha256": ""}))
 
 
 def load_embedder(
@@ -60,20 +51,9 @@ def load_embedder(
 def load_unmerged(files: Mapping[str, bytes]) -> tuple[EmbedderCard, Embedder]:
     """Return the card and the embedder (CPU, float32, eval mode) with its adapter beside its base."""
     card = read_embedder_card(files)
-    base = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
     if not card.adapter_sha256 and ADAPTER_FILE in files:
         raise ValueError(f"The card of {card.name!r} knows of no {ADAPTER_FILE}. Copy the bundle again.")
-    with torch.random.fork_rng(devices=[]):
-        embedder = build_embedder(card.spec(), card.offset, card.scale)
-    check_tensors(card.name, base, embedder.state_dict())
-    try:
-        embedder.load_state_dict(base)
-    except RuntimeError as error:
-        raise ValueError(
-            f"The weights of {card.name!r} do not fit {card.architecture} as built here (made with "
-            f"{card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle again, or "
-            "use the versions that it was made with."
-        ) from error
+    embedder = filled(card, files, lambda: build_embedder(card.spec(), card.offset, card.scale))
     if card.adapter_sha256:
         adapter = read_tensors(card.name, files, ADAPTER_FILE, card.adapter_sha256)
         add_lora(embedder, LoraSpec.model_validate(card.lora), seed=0)

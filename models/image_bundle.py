@@ -1,16 +1,14 @@
 """The bundles of classifiers and autoencoders: weights (safetensors) and a card that names them by their hash."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import nn
 
 from models.autoencoder import Autoencoder, build_autoencoder
-from models.bundle import check_scaling, check_tensors, read_tensors, tensor_bytes, write_files
-from models.card import CARD_FILE, WEIGHTS_FILE, read_file, versions
+from models.bundle import check_scaling, filled, sealed, write_files
+from models.card import CARD_FILE, WEIGHTS_FILE, read_file
 from models.classifier import Classifier, build_classifier
 from models.image_cards import AutoencoderCard, ClassifierCard, read_autoencoder_card, read_classifier_card
 from models.precision import prepare
@@ -26,9 +24,7 @@ def image_files(network: ImageNetwork, card: ImageCard) -> dict[str, bytes]:
     Raises ValueError: card and network disagree, or the weights are not float32.
     """
     _check_agreement(network, card)
-    weights = tensor_bytes(network.state_dict())
-    complete = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
-    return {WEIGHTS_FILE: weights, CARD_FILE: complete.model_dump_json(indent=2).encode()}
+    return sealed({WEIGHTS_FILE: network.state_dict()}, card)
 
 
 def load_classifier(
@@ -66,18 +62,7 @@ def read_image_bundle(directory: Path) -> dict[str, bytes]:
 
 
 def _loaded(files: Mapping[str, bytes], card: ImageCard, build: Callable[[], Network]) -> Network:
-    state = read_tensors(card.name, files, WEIGHTS_FILE, card.weights_sha256)
-    with torch.random.fork_rng(devices=[]):
-        network = build()
-    check_tensors(card.name, state, network.state_dict())
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"The weights of {card.name!r} do not fit {card.architecture} as built here (made with "
-            f"{card.created_with}, here {versions()}): {' '.join(str(error).split())[:500]}. Copy the bundle again, or "
-            "use the versions that it was made with."
-        ) from error
+    network = filled(card, files, build)
     _check_agreement(network, card)
     return network.eval()
 

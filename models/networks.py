@@ -168,10 +168,7 @@ def build(
     Raises ValueError: a wrong number of offsets or scales, a scale that is not positive and finite, or an
     encoder that the architecture cannot use.
     """
-    offsets = per_channel(spec.in_channels, "offset", [0.0] * spec.in_channels if offset is None else offset)
-    scales = per_channel(spec.in_channels, "scale", [1.0] * spec.in_channels if scale is None else scale)
-    if not bool((scales > 0).all()):
-        raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
+    offsets, scales = scaling_of(spec.in_channels, offset, scale)
     return SegmentationNetwork(spec, _inner(spec), offsets, scales)
 
 
@@ -186,6 +183,18 @@ def _inner(spec: NetworkSpec) -> nn.Module:
             f"{spec.architecture} cannot be built on the encoder {spec.encoder!r} with {spec.in_channels} "
             f"channels: {error}. Choose another encoder, for example efficientnet-b5 or resnet18."
         ) from error
+
+
+def scaling_of(channels: int, offset: Sequence[float] | None, scale: Sequence[float] | None) -> tuple[Tensor, Tensor]:
+    """Return offset and scale as float32 (channels,), 0 and 1 where they are not given.
+
+    Raises ValueError: a wrong number of them, or a scale that is not positive and finite.
+    """
+    offsets = per_channel(channels, "offset", [0.0] * channels if offset is None else offset)
+    scales = per_channel(channels, "scale", [1.0] * channels if scale is None else scale)
+    if not bool((scales > 0).all()):
+        raise ValueError(f"Every scale must be above 0, got {scales.tolist()}. Drop constant channels.")
+    return offsets, scales
 
 
 def per_channel(channels: int, what: str, values: Sequence[float]) -> Tensor:

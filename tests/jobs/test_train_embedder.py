@@ -113,6 +113,12 @@ def test_a_linear_map_is_fitted_before_training_and_stays(trained, tmp_path, met
     assert not hasattr(embedder, "head")
 
 
+def test_what_a_linear_map_is_fitted_to_is_in_the_expected_memory(trained):
+    linear = "network.linear={numbers: 6, components: 8, pairs: 100000}"
+    plain, fitted = (planned(trained, "out=elsewhere", *more).estimates()[-1] for more in ((), (linear,)))
+    assert fitted.peak_memory_bytes - plain.peak_memory_bytes > 3 * 4 * 100_000 * 192
+
+
 def test_a_linear_map_of_more_than_the_samples_can_tell_is_refused(trained, tmp_path, capsys):
     few = ("data.samples_per_epoch=20", "network.linear={numbers: 6, components: 16, pairs: 64}")
     assert main(trained.command(f"out={tmp_path}/net", *few)) != 0
