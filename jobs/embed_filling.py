@@ -95,7 +95,7 @@ def embed_windows(filling: Filling, scene: SceneStore, wanted: np.ndarray | None
         held = waiting.get(side, [])
         while len(held) >= max(1, least):
             some, held = held[: network.precision.batch], held[network.precision.batch :]
-            images, valid = np.stack([one[1] for one in some]), np.stack([one[2] for one in some])
+            images, valid = [one[1] for one in some], [one[2] for one in some]
             filling.add([one[0] for one in some], network(images, valid, filling.clock))
         waiting[side] = held
 
@@ -143,7 +143,8 @@ def windows_of(
         for col in cols:
             for part in range(parts):
                 place, box = items.item(row, col, part) - filling.first, items.box(items.item(row, col, part))
-                missing = 1 - float(valid[box.shift(-whole.y0, -whole.x0).slices].mean())
+                seen = np.count_nonzero(valid[box.shift(-whole.y0, -whole.x0).slices])
+                missing = 1 - seen / (box.height * box.width)
                 filling.missing[place] = missing
                 if missing <= limit:
                     places.append((place, box))
