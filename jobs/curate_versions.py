@@ -204,18 +204,38 @@ def read_kept(path: str, ids: Sequence[str]) -> frozenset[str]:
     Raises:
         ValueError: no such file, no column or row, or an id that is unknown.
     """
+    kept = _known(path, ids)
+    if not kept:
+        raise ValueError(f"{path} has no row, so that nothing would be kept; `sandan curate apply RUN.yaml` writes it")
+    return kept
+
+
+def read_removed(paths: Sequence[str], ids: Sequence[str]) -> frozenset[str]:
+    """Read lists of what to leave out: versions of curation, or lists of a user. They may be empty.
+
+    Args:
+        paths: as of `read_kept`.
+        ids: all that the data set holds.
+
+    Raises:
+        ValueError: as of `read_kept`, but for the row.
+    """
+    return frozenset[str]().union(*(_known(path, ids) for path in paths))
+
+
+def _known(path: str, ids: Sequence[str]) -> frozenset[str]:
     folder, _, name = path.rpartition("/")
-    storage = Storage(folder or ("." if "://" not in path else folder))
+    storage = Storage(folder or ("/" if path.startswith("/") else "."))
     if not storage.exists(name):
-        raise ValueError(f"{path} does not exist; `sandan curate apply RUN.yaml` writes it")
-    kept = _ids(storage.get(name), path)
-    unknown = sorted(set(kept) - set(ids))
+        raise ValueError(f"{path} does not exist; give a CSV with the column id, as `sandan curate` writes it")
+    listed = frozenset(_ids(storage.get(name), path))
+    unknown = sorted(listed - set(ids))
     if unknown:
         raise ValueError(
             f"{path} names {len(unknown)} tiles that the data set does not hold, such as {unknown[:3]}: it is the list "
             "of other data; curate these"
         )
-    return frozenset(kept)
+    return listed
 
 
 def digest_of(ids: Sequence[str] | frozenset[str]) -> str:
@@ -231,11 +251,14 @@ def read_list(path: str) -> list[str]:
     """
     if not Path(path).is_file():
         raise ValueError(f"--list {path}: no such file; give a CSV with the column id")
-    return list(dict.fromkeys(_ids(Path(path).read_bytes(), path)))
+    listed = list(dict.fromkeys(_ids(Path(path).read_bytes(), path)))
+    if not listed:
+        raise ValueError(f"--list {path}: no row; list what to leave out")
+    return listed
 
 
 def _ids(data: bytes, path: str) -> tuple[str, ...]:
-    rows = list(csv.DictReader(io.StringIO(data.decode())))
-    if not rows or "id" not in rows[0]:
-        raise ValueError(f"{path} has no column id, or no row; `sandan curate apply RUN.yaml` writes such a list")
+    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
+    if "id" not in (rows.fieldnames or ()):
+        raise ValueError(f"{path} has no column id, only {rows.fieldnames}; `sandan curate` writes such lists")
     return tuple(row["id"] for row in rows)

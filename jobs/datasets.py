@@ -18,7 +18,7 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
-from jobs.curate_versions import read_kept
+from jobs.curate_versions import read_kept, read_removed
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
 from jobs.images import images_of
 from jobs.lists import csv_bytes
@@ -147,18 +147,20 @@ class PlannedDataset:
         assert dataset is not None
         return self.source.sensor.missing_limit if dataset.missing_limit is None else dataset.missing_limit
 
-    def left_out(self, path: str | None = None) -> frozenset[str]:
+    def left_out(self, kept: str | None = None, removed: Sequence[str] = ()) -> frozenset[str]:
         """Return the ids of the tiles that curation removed.
 
         Args:
-            path: a list of kept tiles; None for that of the run, or nothing where it names none.
+            kept: a list of kept tiles; None for that of the run, or nothing where it names none.
+            removed: lists of tiles to leave out as well.
 
         Raises:
-            ValueError: the list is not there, or of other data.
+            ValueError: a list is not there, or of other data.
         """
-        wanted = self.config.curation if path is None else path
         ids = [entry.id for entry in self.source.entries]
-        return frozenset() if wanted is None else frozenset(ids) - read_kept(wanted, ids)
+        wanted = self.config.curation if kept is None else kept
+        gone = frozenset[str]() if wanted is None else frozenset(ids) - read_kept(wanted, ids)
+        return gone | read_removed(removed, ids)
 
     def run(self) -> int:
         """Ingest on an engine of its own."""

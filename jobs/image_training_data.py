@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,29 +72,6 @@ def check_classes(
     thin = [name for name in class_names if held and counts["validation"][name] == 0]
     notes = (f"no image of {thin[:10]} validates: their recall counts as 0 there",) if thin else ()
     return {part: {name: counts[part][name] for name in class_names} for part in PARTS}, notes
-
-
-def read_excluded(paths: Sequence[str], known: Sequence[str]) -> frozenset[str]:
-    """Return the ids that lists of removed images name.
-
-    Raises:
-        ValueError: no such file, no column id, or an id of no image.
-    """
-    found: set[str] = set()
-    for path in paths:
-        if not Path(path).is_file():
-            raise ValueError(f"data.exclude: {path} does not exist; give a CSV with a column id")
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if "id" not in (rows.fieldnames or ()):
-                raise ValueError(f"data.exclude: {path} has no column id, only {rows.fieldnames}; add it")
-            found |= {row["id"] for row in rows}
-    strangers = sorted(found - set(known))
-    if strangers:
-        raise ValueError(
-            f"data.exclude: {strangers[:5]} are not among the {len(known)} images; the list is of another data set"
-        )
-    return frozenset(found)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.image_recipe_config import AutoencodeRecipeConfig, ClassifyRecipeConfig, ImageRecipe
 from jobs.image_scores import told
 from jobs.image_training import ImageTask, build, network_values, train_images_worker
-from jobs.image_training_data import ImageSet, augmentation, check_classes, parts_of, read_excluded
+from jobs.image_training_data import ImageSet, augmentation, check_classes, parts_of
 from jobs.parsing import load, parse
 from jobs.plan import key_of
 from jobs.runner import engine_of
@@ -161,7 +161,7 @@ def plan_images(recipe: ImageRecipe) -> PlannedImages:
     if run.dataset is None:
         raise ValueError(f"data.run: {recipe.data.run} has scenes; whole images need a run with a `dataset`")
     planned_data = plan_dataset(run)
-    data = TileData(planned_data, planned_data.left_out(recipe.data.curation))
+    data = TileData(planned_data, planned_data.left_out(recipe.data.curation, recipe.data.exclude))
     channels = recipe.data.channels or data.sensor.bands
     absent = [name for name in channels if name not in data.offered]
     if absent or len(set(channels)) < len(channels):
@@ -170,8 +170,7 @@ def plan_images(recipe: ImageRecipe) -> PlannedImages:
             f"offers {list(data.offered)}: name each one once"
         )
     entries, classes = data.planned.source.entries, tuple(data.planned.source.class_names) if classifies else ()
-    excluded = data.left_out | read_excluded(recipe.data.exclude, data.ids)
-    parts = parts_of(entries, recipe.data.split, excluded)
+    parts = parts_of(entries, recipe.data.split, data.left_out)
     if "train" not in parts.values():
         raise ValueError(f"data: of {len(entries)} images none is left to train on; look at data.exclude and the split")
     if isinstance(recipe, ClassifyRecipeConfig):

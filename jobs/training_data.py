@@ -14,7 +14,6 @@ from jobs.config import RunConfig
 from jobs.curate_versions import digest_of
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.estimate import Estimate
-from jobs.image_training_data import read_excluded
 from jobs.ingest import estimate as estimate_ingest
 from jobs.ingest import ingest, ingested
 from jobs.parsing import load
@@ -196,8 +195,7 @@ def plan_data(config: DataConfig) -> TrainingData:
                 f"data.tile_px: {config.tile_px} px cannot be cut from tiles of {run.dataset.tile_px} px; set it lower"
             )
         planned = plan_dataset(run)
-        ids = [entry.id for entry in planned.source.entries]
-        return TileData(planned, planned.left_out(config.curation) | read_excluded(config.exclude, ids))
+        return TileData(planned, planned.left_out(config.curation, config.exclude))
     if config.curation is not None or config.exclude:
         raise ValueError(
             f"data.curation, data.exclude: {config.run} has no `dataset`; they list tiles of data sets, blocks of "

@@ -141,7 +141,7 @@ def test_lists_that_do_not_fit_are_refused(recipe, kept, tmp_path):
             path.write_text(text)
         return plan_data(DataConfig(run=str(recipe.parent / "run.yaml"), tile_px=SIDE, curation=str(path)))
 
-    with pytest.raises(ValueError, match="does not exist; `sandan curate apply"):
+    with pytest.raises(ValueError, match="does not exist; give a CSV"):
         planned(None)
     with pytest.raises(ValueError, match="no column id"):
         planned("name\nx\n")
