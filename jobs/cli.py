@@ -16,6 +16,7 @@ JOBS = {
     "embed": "make a vector of every window or frame, for search",
     "mosaic": "blend, warp and fuse the windows into the map grid",
     "publish": "write GeoTIFFs, catalogue and report",
+    "predict": "answer for every image of a collection: a mask and yes or no, or a class",
     "evaluate": "judge the map on held-back blocks, beside trivial baselines",
 }
 """Job to summary: each takes a CONFIG.yaml; `sandan NAME` is `python -m jobs.NAME`."""

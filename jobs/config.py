@@ -186,6 +186,16 @@ class EvaluateConfig(Frozen):
         return self
 
 
+class PredictConfig(Frozen):
+    """What becomes of the answers of networks on a collection of images (`sandan predict`)."""
+
+    masks: bool = True
+    """Whether every image gets a mask of its own size."""
+    min_area_px: Annotated[int, Field(ge=1)] | Literal["validation"] = 1
+    """Pixels of the image from which it is a yes; or the most that keeps `min_recall` on the validation images."""
+    min_recall: float = Field(default=0.95, gt=0, le=1)
+
+
 class EmbedConfig(Frozen):
     """How windows and frames become vectors (`sandan embed`), which `sandan search` compares."""
 
@@ -231,6 +241,7 @@ class RunConfig(Frozen):
     embed: EmbedConfig | None = None
     fuse: FuseConfig = FuseConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    predict: PredictConfig = PredictConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -59,6 +59,13 @@ class Fit:
         valid[place] = True
         return out, valid
 
+    def restored(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Return what was found on a tile (band, y, x) at the size of the image, float32: NaN where the tile is not."""
+        out = np.full((len(values), height, width), np.nan, np.float32)
+        part = values[:, self.top : self.top + self.rows, self.left : self.left + self.cols]
+        out[:, self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width] = resize(part, self.height, self.width)
+        return out
+
     def label(self, label: np.ndarray, side_px: int, how: str) -> np.ndarray:
         """Return a mask uint8 (y, x) as a tile, `IGNORE` where nothing is; `how` as `resize_label` takes it."""
         part = label[self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width]

@@ -28,30 +28,16 @@ from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE
 from jobs.stages import peak_memory_bytes, prepare_worker
+from jobs.tile_tasks import TileTask, tile_tasks
 from jobs.time_left import Rest
 from models.card import Card, read_card
 from models.members import load_members
 from models.pixel_rules import PixelRules
 from tiler.lattice import Lattice
-from tiler.tile_store import SHARD_TILES, TileStore
+from tiler.tile_store import TileStore
 
 CONTRACT = 1
 """Raised by hand when the same networks and tiles would get other counts."""
-
-
-@dataclass(frozen=True)
-class TileTask:
-    """Tiles of one shard: the unit of work."""
-
-    key: str
-    index: int
-    """Of the shard."""
-    rows: tuple[int, ...]
-
-    @property
-    def unit(self) -> str:
-        """The name of the unit of work."""
-        return f"{self.key}_s{self.index}"
 
 
 @dataclass(frozen=True)
@@ -97,14 +83,6 @@ class PlannedTileEvaluation:
     rows: tuple[int, ...]
     """Kept tiles of the split that judges."""
 
-    def tasks(self, key: str) -> list[TileTask]:
-        """Return the units of work."""
-        shards = np.array(self.rows) // SHARD_TILES
-        return [
-            TileTask(key, index, tuple(np.array(self.rows)[shards == index].tolist()))
-            for index in np.unique(shards).tolist()
-        ]
-
     def estimates(self) -> list[Estimate]:
         """Return what there is to do."""
         config, source = self.dataset.config, self.dataset.source
@@ -123,7 +101,7 @@ class PlannedTileEvaluation:
             activation_bytes=activation_bytes((card.architecture for card in self.cards), precision.precision),
             weight_bytes=weights,
         )
-        shards = len(self.tasks(""))
+        shards = len(tile_tasks("", self.rows))
         crew = crew_here(self.dataset.config.engine)
         time = Rest("evaluate", "shards", [], [], shards).time(
             self.dataset.storage, self._work, crew, precision.device == "cuda"
@@ -170,7 +148,7 @@ class PlannedTileEvaluation:
         digests = [card.digest() for card in self.cards]
         tolerance_px = stage.settings.boundary_tolerance_px
         facts = (self.dataset.name, self.rows, digests, stage.tta, asdict(stage.precision), asdict(stage.rules))
-        tasks = self.tasks(key_of("tiles", CONTRACT, *facts, stage.threshold, tolerance_px))
+        tasks = tile_tasks(key_of("tiles", CONTRACT, *facts, stage.threshold, tolerance_px), self.rows)
         outcome = run_stage(engine, self.dataset.storage, "evaluate", stage, grouped(tasks), "shards", work=self._work)
         markers = markers_of(self.dataset.storage, "evaluate")
         done = [task.unit for task in tasks if task.unit not in outcome.failed]

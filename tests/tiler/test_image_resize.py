@@ -102,3 +102,19 @@ def test_a_crop_is_the_middle_square():
     pixels[:, :, 10:40] = 200
     image, _ = Fit.of("crop", 30, 50, 15).image(pixels, 15)
     assert (image == 200).all()
+
+
+@settings(deadline=None)
+@given(st.integers(3, 40), st.integers(3, 40), st.integers(4, 24), st.sampled_from(["stretch", "pad", "crop"]))
+def test_what_is_found_on_a_tile_comes_back_where_the_image_was(height, width, side, how):
+    place = Fit.of(how, height, width, side)
+    rows, cols = np.mgrid[:height, :width].astype(np.float32)
+    ramp = np.stack([rows, cols])
+    tile, valid = place.image(ramp, side)
+    back = place.restored(np.where(valid, tile, np.nan), height, width)
+    known = ~np.isnan(back).any(axis=0)
+    inside = np.zeros((height, width), bool)
+    inside[place.y0 : place.y0 + place.height, place.x0 : place.x0 + place.width] = True
+    assert_array_equal(known, inside)
+    coarse = max(1, place.height / place.rows, place.width / place.cols)
+    assert np.abs(back - ramp)[:, known].max() <= coarse + 1e-3, "within a pixel of the coarser of both"

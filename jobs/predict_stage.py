@@ -1,0 +1,149 @@
+"""The stage of Predict: networks over the images of a collection, answers at the size of each image. No Ray."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from cluster.storage import Storage
+from jobs.bundles import read_bundles
+from jobs.plan import Precision
+from jobs.stages import peak_memory_bytes, prepare_worker
+from jobs.tile_tasks import TileTask
+from tiler.image_resize import Fit
+from tiler.labels import IGNORE
+from tiler.mask_files import mask_png
+from tiler.tile_store import TileStore
+
+
+def mask_names(ids: Sequence[str]) -> list[str]:
+    """Return the file of each image's mask: its path with .png, after the old ending where two would be one file."""
+    plain = [str(PurePosixPath(name).with_suffix(".png")) for name in ids]
+    seen = Counter(name.casefold() for name in plain)
+    return [short if seen[short.casefold()] == 1 else f"{name}.png" for name, short in zip(ids, plain, strict=True)]
+
+
+def classes_at(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Return uint8 (y, x) of probabilities (K, y, x), `IGNORE` where one is NaN.
+
+    One class: 1 from the threshold on. Several: the most probable, the first of equals; 0 is background.
+    """
+    seen = ~np.isnan(probability).any(axis=0)
+    with np.errstate(invalid="ignore"):
+        found = probability[0] >= threshold if len(probability) == 1 else probability.argmax(axis=0)
+    return np.where(seen, found.astype(np.uint8), np.uint8(IGNORE))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return float32 probabilities of logits (K, y, x): the logistic function of one class, softmax over several."""
+    if len(logits) == 1:
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+    powers = np.exp(logits - logits.max(axis=0))
+    return np.asarray(powers / powers.sum(axis=0), np.float32)
+
+
+@dataclass(frozen=True)
+class PredictMasks:
+    """Segment images: a mask of each one's own size, and how much was found."""
+
+    url: str
+    bundles: tuple[str, ...]
+    channels: tuple[str, ...]
+    tta: str
+    precision: Precision
+    fit: str
+    threshold: float
+    masks: str
+    """Address of the folder of the masks; "" writes none."""
+
+    def __call__(self) -> Callable[[TileTask], dict]:
+        """Prepare a worker: load the networks once."""
+        prepare_worker()
+        from models.members import load_members
+
+        store, folder = TileStore(self.url), Storage(self.masks) if self.masks else None
+        sizes = np.stack([store.facts("height"), store.facts("width")], axis=1).tolist()
+        names = mask_names([tile["id"] for tile in store.tiles])
+        how = self.precision
+        members = load_members(
+            read_bundles(self.bundles),
+            self.channels,
+            tta=self.tta,
+            precision=how.precision,
+            device=how.device,
+            batch=how.batch,
+            compile=how.compile,
+        )
+
+        def answer(row: int, logits: np.ndarray) -> dict[str, Any]:
+            height, width = sizes[row]
+            place = Fit.of(self.fit, height, width, store.tile_px)
+            chance = place.restored(probabilities(logits), height, width)
+            found = classes_at(chance, self.threshold)
+            if folder is not None:
+                folder.put(names[row], mask_png(found))
+            counts = np.bincount(found.ravel(), minlength=256)
+            values = len(chance) if len(chance) > 1 else 2
+            positive = chance if len(chance) == 1 else 1 - chance[:1]
+            return {
+                "row": row,
+                "areas_px": counts[1:values].tolist(),
+                "seen_px": int(counts[:IGNORE].sum()),
+                "highest": round(float(np.nanmax(positive)), 6),
+            }
+
+        def work(task: TileTask) -> dict:
+            images = []
+            for start in range(0, len(task.rows), members.batch):
+                rows = task.rows[start : start + members.batch]
+                tiles = np.stack([store.network_input(row, members.channels) for row in rows])
+                logits, _ = members.predict(tiles)
+                images += [answer(row, one) for row, one in zip(rows, logits, strict=True)]
+            return {"images": images, "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
+
+
+@dataclass(frozen=True)
+class PredictClasses:
+    """Classify images: a probability of each class."""
+
+    url: str
+    bundles: tuple[str, ...]
+    channels: tuple[str, ...]
+    precision: Precision
+
+    def __call__(self) -> Callable[[TileTask], dict]:
+        """Prepare a worker: load the networks once."""
+        prepare_worker()
+        import torch
+
+        from models.image_bundle import load_classifier
+
+        store, how = TileStore(self.url), self.precision
+        loaded = [load_classifier(files, how.precision, how.device) for files in read_bundles(self.bundles)]
+        places = [[self.channels.index(channel) for channel in card.channels] for card, _ in loaded]
+
+        def work(task: TileTask) -> dict:
+            images = []
+            for start in range(0, len(task.rows), how.batch):
+                rows = task.rows[start : start + how.batch]
+                tiles = torch.from_numpy(np.stack([store.network_input(row, self.channels) for row in rows]))
+                tiles = tiles.to(how.device)
+                with torch.inference_mode():
+                    logits = [
+                        network(tiles[:, where]).float() for (_, network), where in zip(loaded, places, strict=True)
+                    ]
+                chances = torch.stack(logits).mean(0).softmax(1).cpu().numpy()
+                images += [
+                    {"row": row, "probabilities": [round(float(p), 6) for p in chance]}
+                    for row, chance in zip(rows, chances, strict=True)
+                ]
+            return {"images": images, "peak_memory_bytes": peak_memory_bytes()}
+
+        return work
