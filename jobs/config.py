@@ -222,8 +222,8 @@ class RunConfig(Frozen):
     dataset: Dataset | None = None
     """Tiles to ingest instead of scenes."""
     curation: str | None = None
-    """Of a data set: OUT/curation/kept.csv, which `sandan curate apply` wrote; trainings and evaluations leave other
-    tiles out."""
+    """OUT/curation/kept.csv, which `sandan curate apply` wrote: trainings, and evaluations of a data set, leave other
+    tiles or windows of scenes out."""
     frames: FrameSpec | None = None
     """Frames of a weather satellite to ingest instead of scenes."""
     sensor: str = "SN10"
@@ -261,8 +261,6 @@ class RunConfig(Frozen):
     def _supported(self) -> RunConfig:
         if self.modalities and self.dataset is not None:
             raise ValueError("modalities: those of a data set stand in `dataset.modalities`; move them there")
-        if self.curation is not None and self.dataset is None:
-            raise ValueError("curation: it lists tiles of a `dataset`, which the run does not have; take it out")
         if isinstance(self.dataset, ImagesSpec) and self.sensor != "RGB" and "sensor" in self.model_fields_set:
             raise ValueError(f"sensor {self.sensor!r}: images have red, green and blue; leave `sensor` out")
         given = [name for name in ("scenes", "dataset", "frames") if getattr(self, name)]

@@ -1,4 +1,4 @@
-"""Curate a data set: report on it, balance it, clean it, filter it, and apply what was decided.
+"""Curate a data set, windows of scenes, or frames: report, balance, clean, filter, and apply what was decided.
 
 python -m jobs.curate report RUN.yaml
 sandan curate clean images.yaml --by rule
@@ -14,8 +14,9 @@ import numpy as np
 
 from jobs.config import RunConfig
 from jobs.curate_clean import REDUCERS, STATISTICS, Cleaning, cleaned, read_vectors, suspect_of, suspects
-from jobs.curate_desk import Desk, open_desk, planned_dataset
+from jobs.curate_desk import Desk, open_desk, planned_subject
 from jobs.curate_encode import encoded, split_spec
+from jobs.curate_frame import LAND_COVERS
 from jobs.curate_verbs import RULE, USER, Limits, balanced, filtered
 from jobs.curate_versions import Removal, account_of, read_list, read_version, version_numbers, write_account
 from jobs.parsing import load
@@ -42,11 +43,12 @@ EXAMPLES = """examples:
   sandan curate clean images.yaml --classes L2_3,L2_12 --encoder autoencoder=models/ae
   sandan curate balance images.yaml --times 3 --seed 1
   sandan curate apply images.yaml                            (all versions; or --versions 1,3)
+  sandan curate report map.yaml                              (windows of the scenes, or frames; then as above)
 
 Every removal is a version, OUT/curation/NUMBER/removed.csv: it is never overwritten, counts once it is applied, and is
 undone by applying without it. A recipe reads the result: data: {run: images.yaml, curation: OUT/curation/kept.csv}.
 
-exit codes: 0 done, 1 fault, 2 bad input (nothing written), 3 shards of the data set are unread, 130 interrupted"""
+exit codes: 0 done, 1 fault, 2 bad input (nothing written), 3 scenes or shards could not be read, 130 interrupted"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         one = made[name] = verbs.add_parser(
             name, help=summary, description=summary, epilog=EXAMPLES, formatter_class=shape
         )
-        one.add_argument("config", metavar="RUN.yaml", help="a run with `dataset:`; it is ingested if it is not yet")
+        one.add_argument("config", metavar="RUN.yaml", help="a run of any kind; ingested if not yet")
         one.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one key of the run")
         one.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
         if name in ("balance", "clean", "filter"):
@@ -70,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
                 choices=("kept", "all"),
                 default="kept",
                 help="begin with what is kept by now, or with all tiles",
+            )
+        if name in ("report", "balance"):
+            one.add_argument(
+                "--covers", type=int, default=LAND_COVERS, help="land covers that strata tell apart (3; 1 for none)"
             )
     made["balance"].add_argument(
         "--times", default=str(TIMES), help="over-full from so many times the median count (3)"
@@ -93,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     clean.add_argument("--flag", default=str(FLAG_Z), help="robust z from which a class is odd (3.5)")
     clean.add_argument("--reducer", metavar="NAME", help="take the clusters of this one instead of the chosen one's")
     decided = clean.add_mutually_exclusive_group()
-    decided.add_argument("--remove", type=int, metavar="CLUSTER", help="leave this cluster out")
+    decided.add_argument("--remove", metavar="CLUSTER", help="leave this cluster out, or several: 1,2")
     decided.add_argument("--by", choices=("rule",), help="leave the suspect cluster out")
     some = made["filter"]
     some.add_argument("--missing", help="largest missing ratio (default: that of the data set or its sensor)")
@@ -176,9 +182,11 @@ def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
         told = Choice(picked, f"{one.reducer}: named by the user (--reducer)")
         suspect = suspect_of(desk.frame, usable, found.rows, found.found[picked])
         found = Cleaning(found.rows, found.classes, found.found, told, suspect)
-    cluster = found.suspect.index if arguments.remove is None else arguments.remove
-    if not 0 <= cluster < len(one.sizes):
-        raise ValueError(f"--remove {cluster}: {one.reducer} has the clusters 0 to {len(one.sizes) - 1}")
+    clusters = [found.suspect.index] if arguments.remove is None else _numbers(arguments.remove, "--remove")
+    if not set(clusters) < set(range(len(one.sizes))):
+        raise ValueError(
+            f"--remove {arguments.remove}: {one.reducer} has the clusters 0 to {len(one.sizes) - 1}; keep one"
+        )
     from jobs.curate_sheets import write_cleaning
 
     print(_table(found))
@@ -190,10 +198,16 @@ def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
     if arguments.remove is None and arguments.by is None:
         print(f"look at {_folder(desk)}/clean/{one.reducer}-*.png, then repeat with --by rule or --remove CLUSTER")
         return DONE
-    rule = f"clean {one.reducer} k={arguments.clusters} seed={arguments.seed} cluster={cluster}"
-    reason = found.suspect.reason if arguments.by else f"cluster {cluster} of {one.reducer}, chosen by the user"
-    rows = found.rows[np.flatnonzero(one.labels == cluster)].tolist()
-    removals = [Removal(desk.ids[row], reason, rule, RULE if arguments.by else USER) for row in rows]
+    rule, by = f"clean {one.reducer} k={arguments.clusters} seed={arguments.seed}", RULE if arguments.by else USER
+    removals = [
+        Removal(
+            desk.ids[found.rows[place]],
+            found.suspect.reason if arguments.by else f"cluster {cluster} of {one.reducer}, chosen by the user",
+            *(f"{rule} cluster={cluster}", by),
+        )
+        for place, cluster in enumerate(one.labels.tolist())
+        if cluster in clusters
+    ]
     version = desk.keep_version("clean", removals, _settings(arguments) | {"statistics": list(STATISTICS)})
     if version is not None:
         write_cleaning(desk, found, f"{version:04d}")
@@ -212,7 +226,7 @@ def _table(found: Cleaning) -> str:
 def _apply(desk: Desk, arguments: argparse.Namespace) -> int:
     storage = desk.planned.storage
     there = version_numbers(storage)
-    wanted = there if arguments.versions == "all" else _numbers(arguments.versions)
+    wanted = there if arguments.versions == "all" else _numbers(arguments.versions, "--versions")
     account = account_of(desk.planned.name, desk.ids, [read_version(storage, one) for one in wanted])
     print(account.sentence)
     for one in account.taken:
@@ -220,7 +234,7 @@ def _apply(desk: Desk, arguments: argparse.Namespace) -> int:
             print(f"version {one.version}: {one.already} of its {one.listed} tiles were taken by earlier ones")
     rows = np.isin(desk.ids, account.kept)
     never = int((rows & ~(desk.frame["missing_ratio"] <= np.float32(desk.planned.limit))).sum())
-    if never:
+    if never and desk.planned.limit_is_kept:
         print(f"of these {never} never train: damaged, or missing more than {desk.planned.limit:g} (see filter)")
     if not account.kept:
         raise ValueError("nothing would be kept; apply fewer versions")
@@ -235,13 +249,14 @@ def _apply(desk: Desk, arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _numbers(text: str) -> list[int]:
-    if text == "none":
+def _numbers(text: str, option: str) -> list[int]:
+    if text == "none" and option == "--versions":
         return []
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise ValueError(f"--versions {text}: numbers with commas between, all, or none") from error
+        more = ", all, or none" if option == "--versions" else ""
+        raise ValueError(f"{option} {text}: numbers with commas between{more}") from error
 
 
 def _folder(desk: Desk) -> str:
@@ -263,11 +278,15 @@ WORK: dict[str, Callable[[Desk, argparse.Namespace], int]] = {
 
 def _work(words: Sequence[str] | None) -> int:
     arguments = parser().parse_args(words)
-    planned = planned_dataset(load(RunConfig, arguments.config, arguments.set))
-    desk = open_desk(planned, arguments.dry_run)
+    planned = planned_subject(load(RunConfig, arguments.config, arguments.set))
+    covers = getattr(arguments, "covers", LAND_COVERS)
+    if covers < 1:
+        raise ValueError(f"--covers {covers}: ask for one land cover or more")
+    desk = open_desk(planned, arguments.dry_run, covers)
     if desk is None:
         return DONE if arguments.dry_run else INCOMPLETE
-    return WORK[arguments.verb](desk, arguments)
+    code = WORK[arguments.verb](desk, arguments)
+    return INCOMPLETE if code == DONE and planned.looks_left()[0] else code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

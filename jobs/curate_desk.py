@@ -8,32 +8,37 @@ from functools import cached_property
 
 import numpy as np
 
-from cluster.engine import Engine
 from jobs.config import RunConfig
-from jobs.curate_frame import Frame, frame_of
-from jobs.curate_looks import Looks, looks_left, read_looks, take_looks
+from jobs.curate_frame import LAND_COVERS, Frame, frame_of
+from jobs.curate_frames import FrameSubject
+from jobs.curate_looks import Looks
+from jobs.curate_subject import Subject, Tiles, TileSubject
 from jobs.curate_versions import Removal, kept_now, write_version
-from jobs.datasets import PlannedDataset, plan_dataset
+from jobs.curate_windows import WindowSubject
+from jobs.frames import PlannedFrames
+from jobs.kinds import plan_of
 from jobs.lists import csv_bytes
+from jobs.plan import Run
 from jobs.runner import engine_of
 from jobs.supervise import waiting_turn
-from tiler.tile_store import TileStore
 
 
 @dataclass(frozen=True, eq=False)
 class Desk:
     """A data set whose tiles were all looked at."""
 
-    planned: PlannedDataset
-    store: TileStore
+    planned: Subject
+    store: Tiles
     looks: Looks
     dry: bool = False
     """Whether nothing may be written."""
+    covers: int = LAND_COVERS
+    """Clusters of land cover."""
 
     @cached_property
     def frame(self) -> Frame:
         """What is known of every tile."""
-        return frame_of(self.store, self.looks)
+        return frame_of(self.store, self.looks, self.covers, by_day=not self.planned.limit_is_kept)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -78,44 +83,31 @@ class Desk:
         self.put(name, csv_bytes(tuple(rows[0]), [tuple(row.values()) for row in rows]))
 
 
-def planned_dataset(config: RunConfig) -> PlannedDataset:
-    """Check the data set of a run.
+def planned_subject(config: RunConfig) -> Subject:
+    """Check what a run lets be curated: its data set, the windows of its scenes, or its frames.
 
     Raises:
-        ValueError: the run has none, or it is bad.
+        ValueError: it is bad.
     """
-    if config.dataset is None:
-        raise ValueError(
-            "curate works on a run with `dataset:`, this one has scenes or frames. Their windows are curated by other "
-            "commands today: `sandan duplicates` (copies and honest splits), `sandan audit` (labels unlike those of "
-            "neighbours), `sandan drift` (haze, missing and other sensors by region), `sandan propose` (what to label)"
-        )
-    return plan_dataset(config)
+    planned = plan_of(config)
+    if isinstance(planned, Run):
+        return WindowSubject(planned)
+    return FrameSubject(planned) if isinstance(planned, PlannedFrames) else TileSubject(planned)
 
 
-def open_desk(planned: PlannedDataset, dry: bool) -> Desk | None:
+def open_desk(planned: Subject, dry: bool, covers: int = LAND_COVERS) -> Desk | None:
     """Ingest and look at what was not yet, and return the desk; None, after saying why, where that cannot be.
 
     A dry run starts nothing: it returns a desk only where all was looked at before.
     """
-    if dry:
-        ingest, left = planned.estimates()[0], looks_left(planned)
-        if ingest.done < ingest.units or left:
-            first = "ingest the data set, then " if ingest.done < ingest.units else ""
-            print(f"would {first}look at {left} of {ingest.units} shards; nothing is known before")
-            return None
-        return Desk(planned, TileStore(planned.url), read_looks(planned), dry=True)
-    if planned.is_ingested and not looks_left(planned):
-        return Desk(planned, TileStore(planned.url), read_looks(planned))
-    with engine_of(planned.config.engine) as engine, waiting_turn(planned.storage, "the looks of the data set"):
-        looks = _looks(planned, engine)
-    return None if looks is None else Desk(planned, TileStore(planned.url), looks)
-
-
-def _looks(planned: PlannedDataset, engine: Engine) -> Looks | None:
-    if not planned.is_ingested:
-        planned.ingest(engine)
-    if not planned.is_ingested:
-        print(f"the data set {planned.url} could not be ingested to its end; repeat")
+    left, units = planned.looks_left()
+    unread = planned.ingest_left()
+    if dry and (unread or left):
+        first = "ingest what is not ingested yet, then " if unread else ""
+        print(f"would {first}look at {left} of {units} units; nothing is known before")
         return None
-    return take_looks(planned, engine)
+    if unread or left:
+        with engine_of(planned.config.engine) as engine, waiting_turn(planned.storage, "what curation looks at"):
+            if not planned.look(engine):
+                return None
+    return Desk(planned, *planned.opened(), dry, covers)

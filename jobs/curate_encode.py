@@ -10,10 +10,10 @@ import numpy as np
 
 from cluster.storage import Storage
 from jobs.curate_clean import REDUCERS
+from jobs.curate_subject import Tiles
 from jobs.embed_network import load as load_embedder_bundle
 from jobs.plan import Precision
 from jobs.progress import Progress
-from tiler.tile_store import TileStore
 
 BATCH = 32
 KINDS = ("autoencoder", "embedder")
@@ -27,7 +27,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     """
     name, _, bundle = spec.partition("=")
     if not name or not bundle or name in REDUCERS:
-        raise ValueError(f"--encoder {spec}: NAME=BUNDLE is needed, with another name than {', '.join(REDUCERS)}")
+        raise ValueError(f"--encoder {spec}: NAME=BUNDLE is needed; NAME must be none of {', '.join(REDUCERS)}")
     if not Storage(bundle).exists("card.json"):
         raise ValueError(f"--encoder {spec}: no bundle there (card.json is missing); train it, or correct the path")
     if kind_of(bundle) not in KINDS:
@@ -40,7 +40,7 @@ def kind_of(bundle: str) -> str:
     return str(json.loads(Storage(bundle).get("card.json")).get("kind", "segmentation"))
 
 
-def encoded(store: TileStore, rows: np.ndarray, bundle: str) -> np.ndarray:
+def encoded(store: Tiles, rows: np.ndarray, bundle: str) -> np.ndarray:
     """Return a vector of each tile asked for.
 
     Args:

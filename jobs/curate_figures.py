@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from jobs.curate_subject import Tiles
 from jobs.figures import FAINT, INDUSTRIAL, INK, LINE_COLORS, new_figure, png_bytes, quiet, stretch
-from tiler.tile_store import TileStore
 
 SHEET_PX = 112
 """Side of a tile on a sheet: larger ones are thinned by whole steps, as all pictures of reports are."""
 COLUMNS = 8
 
 
-def picture_of(store: TileStore, row: int) -> np.ndarray:
+def picture_of(store: Tiles, row: int) -> np.ndarray:
     """Return a tile as people see it, uint8 (y, x, 3); missing pixels are white.
 
     Photographs (uint8 red, green, blue) are shown as they are, others between their 2nd and 98th percentile.

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.curate_looks import Looks
+from jobs.curate_subject import Tiles
 from jobs.lists import csv_bytes
 from models.clustering import clustered
-from models.duplicates import alike_pairs, equal_pairs, groups_of
+from models.duplicates import equal_pairs, groups_of
+from models.near_copies import near_copies
 from models.outliers import outlier_scores
 from models.reducers import common_space
-from tiler.tile_store import TileStore
 
 FIRST = ("name", "label", "width", "height", "pixel")
 """Columns of the source document, in its order; `pixel` is the mean of all valid pixels of all bands."""
-BITS = 4
-"""Bits of 64 in which both perceptual hashes of near duplicates may differ."""
-LIKENESS = 0.9
-"""Least correlation of their small pictures: hashes alone join drawings of one layout. Of 88 real files, resized and
-recompressed copies have 0.999, the likest others 0.80."""
 LAND_COVERS = 3
+"""Clusters of band means."""
 DENSE = 0.5
 """Label coverage from which a tile is dense."""
 
@@ -60,13 +57,14 @@ class Frame:
         return file.getvalue()
 
 
-def frame_of(store: TileStore, looks: Looks, bits: int = BITS) -> Frame:
+def frame_of(store: Tiles, looks: Looks, covers: int = LAND_COVERS, by_day: bool = False) -> Frame:
     """Gather what is known of every tile.
 
     Args:
         store: the tiles.
         looks: of these tiles.
-        bits: see `BITS`.
+        covers: clusters of land cover.
+        by_day: whether only tiles of one date can be near copies: ground looks alike on two days, and is no copy.
     """
     said = {name: np.array([tile[name] for tile in store.tiles], str) for name in ("id", "label", "date", "source")}
     split = np.array([tile["split"] for tile in store.tiles], str)
@@ -77,39 +75,30 @@ def frame_of(store: TileStore, looks: Looks, bits: int = BITS) -> Frame:
     for place, band in enumerate(store.sensor.bands):
         columns |= {f"{band}_{short}": values[:, place] for short, values in facts.items()}
     missing = {name: store.facts(name) for name in ("missing_ratio", "missing_ratio_3_patches", "coverage")}
-    exact, near = duplicate_groups(looks, bits)
+    exact, near = duplicate_groups(looks, said["date"] if by_day else None)
     columns |= {"near_white": looks.white, **missing, "date": said["date"], "source": said["source"], "split": split}
-    columns |= {"damaged": store.facts("damaged"), "stratum": strata(missing["coverage"], facts["mean"], looks.seen)}
+    columns |= {
+        "damaged": store.facts("damaged"),
+        "stratum": strata(missing["coverage"], facts["mean"], looks.seen, covers),
+    }
     columns |= {"exact_group": exact, "duplicate_group": near, "outlier_score": lonely(looks)}
     return Frame(columns)
 
 
-def duplicate_groups(looks: Looks, bits: int) -> tuple[np.ndarray, np.ndarray]:
+def duplicate_groups(looks: Looks, dates: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return two group numbers of each tile, int64 (n,): of exact copies, and of exact and near ones.
 
     The number is that of the first tile of the group; tiles without a valid pixel are copies of nothing.
+
+    Args:
+        looks: of all tiles.
+        dates: str (n,): near copies are of one date; None: of any.
     """
     usable = np.flatnonzero(looks.seen)
     exact = usable[equal_pairs(looks.digests[usable].tolist())]
-    near = usable[alike_pairs(looks.hashes[usable], bits)]
-    near = near[likeness(looks.pictures, near) >= LIKENESS]
+    near = near_copies(looks.pictures, dates)  # a tile without a valid pixel is of one colour, and like nothing
     n = len(looks.digests)
     return groups_of(n, [exact]), groups_of(n, [exact, near])
-
-
-def likeness(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the correlation of the two pictures of each pair, float64 (p,); 0 where one is of one colour.
-
-    Args:
-        pictures: (n, band, y, x).
-        pairs: int (p, 2).
-    """
-    out = np.zeros(len(pairs))
-    for place, (one, other) in enumerate(pairs.tolist()):
-        a, b = (pictures[row].ravel() - pictures[row].mean(dtype=np.float64) for row in (one, other))
-        norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-        out[place] = float(a @ b) / norms if norms > 0 else 0.0
-    return out
 
 
 def lonely(looks: Looks) -> np.ndarray:
@@ -120,11 +109,12 @@ def lonely(looks: Looks) -> np.ndarray:
     out = np.full(len(looks.digests), np.nan)
     usable = np.flatnonzero(looks.seen)
     if usable.size:
-        out[usable] = outlier_scores(common_space(looks.pictures[usable].reshape(usable.size, -1)))
+        pictures = looks.pictures.reshape(len(looks.pictures), -1)
+        out[usable] = outlier_scores(common_space(pictures, chosen=usable))
     return out
 
 
-def strata(coverage: np.ndarray, means: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def strata(coverage: np.ndarray, means: np.ndarray, seen: np.ndarray, covers: int = LAND_COVERS) -> np.ndarray:
     """Return the stratum of each tile, str (n,): its label coverage x its land cover; "" where nothing is valid.
 
     Coverage is `none` (0), `sparse` (below a half), `dense`, or `unlabelled`. Land covers are clusters of the band
@@ -134,14 +124,13 @@ def strata(coverage: np.ndarray, means: np.ndarray, seen: np.ndarray) -> np.ndar
         coverage: float (n,), NaN where no pixel is labelled.
         means: float (n, band).
         seen: bool (n,).
+        covers: clusters; 1 for none.
     """
     cover, usable = np.zeros(len(means), int), np.flatnonzero(seen)
     different = len(np.unique(means[usable], axis=0))
-    if different > LAND_COVERS:
+    if different > covers > 1:
         level, spread = means[usable].mean(axis=0), means[usable].std(axis=0)
-        cover[usable] = clustered(
-            "cover", (means[usable] - level) / np.where(spread > 0, spread, 1), LAND_COVERS
-        ).labels
+        cover[usable] = clustered("cover", (means[usable] - level) / np.where(spread > 0, spread, 1), covers).labels
     words = np.select([np.isnan(coverage), coverage == 0, coverage < DENSE], ["unlabelled", "none", "sparse"], "dense")
     named = [f"{word}, cover {number}" for word, number in zip(words.tolist(), cover.tolist(), strict=True)]
     return np.where(seen, np.array(named, str), "")

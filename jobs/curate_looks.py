@@ -1,24 +1,21 @@
-"""Looks: what curation reads of the pixels of every tile, once: a small picture, hashes, and how much is near white.
+"""Looks: what curation reads of the pixels of every tile, once: a small picture, a digest, how much is near white.
 
-All else that curation tells of a tile is in the tile store already. Looks are a stage like others: a file for each
-shard of tiles, on any engine, and a repeated command reads what is left.
+Looks are a stage like others: a file for each unit of work, on any engine, and a repeated command reads what is left.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from cluster.engine import Engine
 from cluster.storage import Storage
-from cluster.units import grouped, unfinished
-from jobs.datasets import PlannedDataset
-from jobs.runner import markers_of, report_failures, run_stage
 from jobs.stages import peak_memory_bytes
-from models.duplicates import THUMBNAIL_PX, difference_hash, digest, frequency_hash, thumbnail
+from models.duplicates import digest
 from models.reducers import mean_pool
 from tiler.tile_store import SHARD_TILES, TileShard, TileStore
 
@@ -32,7 +29,7 @@ WHITE = 0.96
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What was read of each tile; row i is tile i of the store."""
+    """What was read of each tile; row i is tile i."""
 
     pictures: np.ndarray
     """float32 (n, band, y, x): area means, missing pixels as the mean of the others, 0 where nothing is valid."""
@@ -40,8 +37,6 @@ class Looks:
     """float32 (n,): share of the valid pixels that are near white; NaN where nothing is valid."""
     digests: np.ndarray
     """str (n,): of the exact pixels; "" where nothing is valid."""
-    hashes: np.ndarray
-    """uint64 (n, 2): perceptual."""
 
     @property
     def seen(self) -> np.ndarray:
@@ -49,29 +44,50 @@ class Looks:
         return np.asarray(self.digests != "")
 
 
-def look(image: np.ndarray, valid: np.ndarray, white_from: float) -> tuple[np.ndarray, float, str, tuple[int, int]]:
+def look(
+    image: np.ndarray, valid: np.ndarray, white_from: float | np.ndarray, most_side: int = SIDE
+) -> tuple[np.ndarray, float, str]:
     """Look at one tile.
 
     Args:
         image: (band, y, x) of any type.
         valid: bool (y, x).
-        white_from: digital number from which a band is near white.
+        white_from: digital number from which a band is near white; or of each band its own, (band, 1).
+        most_side: means along a side of its small picture.
 
     Returns:
         A row of `Looks`.
     """
-    side = min(SIDE, *valid.shape)
+    side = min(most_side, *valid.shape)
     if not valid.any():
-        return np.zeros((len(image), side, side), np.float32), float("nan"), "", (0, 0)
+        return np.zeros((len(image), side, side), np.float32), float("nan"), ""
     pixels = image[:, valid]
     filled = np.where(valid, image, pixels.mean(axis=1, dtype=np.float64)[:, None, None])
     picture = mean_pool(filled[None], side).reshape(len(image), side, side)
-    times = -(-THUMBNAIL_PX // min(valid.shape))  # a tile smaller than a thumbnail is enlarged
-    enlarged = filled.repeat(times, 1).repeat(times, 2)
-    small = thumbnail(enlarged, np.ones(enlarged.shape[1:], bool))
     white = float((pixels >= white_from).all(axis=0).mean())
-    name = digest(np.where(valid, image, 0))
-    return picture.astype(np.float32), white, name, (frequency_hash(small), difference_hash(small))
+    return picture.astype(np.float32), white, digest(np.where(valid, image, 0))
+
+
+def looks_bytes(seen: Sequence[tuple[np.ndarray, float, str]], facts: Mapping[str, np.ndarray] | None = None) -> bytes:
+    """Return what was seen of some tiles as a file, with other columns that are known of them."""
+    pictures, white, digests = zip(*seen, strict=True)
+    columns: dict[str, Any] = {"pictures": np.stack(pictures), "white": np.array(white, np.float32)}
+    columns |= {"digests": np.array(digests, "U64"), **(facts or {})}
+    with io.BytesIO() as file:
+        np.savez(file, **columns)
+        return file.getvalue()
+
+
+def mapped(shape: tuple[int, ...]) -> np.ndarray:
+    """Return float32 zeros that lie in a file until they are asked for."""
+    with tempfile.TemporaryFile() as file:  # lives as long as it is mapped
+        return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def read_columns(data: bytes) -> dict[str, np.ndarray]:
+    """Return the columns of such a file."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 @dataclass(frozen=True)
@@ -91,39 +107,7 @@ class LookAt:
             rows = range(shard.index * SHARD_TILES, min((shard.index + 1) * SHARD_TILES, len(store.tiles)))
             white_from = WHITE * store.sensor.valid_max
             seen = [look(store.read("image", row), store.read("valid", row), white_from) for row in rows]
-            pictures, white, digests, hashes = zip(*seen, strict=True)
-            with io.BytesIO() as file:
-                np.savez(
-                    file,
-                    pictures=np.stack(pictures),
-                    white=np.array(white, np.float32),
-                    digests=np.array(digests, "U64"),
-                    hashes=np.array(hashes, np.uint64),
-                )
-                storage.put(f"{shard.unit}.npz", file.getvalue())
+            storage.put(f"{shard.unit}.npz", looks_bytes(seen))
             return {"tiles": len(rows), "peak_memory_bytes": peak_memory_bytes()}
 
         return work
-
-
-def looks_left(planned: PlannedDataset) -> int:
-    """Return how many shards were not looked at yet."""
-    return sum(map(sum, unfinished(markers_of(planned.storage, STAGE), grouped(planned.shards()))))
-
-
-def take_looks(planned: PlannedDataset, engine: Engine) -> Looks | None:
-    """Look at what was not looked at yet, and return all; None where shards could not be read (they are named)."""
-    out = planned.storage.child(FOLDER)
-    stage = LookAt(planned.url, out.url)
-    outcome = run_stage(engine, planned.storage, STAGE, stage, grouped(planned.shards()), "shards")
-    report_failures([outcome])
-    return None if outcome.failed else read_looks(planned)
-
-
-def read_looks(planned: PlannedDataset) -> Looks:
-    """Read the looks of all tiles of a data set."""
-    out, parts = planned.storage.child(FOLDER), []
-    for shard in planned.shards():
-        with np.load(io.BytesIO(out.get(f"{shard.unit}.npz")), allow_pickle=False) as file:
-            parts.append({name: file[name] for name in ("pictures", "white", "digests", "hashes")})
-    return Looks(*(np.concatenate([part[name] for part in parts]) for name in parts[0]))

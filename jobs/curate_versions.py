@@ -223,6 +223,21 @@ def read_removed(paths: Sequence[str], ids: Sequence[str]) -> frozenset[str]:
     return frozenset[str]().union(*(_known(path, ids) for path in paths))
 
 
+def left_out(ids: Sequence[str], kept: str | None, removed: Sequence[str] = ()) -> frozenset[str]:
+    """Return what lists leave out of all ids.
+
+    Args:
+        ids: all that there are.
+        kept: a list of what is kept; None keeps all.
+        removed: lists of what is left out as well.
+
+    Raises:
+        ValueError: a list is not there, or of other data.
+    """
+    gone = frozenset[str]() if kept is None else frozenset(ids) - read_kept(kept, ids)
+    return gone | read_removed(removed, ids)
+
+
 def _known(path: str, ids: Sequence[str]) -> frozenset[str]:
     folder, _, name = path.rpartition("/")
     storage = Storage(folder or ("/" if path.startswith("/") else "."))

@@ -18,7 +18,7 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
-from jobs.curate_versions import read_kept, read_removed
+from jobs.curate_versions import left_out
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate
 from jobs.images import images_of
 from jobs.lists import csv_bytes
@@ -157,10 +157,8 @@ class PlannedDataset:
         Raises:
             ValueError: a list is not there, or of other data.
         """
-        ids = [entry.id for entry in self.source.entries]
         wanted = self.config.curation if kept is None else kept
-        gone = frozenset[str]() if wanted is None else frozenset(ids) - read_kept(wanted, ids)
-        return gone | read_removed(removed, ids)
+        return left_out([entry.id for entry in self.source.entries], wanted, removed)
 
     def run(self) -> int:
         """Ingest on an engine of its own."""

@@ -64,6 +64,9 @@ class EmbedDataConfig(Frozen):
     """Which items validate."""
     missing_limit: float = Field(default=0.9, ge=0, le=1)
     """Items that lack a larger share are not used."""
+    exclude: tuple[str, ...] = ()
+    """CSV files with a column id, such as OUT/curation/0003/removed.csv: frames, or windows of scenes, that are left
+    out; besides what `curation` of the runs leaves out."""
     tile_px: int = Field(default=512, ge=32)
     """Of scenes: side of a window."""
     max_days: float = Field(default=400.0, gt=0)

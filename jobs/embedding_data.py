@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -13,6 +13,8 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.storage import Storage
 from jobs.config import RunConfig
+from jobs.curate_versions import digest_of, left_out, read_removed
+from jobs.curate_windows import WindowSubject
 from jobs.embed_recipe_config import EmbedDataConfig, is_frame_store
 from jobs.estimate import Estimate
 from jobs.frames import PlannedFrames
@@ -20,8 +22,9 @@ from jobs.kinds import plan_of
 from jobs.parsing import load
 from jobs.plan import Run, key_of
 from jobs.supervise import waiting_turn
-from jobs.training_data import SceneData, absolute
+from jobs.training_data import SceneData, absolute, scene_data
 from tiler.frame_ground import FrameGround
+from tiler.frame_rows import frame_names, named_frames
 from tiler.frame_store import FrameStore
 from tiler.item_ground import ItemGround
 from tiler.place_ground import PlaceGround
@@ -51,6 +54,8 @@ class EmbeddingData:
     """Runs of one kind."""
 
     parts: tuple[Part, ...]
+    left_out: frozenset[str] = frozenset()
+    """Names of frames, or of windows of scenes, that curation removed."""
 
     @property
     def kind(self) -> Kind:
@@ -60,7 +65,8 @@ class EmbeddingData:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What identifies the content of the data."""
-        return tuple(_identity(part) for part in self.parts)
+        removed = (digest_of(self.left_out),) if self.left_out else ()
+        return (*(_identity(part) for part in self.parts), *removed)
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -140,7 +146,19 @@ def plan_embedding_data(config: EmbedDataConfig) -> EmbeddingData:
         raise ValueError(
             f"data.run: {list(config.runs)} are frames and scenes; an embedder learns from one kind: make two recipes"
         )
-    return EmbeddingData(parts)
+    known = [name for part in parts for name in _names(part)] if config.exclude else []
+    gone = [left_out(_names(part), part.config.curation) for part in parts if isinstance(part, PlannedFrames)]
+    gone += [part.left_out for part in parts if isinstance(part, SceneData)]
+    return EmbeddingData(parts, read_removed(config.exclude, known).union(*gone))
+
+
+def _names(part: Part) -> list[str]:
+    """Return the names of the frames of a part, or of the windows that curation knows of its scenes."""
+    if isinstance(part, StoredFrames):
+        return frame_names(part.store)
+    if isinstance(part, PlannedFrames):
+        return named_frames(part.index.series, part.index.times)
+    return WindowSubject(part.run).ids
 
 
 def _planned(run: str) -> Part:
@@ -152,14 +170,19 @@ def _planned(run: str) -> Part:
         return StoredFrames(run)
     planned = plan_of(load(RunConfig, run))
     if isinstance(planned, Run):
-        return SceneData(planned)
+        return scene_data(planned)
     if isinstance(planned, PlannedFrames):
         return planned
     raise ValueError(f"data.run: {run} names a `dataset`, which has no times; name a run with `frames` or `scenes`")
 
 
 def open_items(
-    kind: Kind, stores: Sequence[str], channels: Sequence[str], missing_limit: float, tile_px: int
+    kind: Kind,
+    stores: Sequence[str],
+    channels: Sequence[str],
+    missing_limit: float,
+    tile_px: int,
+    left_out: Collection[str] = (),
 ) -> ItemGround:
     """Open stores as items.
 
@@ -167,8 +190,8 @@ def open_items(
         ValueError: they do not fit together; see `FrameGround` and `PlaceGround`.
     """
     if kind == "frames":
-        return FrameGround([FrameStore(url) for url in stores], channels, missing_limit)
-    return PlaceGround([SceneStore(url) for url in stores], tile_px, channels, missing_limit)
+        return FrameGround([FrameStore(url) for url in stores], channels, missing_limit, left_out=left_out)
+    return PlaceGround([SceneStore(url) for url in stores], tile_px, channels, missing_limit, left_out=left_out)
 
 
 def place_table(ground: ItemGround, chosen: np.ndarray) -> list[list[float]]:

@@ -52,6 +52,8 @@ class EmbeddingTask:
     train: dict[str, Any]
     """Settings of `TrainSpec`, resolved."""
     threads: int
+    left_out: tuple[str, ...] = ()
+    """Names of frames or windows that curation removed."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def prepare(task: EmbeddingTask) -> Prepared:
     """
     recipe = EmbedRecipeConfig.model_validate(task.recipe)
     data, seed = recipe.data, int(task.train.get("seed", 0))
-    ground = open_items(task.kind, task.stores, task.channels, data.missing_limit, data.tile_px)
+    ground = open_items(task.kind, task.stores, task.channels, data.missing_limit, data.tile_px, task.left_out)
     parts = data.split.parts(ground.times, ground.groups)
     members, held = np.flatnonzero(parts == TRAINS), np.flatnonzero(parts == VALIDATES)
     if not len(members):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.gates_config import QualityGates
 from jobs.map_changes import MapChange
 from jobs.schedule_config import GatesConfig
 
@@ -29,6 +30,9 @@ class QualityFacts:
     odd: float | None
     """Largest robust z of a scene's band mean among all scenes; None where there are too few."""
     odd_told: str
+    outliers: float | None = None
+    """Share of the windows that are like no other; None where nobody asks."""
+    outliers_told: str = "outliers were not looked for"
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,38 @@ def verdicts(gates: GatesConfig, facts: MapFacts) -> list[Verdict]:
             ("max_gained", gained, gates.max_gained, -1, _share(gained, "of what was mapped was gained")),
             ("max_lost", lost, gates.max_lost, -1, _share(lost, "of what was mapped was lost")),
         ]
+    judged = [_verdict(gate, found, bound, sign, told) for gate, found, bound, sign, told in asked if bound is not None]
     if facts.quality is not None:
-        quality = facts.quality
-        asked += [
-            ("max_missing", quality.missing, gates.max_missing, -1, quality.missing_told),
-            ("max_odd", quality.odd, gates.max_odd, -1, quality.odd_told),
-        ]
+        judged += quality_verdicts(gates, facts.quality)
     if facts.drift is not None:
-        asked.append(("drift", facts.drift.found, 0, -1, facts.drift.told))
-    return [
-        Verdict(gate, found, bound, found is not None and (found - bound) * sign >= 0, f"{told}, {_asked(gate, bound)}")
-        for gate, found, bound, sign, told in asked
-        if bound is not None
+        judged.append(drift_verdict((facts.drift.found, facts.drift.told)))
+    return judged
+
+
+def quality_verdicts(gates: QualityGates, quality: QualityFacts, key: str = "gates") -> list[Verdict]:
+    """Judge the pixels of scenes or tiles by what is asked of them.
+
+    Args:
+        gates: bounds.
+        quality: as measured.
+        key: of the configuration, for people.
+    """
+    asked = [
+        ("max_missing", quality.missing, gates.max_missing, quality.missing_told),
+        ("max_odd", quality.odd, gates.max_odd, quality.odd_told),
+        ("max_outliers", quality.outliers, gates.max_outliers, quality.outliers_told),
     ]
+    return [_verdict(gate, found, bound, -1, told, key) for gate, found, bound, told in asked if bound is not None]
+
+
+def drift_verdict(drift: tuple[int | None, str], key: str = "gates") -> Verdict:
+    """Judge how many regions drift: none may."""
+    return _verdict("drift", drift[0], 0, -1, drift[1], key)
+
+
+def _verdict(gate: str, found: float | None, bound: float, sign: int, told: str, key: str = "gates") -> Verdict:
+    passed = found is not None and (found - bound) * sign >= 0
+    return Verdict(gate, found, bound, passed, f"{told}, {_asked(gate, bound, key)}")
 
 
 def refused(judged: Sequence[Verdict]) -> list[Verdict]:
@@ -134,8 +157,8 @@ def _number(value: float | None) -> str:
     return "not known" if value is None else f"{value:.3f}"
 
 
-def _asked(gate: str, bound: float) -> str:
+def _asked(gate: str, bound: float, key: str) -> str:
     if gate in ("failed_cells", "drift"):
         return "none may"
     least = "at least" if gate.startswith("min") else "at most"
-    return f"{least} {bound:g} is asked (gates.{gate})"
+    return f"{least} {bound:g} is asked ({key}.{gate})"

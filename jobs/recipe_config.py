@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from jobs.config import EngineConfig, Frozen, LimitsConfig
+from jobs.gates_config import TrainingGates
 from models.card import NAME, Label
 from models.network_options import UNSET, with_encoder
 from tiler.split import Split
@@ -64,11 +65,13 @@ class DataConfig(Frozen):
     run: str
     """Run YAML with scenes and labels, or with a data set (they are ingested if they are not yet)."""
     curation: str | None = None
-    """Of a data set: OUT/curation/kept.csv, which `sandan curate apply` wrote; other tiles neither train nor validate.
-    None: what the run says."""
+    """OUT/curation/kept.csv, which `sandan curate apply` wrote; other tiles, or windows of scenes, neither train nor
+    validate. None: what the run says."""
     exclude: tuple[str, ...] = ()
-    """Of a data set: CSV files with a column id, such as OUT/curation/0003/removed.csv: tiles that are left out as
-    well."""
+    """CSV files with a column id, such as OUT/curation/0003/removed.csv: tiles, or windows of scenes, that are left out
+    as well."""
+    gates: TrainingGates | None = None
+    """What the data must pass before anything is trained on them; else the command ends with 3."""
     channels: tuple[str, ...] = ()
     """Names of the network's input channels, in order; none: the sensor's bands and the missing mask."""
     scaling: Literal["standard", "range"] = "standard"

@@ -9,13 +9,14 @@ from pydantic import Field, model_validator
 
 from jobs.config import Frozen, RunConfig
 from jobs.drift_config import DriftConfig
+from jobs.gates_config import QualityGates
 from tiler.sources import Sources, check_address
 
 Event = Literal["published", "refused", "failed", "held", "nothing new", "rolled back"]
 
 
-class GatesConfig(Frozen):
-    """What a map must pass before it is published; a bound that is not given is not asked."""
+class GatesConfig(QualityGates):
+    """What a map must pass before it is published, and its scenes before a network runs over them (`QualityGates`)."""
 
     min_scenes: int = Field(default=1, ge=1)
     """Fewest scenes in the map."""
@@ -31,11 +32,6 @@ class GatesConfig(Frozen):
     """As `max_gained`: largest share of what was of a class and is not any more."""
     min_miou: float | None = Field(default=None, ge=0, le=1)
     """Least mean IoU against `labels`, as `evaluate` says to measure it."""
-    max_missing: float | None = Field(default=None, ge=0, le=1)
-    """Largest missing ratio of any scene in the map."""
-    max_odd: float | None = Field(default=None, gt=0)
-    """Largest robust z of the mean of a band of a scene among all scenes: far off are another sensor, another scale, or
-    haze over a whole scene. Needs five scenes."""
     drift: DriftConfig | None = None
     """How the embeddings of new scenes are compared with those of the published run; no region may drift."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from cluster.storage import Storage
 from jobs.adopt import adopt
 from jobs.estimate import Estimate
-from jobs.gates import MapFacts, lacking_scenes
+from jobs.gates import MapFacts, QualityFacts, Verdict, lacking_scenes, quality_verdicts, refused
 from jobs.ledger import ledger
 from jobs.map import PlannedMap
 from jobs.map_changes import PublishedMap, compare, seen_share
@@ -19,7 +19,7 @@ from jobs.pace import about, check_time
 from jobs.plan import Run
 from jobs.record import STAGES, read_record
 from jobs.room import check_disk, check_memory, crew_here
-from jobs.runner import stage_facts
+from jobs.runner import engine_of, stage_facts
 from jobs.schedule_config import GatesConfig
 from jobs.shell import BAD_INPUT, DONE, INCOMPLETE, dry_run_table, guarded
 from jobs.supervise import Supervision, supervised
@@ -42,6 +42,10 @@ class Made:
     spent: dict[str, Any] = field(default_factory=dict)
     """Worker hours, GPU seconds and cost of what this call did."""
     miou: float | None = None
+    quality: QualityFacts | None = None
+    """Of the scenes, measured before a network ran; None where nobody asks."""
+    judged: list[Verdict] = field(default_factory=list)
+    """What the gates of quality said then."""
 
 
 def placed(run: Run, out: str) -> Run:
@@ -65,7 +69,7 @@ def make(
         run: planned there.
         here: its folder in the product's.
         earlier: those of earlier runs, the first ones first asked.
-        gates: whether labels are to be compared with.
+        gates: of quality, asked before a network runs; and whether labels are to be compared with.
         command: as typed.
         begun: gets what lets the run be stopped.
 
@@ -93,11 +97,17 @@ def make(
             print(f"sandan schedule: {' '.join(str(error).split())}", file=sys.stderr)
             return BAD_INPUT
         before = stage_facts(run.storage, STAGES)
-        code = planned.run()
+        if gates.asks:
+            from jobs.quality_gate import measured_quality
+
+            with engine_of(run.config.engine) as engine:
+                made.quality = measured_quality(run, gates, engine)
+            made.judged = quality_verdicts(gates, made.quality)
+        code = INCOMPLETE if refused(made.judged) else planned.run()
         now = stage_facts(run.storage, STAGES)
         worked = {stage: facts for stage, facts in now.items() if facts != before.get(stage)}
         made.spent = ledger(worked, run.config.engine.price_per_worker_hour)["all"]
-        if code in (DONE, INCOMPLETE):
+        if code in (DONE, INCOMPLETE) and not refused(made.judged):
             made.record = read_record(run)
             if gates.drift is not None:
                 from jobs.embed import plan_embed  # loads torch, which no other gate needs
@@ -185,11 +195,6 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
                 "drift: nothing to compare: no new scene, or this ground was not published with this embedder",
                 file=sys.stderr,
             )
-    quality = None
-    if gates.max_missing is not None or gates.max_odd is not None:
-        from jobs.quality_gate import measured_quality
-
-        quality = measured_quality(run)
     return MapFacts(
         found=len(found) + len(unreadable),
         mapped=len(record["scenes"]),
@@ -200,7 +205,7 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         change=change,
         miou=made.miou,
         drift=drift,
-        quality=quality,
+        quality=made.quality,
     )
 
 

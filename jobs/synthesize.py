@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, default=cores, help=f"processes for chips, aihub and images (here {cores})"
     )
     parser.add_argument("--zips", action="store_true", help="aihub: pack the folders")
+    parser.add_argument("--spoil", type=float, default=0.0, help="aihub: share of cloud, haze, holes, another sensor")
     add_options(parser)
     synthesize_collections.add_options(parser)
     return parser
@@ -218,6 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.count is not None and arguments.count < 1:
             raise ValueError(f"--count {arguments.count}: at least one chip or image must be asked for")
+        if not 0 <= arguments.spoil <= 1:
+            raise ValueError(f"--spoil {arguments.spoil:g}: a share of 0 to 1 of the chips is needed")
         if arguments.workers < 1:
             raise ValueError(f"--workers {arguments.workers}: at least one process must be asked for")
         weather = world_of(arguments) if arguments.kind == "weather" else None
@@ -262,6 +265,7 @@ def _write_aihub(arguments: argparse.Namespace) -> None:
             arguments.count,
             seed=arguments.seed,
             zips=arguments.zips,
+            spoil=arguments.spoil,
             workers=arguments.workers,
             on_image=progress.advance,
         )

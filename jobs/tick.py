@@ -165,6 +165,12 @@ class Tick:
         if made.code not in (DONE, INCOMPLETE):
             self._end("failed", self.lost or f"the run ended with {made.code}; the next tick goes on with it")
             return made.code, False
+        failed = refused(made.judged)
+        if failed:
+            self.record["gates"] = [asdict(one) for one in made.judged]
+            told = "; ".join(one.told for one in failed)
+            self._end("refused", f"run {name} is not mapped: {told}; leave the scenes out, or loosen the gate")
+            return INCOMPLETE, False
         return self._judge(at, lease, run, name, made)
 
     def _begun(self, here: Supervision) -> None:

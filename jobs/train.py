@@ -20,12 +20,13 @@ from jobs.parsing import parse
 from jobs.plan import key_of
 from jobs.recipe_config import Recipe, RecipeConfig
 from jobs.runner import engine_of
-from jobs.shell import DONE, FAULT, Job, Planned, run_job
+from jobs.shell import DONE, FAULT, INCOMPLETE, Job, Planned, run_job
 from jobs.supervise import waiting_turn
 from jobs.train_embedder import plan_embedder
 from jobs.train_images import plan_images
 from jobs.training import TrainingTask, masks_of, network_values, train_worker
 from jobs.training_data import TileData, TrainingData, absolute, plan_data, read_weights
+from jobs.training_gates import passes
 from jobs.training_launch import Launch
 from jobs.training_pace import time_left
 from jobs.training_weights import absolute_weights, source_digest
@@ -56,7 +57,7 @@ class PlannedTrain:
         """What identifies recipe and data."""
         left_out = {"task", "out", "engine", "limits", "train"}  # `spec` is `train`, resolved
         recipe = self.recipe.model_dump(mode="json", exclude=left_out)
-        for path in ("run", "curation", "exclude"):  # their content counts: `data.identity`
+        for path in ("run", "curation", "exclude", "gates"):  # their content counts: `data.identity`
             recipe["data"].pop(path)
         recipe["data"]["sampling"]["weights"] = dict(self.weights)
         begin = source_digest(self.recipe.network.weights)
@@ -89,7 +90,7 @@ class PlannedTrain:
         return [self.data.estimate(), train]
 
     def run(self) -> int:
-        """Ingest what is missing, train, and say where the bundle lies."""
+        """Ingest what is missing, ask the gates, train, and say where the bundle lies."""
         out = self.recipe.out
         if self.is_trained:
             print(f"{out} is trained already by this recipe on these data")
@@ -99,6 +100,8 @@ class PlannedTrain:
                 stores = self.data.ingest(engine)
             if not stores:
                 return FAULT
+            if not passes(self.data, self.recipe.data.gates, engine):
+                return INCOMPLETE
             facts = engine.facts()
             task = self._task(stores, int(facts.get("threads", 1)))
             launch = Launch(task.name, task.out, self.key, self.spec.epochs, self.recipe.engine, "mIoU")
@@ -117,7 +120,7 @@ class PlannedTrain:
             key=self.key,
             stores=stores,
             missing_limit=self.data.planned.limit if isinstance(self.data, TileData) else None,
-            left_out=tuple(sorted(self.data.left_out)) if isinstance(self.data, TileData) else (),
+            left_out=tuple(sorted(self.data.left_out)),
             channels=self.channels,
             classes=self.recipe.classes,
             network={**network.model_dump(), "begin": absolute_weights(network.weights)},

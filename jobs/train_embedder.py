@@ -129,6 +129,7 @@ class PlannedEmbedder:
             recipe=self.recipe.model_dump(mode="json"),
             train=self.spec.model_dump(),
             threads=threads,
+            left_out=tuple(sorted(self.data.left_out)),
         )
 
 
@@ -210,7 +211,8 @@ def _fitting_bytes(recipe: EmbedRecipeConfig, embedder: Embedder) -> int:
 def _key(recipe: EmbedRecipeConfig, spec: TrainSpec, channels: tuple[str, ...], data: EmbeddingData, begin: str) -> str:
     left_out: set[str] = {"out", "engine", "limits", "train"}  # `spec` is `train`, resolved
     told: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out)
-    told["data"].pop("run")
+    for name in ("run", "exclude"):  # their content counts, not where it lies
+        told["data"].pop(name)
     return key_of(CONTRACT, told, spec.model_dump(mode="json"), channels, data.identity, begin)
 
 

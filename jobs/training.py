@@ -50,7 +50,7 @@ class TrainingTask:
     train: dict[str, Any]
     threads: int
     left_out: tuple[str, ...] = ()
-    """Ids of tiles of a data set that curation removed."""
+    """Ids of tiles of a data set, or names of windows of scenes, that curation removed."""
 
 
 def open_ground(task: TrainingTask) -> tuple[Ground, Sensor, tuple[Sensor, ...]]:
@@ -61,7 +61,8 @@ def open_ground(task: TrainingTask) -> tuple[Ground, Sensor, tuple[Sensor, ...]]
         tiles = TileGround(store, tile_px, task.channels, task.missing_limit, sampling, left_out=task.left_out)
         return tiles, store.sensor, tuple(m.sensor for m in store.modalities)
     scenes = [SceneStore(url) for url in task.stores]
-    ground = SceneGround(scenes, tile_px, task.channels, Split(**task.data["split"]), sampling)
+    split = Split(**task.data["split"])
+    ground = SceneGround(scenes, tile_px, task.channels, split, sampling, left_out=task.left_out)
     return ground, scenes[0].sensor, tuple(m.sensor for m in scenes[0].modalities)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cluster.engine import Engine
 from jobs.config import RunConfig
-from jobs.curate_versions import digest_of
+from jobs.curate_versions import digest_of, left_out
+from jobs.curate_windows import WindowSubject
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.estimate import Estimate
 from jobs.ingest import estimate as estimate_ingest
@@ -20,6 +21,7 @@ from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from jobs.recipe_config import DataConfig
 from tiler.coarse import offered_channels
+from tiler.scene_windows import own_boxes
 from tiler.sensors import Sensor, load_sensor
 
 
@@ -44,6 +46,11 @@ class TrainingData(Protocol):
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids of what is drawn: scenes or tiles."""
+        ...
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Ids of tiles, or names of windows of scenes, that curation removed."""
         ...
 
     @property
@@ -74,6 +81,8 @@ class SceneData:
     """The labelled scenes of a run."""
 
     run: Run
+    left_out: frozenset[str] = frozenset()
+    """Names of windows that curation removed."""
 
     @property
     def sensor(self) -> Sensor:
@@ -103,12 +112,15 @@ class SceneData:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Names of the scene stores, which hold a hash of their files."""
-        return tuple(s.name for s in self.run.scenes)
+        """Names of the scene stores, which hold a hash of their files, and what curation removed."""
+        removed = (digest_of(self.left_out),) if self.left_out else ()
+        return (*(s.name for s in self.run.scenes), *removed)
 
     def tiles(self, tile_px: int) -> int:
-        """Return how many tiles cover the scenes once."""
-        return -(-sum(s.scene.grid.height * s.scene.grid.width for s in self.run.scenes) // tile_px**2)
+        """Return how many tiles cover what is kept of the scenes once."""
+        removed = own_boxes(self.left_out, {s.scene.id: s.scene.grid for s in self.run.scenes})
+        pixels = sum(s.scene.grid.height * s.scene.grid.width for s in self.run.scenes)
+        return -(-(pixels - sum(b.height * b.width for boxes in removed.values() for b in boxes)) // tile_px**2)
 
     def estimate(self) -> Estimate:
         """Return what there is to ingest."""
@@ -196,14 +208,29 @@ def plan_data(config: DataConfig) -> TrainingData:
             )
         planned = plan_dataset(run)
         return TileData(planned, planned.left_out(config.curation, config.exclude))
-    if config.curation is not None or config.exclude:
-        raise ValueError(
-            f"data.curation, data.exclude: {config.run} has no `dataset`; they list tiles of data sets, blocks of "
-            "scenes are drawn by data.sampling.weights"
-        )
     if run.labels is None:
         raise ValueError(f"data.run: {config.run} has no labels; training needs them: set `labels` there")
-    return SceneData(plan_run(run))
+    return scene_data(plan_run(run), config.curation, config.exclude)
+
+
+def scene_data(run: Run, curation: str | None = None, exclude: Sequence[str] = ()) -> SceneData:
+    """Return the scenes of a run, without the windows that curation removed.
+
+    Args:
+        run: planned.
+        curation: a list of kept windows; None: that of the run, if it names one.
+        exclude: lists of windows that are left out as well.
+
+    Raises:
+        ValueError: a list is not there or of other scenes, or nothing is left.
+    """
+    kept = run.config.curation if curation is None else curation
+    if kept is None and not exclude:
+        return SceneData(run)
+    data = SceneData(run, left_out(WindowSubject(run).ids, kept, exclude))
+    if not data.tiles(1):
+        raise ValueError("data.curation, data.exclude: no window of the scenes would be left; apply fewer versions")
+    return data
 
 
 def read_weights(path: str | None, ids: tuple[str, ...]) -> Mapping[str, float]:

@@ -1,16 +1,19 @@
 """The bundles of classifiers and autoencoders: weights (safetensors) and a card that names them by their hash."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from models.autoencoder import Autoencoder, build_autoencoder
 from models.bundle import check_scaling, filled, sealed, write_files
 from models.card import CARD_FILE, WEIGHTS_FILE, read_file
-from models.classifier import Classifier, build_classifier
+from models.classifier import CLASSIFIERS, Classifier, build_classifier
 from models.image_cards import AutoencoderCard, ClassifierCard, read_autoencoder_card, read_classifier_card
+from models.image_networks import ConvolutionalAutoencoder
 from models.precision import prepare
 
 Network = TypeVar("Network", Classifier, Autoencoder)
@@ -38,7 +41,9 @@ def load_classifier(
     cannot comply.
     """
     card = read_classifier_card(files)
-    network = _loaded(files, card, lambda: build_classifier(card.spec(), card.offset, card.scale))
+    spec = card.spec()
+    _check_size(files, card, partial(CLASSIFIERS[spec.architecture], **spec.model_dump(exclude={"architecture"})))
+    network = _loaded(files, card, lambda: build_classifier(spec, card.offset, card.scale))
     return card, prepare(network, precision, device)
 
 
@@ -47,7 +52,9 @@ def load_autoencoder(
 ) -> tuple[AutoencoderCard, Autoencoder]:
     """Return the card and the autoencoder of a bundle's files, as `load_classifier` does."""
     card = read_autoencoder_card(files)
-    network = _loaded(files, card, lambda: build_autoencoder(card.spec(), card.offset, card.scale))
+    spec = card.spec()
+    _check_size(files, card, partial(ConvolutionalAutoencoder, **spec.model_dump()))
+    network = _loaded(files, card, lambda: build_autoencoder(spec, card.offset, card.scale))
     return card, prepare(network, precision, device)
 
 
@@ -65,6 +72,21 @@ def _loaded(files: Mapping[str, bytes], card: ImageCard, build: Callable[[], Net
     network = filled(card, files, build)
     _check_agreement(network, card)
     return network.eval()
+
+
+def _check_size(files: Mapping[str, bytes], card: ImageCard, build: Callable[[], nn.Module]) -> None:
+    """Refuse a card whose network is larger than the weights, before memory is asked for: one side makes terabytes.
+
+    Raises ValueError: the file holds fewer bytes than the network has.
+    """
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        needed = sum(4 * weight.numel() for weight in build().state_dict().values())
+    held = len(files.get(WEIGHTS_FILE, b""))
+    if WEIGHTS_FILE in files and held < needed:
+        raise ValueError(
+            f"The card {card.name!r} describes a network of {needed} bytes, but {WEIGHTS_FILE} has {held}. The card or "
+            "the weights belong to another bundle, or are truncated: copy both again."
+        )
 
 
 def _check_agreement(network: nn.Module, card: ImageCard) -> None:

@@ -11,6 +11,9 @@ DIMENSION = 50
 """Numbers of an image after a projection."""
 POOL_SIDE = 4
 """Means along a side of an image after `mean_pool`."""
+FIT_ROWS = 10_000
+"""Rows beyond which the common space is that of a sample."""
+BLOCK_ROWS = 2_048
 COMMON = "pca of standardised pixels"
 """Name of the space in which the clusterings of all reducers are compared."""
 
@@ -82,14 +85,51 @@ def mean_pool(images: np.ndarray, side: int = POOL_SIDE) -> np.ndarray:
 def standardised(pixels: np.ndarray) -> np.ndarray:
     """Return columns of mean 0 and deviation 1, float64; columns that do not vary are 0."""
     rows = checked_rows(pixels, "pixels")
+    return _scaled(rows, *_levels(rows))
+
+
+def common_space(
+    pixels: np.ndarray, dimension: int = DIMENSION, seed: int = 0, chosen: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the space in which clusterings of different reducers are compared: PCA of standardised pixels.
+
+    Beyond `FIT_ROWS` rows, levels and directions are those of a random sample, and the rows go through in blocks: what
+    is held is the result, so `pixels` may lie in a file.
+
+    Args:
+        pixels: float (n, d).
+        dimension: of what comes back.
+        seed: of the sample, and of the approximate solver.
+        chosen: int (k,): rows that are wanted; None: all.
+
+    Returns:
+        float64 (k, at most `dimension`).
+
+    Raises:
+        ValueError: no rows, or a value that is not finite.
+    """
+    wanted = np.arange(len(pixels)) if chosen is None else chosen
+    if len(wanted) <= FIT_ROWS:
+        return pca(standardised(pixels[wanted]), dimension, seed)
+    from sklearn.decomposition import PCA
+
+    some = np.sort(np.random.default_rng(seed).permutation(wanted)[:FIT_ROWS])
+    sample = checked_rows(pixels[some], "pixels")
+    levels = _levels(sample)
+    model = PCA(min(dimension, *sample.shape), random_state=seed).fit(_scaled(sample, *levels))
+    blocks = np.split(wanted, range(BLOCK_ROWS, len(wanted), BLOCK_ROWS))
+    return np.concatenate([model.transform(_scaled(checked_rows(pixels[b], "pixels"), *levels)) for b in blocks])
+
+
+def _levels(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of each column; infinity for columns that do not vary."""
     deviation = rows.std(axis=0)
     varied = deviation > 1e-12 * np.maximum(1.0, np.abs(rows).max(axis=0))
-    return np.asarray(np.where(varied, (rows - rows.mean(axis=0)) / np.where(varied, deviation, 1.0), 0.0))
+    return rows.mean(axis=0), np.where(varied, deviation, np.inf)
 
 
-def common_space(pixels: np.ndarray, dimension: int = DIMENSION, seed: int = 0) -> np.ndarray:
-    """Return the space in which clusterings of different reducers are compared: PCA of standardised pixels."""
-    return pca(standardised(pixels), dimension, seed)
+def _scaled(rows: np.ndarray, level: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    return np.asarray((rows - level) / deviation)
 
 
 def checked_rows(rows: np.ndarray, name: str) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from tiler.frame_rows import frame_names
 from tiler.frame_store import FrameStore
 from tiler.ground import Cache, Pair
 
@@ -21,6 +22,7 @@ class FrameGround:
         channels: Sequence[str] = (),
         missing_limit: float = 1.0,
         cache_bytes: int = CACHE_BYTES,
+        left_out: Collection[str] = (),
     ) -> None:
         """Take the frames of stores.
 
@@ -29,6 +31,7 @@ class FrameGround:
             channels: bands, in the order wanted; none: those of the first store.
             missing_limit: largest missing ratio of a frame that is taken.
             cache_bytes: memory for frames that were read lately.
+            left_out: names of frames (`tiler.frame_rows`) that curation removed.
 
         Raises:
             ValueError: a store lacks a band, stores have unlike sizes or units, or no frame is left.
@@ -43,13 +46,17 @@ class FrameGround:
                 f"series {[s.series for s in stores]} have frames of {sorted(sizes)} px and ranges {sorted(ranges)}; "
                 "what is trained together needs one size and one unit: ingest with the same side_px and value_range"
             )
-        rows = [np.flatnonzero(store.missing_ratio <= missing_limit) for store in stores]
+        rows = [
+            np.flatnonzero((store.missing_ratio <= missing_limit) & ~np.isin(frame_names(store), list(left_out)))
+            for store in stores
+        ]
         self._rows = np.concatenate(rows)
         self.groups = np.repeat(np.arange(len(stores)), [len(r) for r in rows])
         self.times = np.concatenate([store.times[r] for store, r in zip(stores, rows, strict=True)])
         if not len(self.times):
             raise ValueError(
-                f"no frame of {[s.series for s in stores]} lacks at most {missing_limit:.0%} of its values"
+                f"no frame of {[s.series for s in stores]} lacks at most {missing_limit:.0%} of its values, or "
+                "curation left none"
             )
         self._cache: Cache[Pair] = Cache(cache_bytes)
 

@@ -7,7 +7,7 @@ around the pixel nearest to that centre.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from tiler.grids import Box, PixelGrid, transformer
 from tiler.ground import Cache, Pair
 from tiler.lattice import Lattice
 from tiler.scene_store import SceneStore
+from tiler.scene_windows import own_boxes
 
 CACHE_BYTES = 1024 * 2**20
 LONGITUDE_LATITUDE = "EPSG:4326"
@@ -41,6 +42,7 @@ class PlaceGround:
         channels: Sequence[str] = (),
         missing_limit: float = 1.0,
         cache_bytes: int = CACHE_BYTES,
+        left_out: Collection[str] = (),
     ) -> None:
         """Find the places, and who saw them.
 
@@ -50,6 +52,7 @@ class PlaceGround:
             channels: in the order wanted; none: the bands of the sensor.
             missing_limit: largest missing ratio of a window that is taken, judged on the scene's quicklook.
             cache_bytes: memory for windows that were read lately.
+            left_out: names of windows (`tiler.scene_windows`): what has its middle in one of these is not taken.
 
         Raises:
             ValueError: scenes without a time or of unlike sensors, an unknown channel, or no window that is left.
@@ -70,10 +73,17 @@ class PlaceGround:
             raise ValueError(f"data.channels: {absent} are not offered by the scenes, which have {sorted(offered)}")
         self.places, found = sightings([scene.grid for scene in self._scenes], tile_px)
         shares = [_Seen(scene) for scene in self._scenes]
-        self._sightings = [s for s in found if 1 - shares[s.scene].share(s.box) <= missing_limit]
+        removed = own_boxes(left_out, {scene.id: scene.grid for scene in self._scenes})
+        self._sightings = [
+            s
+            for s in found
+            if 1 - shares[s.scene].share(s.box) <= missing_limit
+            and not any(_in_middle(s.box, box) for box in removed.get(self._scenes[s.scene].id, ()))
+        ]
         if not self._sightings:
             raise ValueError(
                 f"no window of {tile_px} px of {[s.id for s in self._scenes][:5]} lacks at most {missing_limit:.0%}"
+                f"{' and is kept by curation' if left_out else ''}"
             )
         self.groups = np.array([s.place for s in self._sightings], np.int64)
         clock = [np.datetime64(scene.acquired.replace(tzinfo=None), "s") for scene in self._scenes if scene.acquired]
@@ -111,6 +121,12 @@ class PlaceGround:
             return image, valid
 
         return self._cache.get(item, fresh, lambda pair: sum(array.nbytes for array in pair))
+
+
+def _in_middle(window: Box, other: Box) -> bool:
+    """Return whether the middle of a window lies in another rectangle."""
+    y, x = (window.y0 + window.y1) // 2, (window.x0 + window.x1) // 2
+    return other.y0 <= y < other.y1 and other.x0 <= x < other.x1
 
 
 def sightings(grids: Sequence[PixelGrid], tile_px: int) -> tuple[np.ndarray, list[Sighting]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from tiler.grids import Box
 from tiler.ground import Cache, Moments, Pair, Place, Sampling, Statistics
 from tiler.labels import IGNORE
 from tiler.scene_store import SceneStore
+from tiler.scene_windows import own_boxes
 from tiler.split import Split
 
 BLOCK_PX = 512
@@ -31,11 +32,22 @@ class SceneGround:
         split: Split,
         sampling: Sampling | None = None,
         cache_bytes: int = 512 * 2**20,
+        left_out: Collection[str] = (),
     ) -> None:
         """Take scenes, each drawn in proportion to its area times its weight.
 
+        Args:
+            scenes: to draw from.
+            tile_px: side of a tile.
+            channels: of a tile.
+            split: which blocks are held back.
+            sampling: which places are drawn, and how often.
+            cache_bytes: memory for blocks that were read lately.
+            left_out: names of windows (`tiler.scene_windows`) whose own pixels neither train nor validate, and around
+                which no tile is drawn.
+
         Raises:
-            ValueError: no scene is labelled (and of a weight above 0).
+            ValueError: no scene is labelled (and of a weight above 0), or nothing of these is kept.
         """
         self.sampling = sampling or Sampling()
         weights = [self.sampling.weights.get(s.id, 1.0) for s in scenes]
@@ -44,7 +56,12 @@ class SceneGround:
             raise ValueError(
                 f"training needs labels; none of the scenes {[s.id for s in scenes]} has any: set `labels`"
             )
-        areas = np.array([s.grid.height * s.grid.width for s in self.scenes], float)
+        self._left_out = own_boxes(left_out, {s.id: s.grid for s in self.scenes})
+        areas = np.array([s.grid.height * s.grid.width - self._removed_px(s) for s in self.scenes], float)
+        if not areas.any():
+            raise ValueError(
+                f"every window of the labelled scenes {[s.id for s in self.scenes]} is left out; keep some"
+            )
         chances = areas * [self.sampling.weights.get(s.id, 1.0) for s in self.scenes]
         self._chances = chances / chances.sum()
         self._area_px = int(areas.sum())
@@ -74,7 +91,7 @@ class SceneGround:
             y0 = int(random.integers(0, max(1, scene.grid.height - self.tile_px + 1)))
             x0 = int(random.integers(0, max(1, scene.grid.width - self.tile_px + 1)))
             y, x = y0 + self.tile_px // 2, x0 + self.tile_px // 2
-            if self._withheld is None or self._trains(scene, Box(y, x, y + 1, x + 1)).any():
+            if self._may_lie(scene, Box(y, x, y + 1, x + 1)):
                 break
         return number, Box(y0, x0, y0 + self.tile_px, x0 + self.tile_px)
 
@@ -92,7 +109,8 @@ class SceneGround:
             for y0 in range(0, scene.grid.height, self.tile_px):
                 for x0 in range(0, scene.grid.width, self.tile_px):
                     box = Box(y0, x0, y0 + self.tile_px, x0 + self.tile_px)
-                    if self.split.held_back(scene.id, box.clip(scene.grid.box)).any():
+                    inside = box.clip(scene.grid.box)
+                    if (self.split.held_back(scene.id, inside) & self._kept(scene, inside)).any():
                         found.append((number, box))
         return found
 
@@ -100,7 +118,8 @@ class SceneGround:
         """Read a window; all labels but those of held-back blocks are ignored."""
         number, box = place
         image, label = self._read(self.scenes[number], box)
-        label[~self.split.held_back(self.scenes[number].id, box)] = IGNORE
+        scene = self.scenes[number]
+        label[~(self.split.held_back(scene.id, box) & self._kept(scene, box))] = IGNORE
         return image, label
 
     def statistics(self) -> Statistics:
@@ -122,9 +141,27 @@ class SceneGround:
         medians = {name: total / max(moments[name][0], 1) for name, total in medians.items()}
         return Statistics.of(self._channels, moments, medians)
 
+    def _may_lie(self, scene: SceneStore, middle: Box) -> bool:
+        """Return whether a tile may be drawn around a pixel."""
+        usable = self._kept(scene, middle) if self._withheld is None else self._trains(scene, middle)
+        return bool(usable.any())
+
     def _trains(self, scene: SceneStore, box: Box) -> np.ndarray:
         held = self.split.held_back(scene.id, box)
-        return ~held if self._withheld is None else ~(held | self._withheld.held_back(scene.id, box))
+        usable = ~held if self._withheld is None else ~(held | self._withheld.held_back(scene.id, box))
+        return np.asarray(usable & self._kept(scene, box))
+
+    def _kept(self, scene: SceneStore, box: Box) -> np.ndarray:
+        """Return which pixels of a rectangle are of no window that was left out, bool (y, x)."""
+        kept = np.ones((box.height, box.width), bool)
+        for removed in self._left_out.get(scene.id, ()):
+            part = removed.clip(box)
+            if not part.empty:
+                kept[part.shift(-box.y0, -box.x0).slices] = False
+        return kept
+
+    def _removed_px(self, scene: SceneStore) -> int:
+        return sum(box.height * box.width for box in self._left_out.get(scene.id, ()))
 
     def _around(self, wanted: int, random: np.random.Generator) -> Place:
         """Draw a window that holds a block with pixels of a class; more of them, more often."""

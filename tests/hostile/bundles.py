@@ -45,7 +45,7 @@ def tensor(kind: str, shape: list[int], start: int, stop: int) -> dict[str, Any]
     return {"dtype": kind, "shape": shape, "data_offsets": [start, stop]}
 
 
-def _weights(good: bytes, folder: Path) -> dict[str, bytes]:
+def spoilt_weights(good: bytes, folder: Path) -> dict[str, bytes]:
     """Return weights none of which is a network's; the card is made to fit their digest."""
     (size,) = struct.unpack("<Q", good[:8])
     described, data = json.loads(good[8 : 8 + size]), good[8 + size :]
@@ -172,7 +172,7 @@ def cases(folder: Path) -> list[Case]:
 
     for number, (name, text) in enumerate(_cards(card).items()):
         made.append(Case(f"card: {name}", planned(bundle(f"card{number}", good, text)), f"card{number}"))
-    for number, (name, weights) in enumerate(_weights(good, folder).items()):
+    for number, (name, weights) in enumerate(spoilt_weights(good, folder).items()):
         fitting = json.dumps({**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}).encode()
         made.append(Case(f"weights: {name}", loaded(bundle(f"weights{number}", weights, fitting)), "base"))
         path = folder / f"start{number}.pth"

@@ -6,8 +6,8 @@ import pytest
 
 from tests.hostile.cases import problems, try_all
 
-KINDS = ("archives", "bundles", "configurations", "scenes", "vectors")
-SLOW = ("bundles", "vectors")
+KINDS = ("archives", "bundles", "configurations", "image_bundles", "scenes", "vectors")
+SLOW = ("bundles", "image_bundles", "vectors")
 """Half a minute of the ten that the suite may take; the tests of their readers have the plain cases."""
 
 

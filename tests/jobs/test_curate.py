@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from jobs import curate
@@ -258,17 +257,10 @@ def test_filters_know_sizes_outliers_and_lists(fresh):
     assert "user" in why["cars/000.png"]["by"]
 
 
-def test_a_run_of_scenes_is_told_what_there_is(tmp_path, capsys):
-    path = tmp_path / "map.yaml"
-    path.write_text(yaml.safe_dump({"out": str(tmp_path / "out"), "scenes": "nowhere/*.tif"}))
-    assert curate.main(["report", str(path)]) == BAD_INPUT
-    assert "curate works on a run with `dataset:`" in capsys.readouterr().err
-
-
 def test_a_dry_run_before_anything_touches_nothing(tmp_path, capsys):
     write_pictures(tmp_path / "files")
     assert curate.main(["report", picture_run(tmp_path), "--dry-run"]) == DONE
-    assert "would ingest the data set, then look at 2 of 2 shards" in capsys.readouterr().out
+    assert "would ingest what is not ingested yet, then look at 2 of 2 units" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 

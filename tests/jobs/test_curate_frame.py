@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.curate_frame import BITS, LIKENESS, duplicate_groups, likeness, lonely, strata
+from jobs.curate_frame import duplicate_groups, lonely, strata
 from jobs.curate_looks import SIDE, Looks, look
 
 RANDOM = np.random.default_rng(8)
@@ -12,15 +12,15 @@ RANDOM = np.random.default_rng(8)
 def looks_of(images: np.ndarray, valid: np.ndarray | None = None) -> Looks:
     seen = np.ones((len(images), *images.shape[2:]), bool) if valid is None else valid
     found = [look(image, mask, 245) for image, mask in zip(images, seen, strict=True)]
-    pictures, white, digests, hashes = zip(*found, strict=True)
-    return Looks(np.stack(pictures), np.array(white), np.array(digests), np.array(hashes, np.uint64))
+    pictures, white, digests = zip(*found, strict=True)
+    return Looks(np.stack(pictures), np.array(white), np.array(digests))
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 90), (12, 20)])
 def test_a_small_picture_has_the_means_of_the_valid_pixels(height, width):
     image = RANDOM.integers(0, 255, (3, height, width)).astype(np.uint16)
     valid = np.ones((height, width), bool)
-    picture, white, name, _ = look(image, valid, 300)
+    picture, white, name = look(image, valid, 300)
     side = min(SIDE, height, width)
     assert picture.shape == (3, side, side)
     if (height, width) == (64, 64):
@@ -45,7 +45,7 @@ def test_a_tile_without_pixels_is_nothing_and_a_copy_of_nothing():
     valid[2] = True
     looks = looks_of(images, valid)
     assert looks.seen.tolist() == [False, False, True]
-    exact, near = duplicate_groups(looks, BITS)
+    exact, near = duplicate_groups(looks)
     assert exact.tolist() == near.tolist() == [0, 1, 2]
     assert np.isnan(lonely(looks))[:2].all()
 
@@ -55,7 +55,7 @@ def test_exact_copies_are_near_copies_too_and_groups_are_named_by_their_first():
     images[3] = images[1]
     images[4] = images[1]
     images[4, 0, 5, 5] ^= 1
-    exact, near = duplicate_groups(looks_of(images), BITS)
+    exact, near = duplicate_groups(looks_of(images))
     assert exact.tolist() == [0, 1, 2, 1, 4]
     assert near.tolist() == [0, 1, 2, 1, 1]
 
@@ -83,11 +83,17 @@ def test_strata_are_coverage_x_land_cover():
     assert set(strata(coverage[:2], means[:2], seen[:2])) == {"none, cover 0", "sparse, cover 0"}
 
 
-def test_brighter_copies_are_alike_and_pictures_of_one_layout_are_not():
-    pictures = RANDOM.normal(120, 20, (4, 3, 8, 8))
-    pictures[1] = 1.2 * pictures[0] + 5
-    pictures[2, :, :4] = pictures[0, :, :4]
-    pictures[3] = 7
-    found = likeness(pictures, np.array([[0, 1], [0, 2], [0, 3]]))
-    assert found == pytest.approx([1.0, 0.5, 0.0], abs=0.15)
-    assert found[0] > LIKENESS > found[1]
+def test_strata_tell_as_many_land_covers_as_one_asks_for():
+    means = np.repeat([[1.0, 9.0], [8.0, 2.0], [4.0, 4.0], [9.0, 9.0]], 5, axis=0) + RANDOM.normal(0, 0.05, (20, 2))
+    for covers in (1, 2, 4):
+        found = strata(np.full(20, 0.6), means, np.ones(20, bool), covers)
+        assert set(found) == {f"dense, cover {number}" for number in range(covers)}
+
+
+def test_one_ground_on_two_days_is_no_copy_where_days_are_told_apart():
+    images = RANDOM.normal(900, 80, (3, 4, 32, 32))
+    images[1] = 1.1 * images[0] + 20
+    images[2] = 0.9 * images[0]
+    looks = looks_of(images)
+    assert duplicate_groups(looks)[1].tolist() == [0, 0, 0]
+    assert duplicate_groups(looks, np.array(["2024-05-01", "2024-05-01", "2024-10-12"]))[1].tolist() == [0, 0, 2]

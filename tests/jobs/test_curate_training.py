@@ -147,5 +147,3 @@ def test_lists_that_do_not_fit_are_refused(recipe, kept, tmp_path):
         planned("name\nx\n")
     with pytest.raises(ValueError, match="names 1 tiles that the data set does not hold"):
         planned("id\nstranger\n")
-    with pytest.raises(ValueError, match="curation: it lists tiles of a `dataset`"):
-        RunConfig(out="x", scenes="*.tif", curation=str(kept))

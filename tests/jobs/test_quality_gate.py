@@ -1,4 +1,4 @@
-"""The gates of quality in a tick: a scene of another scale is held back, whatever networks make of it."""
+"""The gates of quality in a tick: with a scene of another scale nothing is mapped, and no network runs."""
 
 import pytest
 
@@ -11,9 +11,11 @@ def test_a_scene_of_another_scale_is_not_published(tmp_path):
     with country(tmp_path, *names, gates={"max_odd": 6, "max_missing": 0.9}) as here:
         here.scene("isle", low=2, high=90)  # reflectance x 100, where all others have x 10,000
         assert set(PLACES) == {*names, "isle"}
-        code, _ = here.tick()
+        code, tiles = here.tick()
         judged = {one["gate"]: one for one in here.record["gates"]}
-        assert code == 3
+        assert (code, tiles) == (3, 0)
+        assert here.record["outcome"] == "refused"
+        assert "is not mapped: band 1 of scene isle" in here.record["told"]
         assert not judged["max_odd"]["passed"]
         assert "of scene isle has the mean" in judged["max_odd"]["told"]
         assert judged["max_missing"]["passed"]

@@ -9,7 +9,9 @@ import yaml
 from PIL import Image
 
 from cluster import ddp
-from jobs.embed_recipe_config import METHODS, EmbedRecipeConfig, recipe_kind
+from cluster.engine import SerialEngine
+from jobs.embed_recipe_config import METHODS, EmbedDataConfig, EmbedRecipeConfig, recipe_kind
+from jobs.embedding_data import open_items, plan_embedding_data
 from jobs.embedding_training import EmbeddingTask, prepare
 from jobs.parsing import load
 from jobs.train import main
@@ -278,6 +280,12 @@ def test_places_of_scenes_are_embedded(tmp_path):
     assert card.split["validation_places"]
     assert all(120 < lon < 135 and 30 < lat < 45 for lon, lat in card.split["validation_places"])
     assert main(recipe.command("positive_hours=[3]", f"out={tmp_path}/other")) == 2
+    (tmp_path / "removed.csv").write_text("id\nb/512px_r0_c0\n")  # curated at another side: ground counts
+    changed = recipe.settings["data"] | {"exclude": [str(tmp_path / "removed.csv")]}
+    data = plan_embedding_data(EmbedDataConfig.model_validate(changed))
+    stores = data.ingest(SerialEngine())
+    days = set(open_items("scenes", stores, (), 0.5, 64, data.left_out).times.astype("datetime64[D]").astype(str))
+    assert days == {"2024-03-01", "2024-08-20"}
 
 
 def test_curves_and_views_are_drawn(trained, tmp_path, drawn_pictures):

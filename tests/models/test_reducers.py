@@ -1,5 +1,7 @@
 """Reducers: what a projection keeps, what a mean is, and rows that cannot be reduced."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,24 @@ def test_rows_that_cannot_be_reduced_are_named(rows):
     for reducer in (random_projection, pca, common_space):
         with pytest.raises(ValueError, match="pixels: "):
             reducer(rows)
+
+
+def test_beyond_a_sample_the_common_space_is_nearly_that_of_all_rows_and_holds_no_more_than_its_result(
+    monkeypatch, tmp_path
+):
+    random = np.random.default_rng(7)
+    mixed = random.normal(size=(3, 600))
+    pixels = np.memmap(tmp_path / "pixels", np.float32, "w+", shape=(3_000, 600))
+    pixels[:] = 50 + random.normal(size=(3_000, 3)) * [9, 5, 3] @ mixed + random.normal(0, 0.1, (3_000, 600))
+    exact = common_space(pixels, 3)
+    monkeypatch.setattr("models.reducers.FIT_ROWS", 300)
+    monkeypatch.setattr("models.reducers.BLOCK_ROWS", 128)
+    chosen = np.arange(3_000)[::-1]
+    tracemalloc.start()
+    found = common_space(pixels, 3, chosen=chosen)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for place in range(3):
+        assert abs(np.corrcoef(exact[:, place], found[::-1, place])[0, 1]) > 0.99
+    assert peak_bytes < 0.8 * pixels.size * 8, "never all rows as float64"
+    assert np.array_equal(common_space(pixels, 3, chosen=chosen[:9]), common_space(pixels[chosen[:9]], 3))

@@ -3,6 +3,7 @@ import pytest
 
 from tests.tiler.frames_for_tests import write_frames
 from tiler.frame_ground import FrameGround
+from tiler.frame_rows import frame_names
 from tiler.frame_store import FrameStore
 from tiler.item_ground import moments
 
@@ -76,3 +77,12 @@ def test_what_does_not_fit_together_is_refused(tmp_path, two):
     warm = store(tmp_path / "d", series="warm", scale=(100.0, 100.0, 100.0))
     with pytest.raises(ValueError, match="one size and one unit"):
         FrameGround([two[0], warm])
+
+
+def test_frames_that_curation_removed_are_no_items(two):
+    gone = [frame_names(two[0])[3], frame_names(two[1])[7]]
+    ground = FrameGround(two, left_out=gone)
+    assert len(ground.times) == 138
+    assert not {two[0].times[3], two[1].times[7]} & set(ground.times)
+    with pytest.raises(ValueError, match="curation left none"):
+        FrameGround(two[:1], left_out=frame_names(two[0]))

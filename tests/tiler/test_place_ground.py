@@ -1,8 +1,8 @@
 import numpy as np
 import pyproj
 
-from tiler.grids import PixelGrid
-from tiler.place_ground import sightings
+from tiler.grids import Box, PixelGrid
+from tiler.place_ground import _in_middle, sightings
 
 
 def grid(crs, x, y, height, width, step=10.0):
@@ -43,3 +43,10 @@ def test_ground_that_a_later_scene_adds_gets_places_of_its_own():
     np.testing.assert_allclose(places[: len(alone)], alone)
     new = [s for s in found if s.place >= len(alone)]
     assert {s.scene for s in new} == {1}
+
+
+def test_windows_with_their_middle_in_one_that_was_left_out_are_no_items():
+    inside, beside = Box(10, 20, 138, 148), Box(-60, 100, 68, 228)
+    removed = Box(64, 64, 128, 128)
+    assert _in_middle(inside, removed)
+    assert not _in_middle(beside, removed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tiler.synthetic.land import lay_of
 from tiler.synthetic.noise import Dice
 from tiler.synthetic.pool import each
 from tiler.synthetic.render import render
+from tiler.synthetic.spoilt import Spoilt, spoiling_of
 from tiler.synthetic.surface import find_sites
 
 ROOT = "53.대기오염 배출원 공간 분포 데이터/3.개방데이터/1.데이터"
@@ -43,6 +45,8 @@ class Written:
     """Images of 30 m."""
     coverage: tuple[float, ...]
     """Share of each 10 m chip that its label calls industrial."""
+    spoilt: tuple[tuple[str, Spoilt], ...] = ()
+    """Name of each 10 m chip that was spoilt on purpose, and by what."""
 
 
 def write_aihub(
@@ -52,6 +56,7 @@ def write_aihub(
     seed: int = 1,
     ls30: int | None = None,
     zips: bool = False,
+    spoil: float = 0.0,
     workers: int = 1,
     on_image: Callable[[], None] = lambda: None,
 ) -> Written:
@@ -65,22 +70,35 @@ def write_aihub(
         seed: of the country.
         ls30: images of 30 m; default: half as many, as in the original.
         zips: pack each folder into a zip of its name, as it is delivered, and remove it.
+        spoil: share of the 10 m chips that are spoilt (`tiler.synthetic.spoilt`); `spoilt.csv` names them.
         workers: processes.
         on_image: called after each image.
     """
     if n < 1:
         raise ValueError(f"at least one chip must be asked for, got {n}")
     root, wide = folder / ROOT, n // 2 if ls30 is None else ls30
-    tasks = [_ChipTask(root, seed, number, number <= n, number <= wide) for number in range(1, max(n, wide) + 1)]
+    tasks = [_ChipTask(root, seed, number, number <= n, number <= wide, spoil) for number in range(1, max(n, wide) + 1)]
     shares: dict[int, float] = {}
-    for place, share in each(_write_chip, tasks, workers):
+    names: dict[int, str] = {}
+    for place, (name, share) in each(_write_chip, tasks, workers):
+        names[tasks[place].number] = name
         if share is not None:
             shares[place] = share
         for _ in range(tasks[place].sn10 + tasks[place].ls30):
             on_image()
     if zips:
         _pack(root)
-    return Written(root, n, wide, tuple(shares[place] for place in sorted(shares)))
+    spoilt = [(names[task.number], one) for task in tasks if task.sn10 and (one := task.spoilt) is not None]
+    if spoil:
+        with (folder / "spoilt.csv").open("w", newline="") as file:
+            rows = [(name, one.kind, round(one.strength, 3)) for name, one in spoilt]
+            csv.writer(file, lineterminator="\n").writerows([("id", "kind", "strength"), *rows])
+    return Written(root, n, wide, tuple(shares[place] for place in sorted(shares)), tuple(spoilt))
+
+
+def name_of(chip: Chip, sensor: str = "SN10") -> str:
+    """Return the name of a chip's files, without suffix."""
+    return f"{sensor}_{chip.country_code}_{chip.number:05}_{chip.day:%y%m%d}"
 
 
 @dataclass(frozen=True)
@@ -90,17 +108,23 @@ class _ChipTask:
     number: int
     sn10: bool
     ls30: bool
+    spoil: float
+
+    @property
+    def spoilt(self) -> Spoilt | None:
+        """What spoils its 10 m image."""
+        return spoiling_of(self.seed, self.number, self.spoil)
 
 
-def _write_chip(task: _ChipTask) -> float | None:
-    """Write one chip; return the share of its 10 m image that is industrial, if there is one."""
+def _write_chip(task: _ChipTask) -> tuple[str, float | None]:
+    """Write one chip; return its name, and the share of its 10 m image that is industrial, if there is one."""
     country = chip_country(task.seed)
     chip = find_chip(country, task.number)
     part = task.root / ("Validation" if chip.number % 9 == 0 else "Training")
-    share = _write_sn10(country, chip, part) if task.sn10 else None
+    share = _write_sn10(country, chip, part, task.spoilt) if task.sn10 else None
     if task.ls30:
         _write_ls30(country, chip, part)
-    return share
+    return name_of(chip), share
 
 
 def weather(country: Country, chip: Chip, sensor: str) -> Acquisition:
@@ -118,11 +142,12 @@ def weather(country: Country, chip: Chip, sensor: str) -> Acquisition:
     return Acquisition(sensor, chip.day, clouds, missing, edge, snow)
 
 
-def _write_sn10(country: Country, chip: Chip, part: Path) -> float:
-    name = f"SN10_{chip.country_code}_{chip.number:05}_{chip.day:%y%m%d}.tif"
-    drawn = render(country, chip.grid, weather(country, chip, "SN10"), chip.grid.box)
+def _write_sn10(country: Country, chip: Chip, part: Path, spoiling: Spoilt | None) -> float:
+    name, how = f"{name_of(chip)}.tif", weather(country, chip, "SN10")
+    drawn = render(country, chip.grid, how if spoiling is None else spoiling.weather(how), chip.grid.box)
+    image = drawn.image if spoiling is None else spoiling.spoil(drawn.image)
     letter = part.name[0]
-    _save(part / SOURCE / f"{letter}S_SN10_SN10" / name, drawn.image, None)
+    _save(part / SOURCE / f"{letter}S_SN10_SN10" / name, image, None)
     label = np.where(drawn.label, POSITIVE, NEGATIVE).astype(np.int8)
     _save(part / LABELS / f"{letter}L_SN10" / name, label[None], chip.grid)
     a, b, c, d, e, f = chip.grid.transform
@@ -137,7 +162,7 @@ def _write_sn10(country: Country, chip: Chip, part: Path) -> float:
 
 def _write_ls30(country: Country, chip: Chip, part: Path) -> None:
     """Write the 30 m image around the same middle; its label is what is urban."""
-    name = f"LS30_{chip.country_code}_{chip.number:05}_{chip.day:%y%m%d}.tif"
+    name = f"{name_of(chip, 'LS30')}.tif"
     _, _, left, _, _, top = chip.grid.transform
     grid = PixelGrid(
         chip.grid.crs, (30.0, 0.0, left - 10.0 * CHIP_PX, 0.0, -30.0, top + 10.0 * CHIP_PX), CHIP_PX, CHIP_PX
