@@ -12,25 +12,22 @@ shape of the counts, and copies found by a difference hash.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_dilation, gaussian_filter
-from skimage.feature import canny
+from scipy.ndimage import gaussian_filter
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier
 
+from models.contrast_rules import best_rules, grey, iou
 from tiler.synthetic.illustrations import CONTAMINATED, IllustrationWorld, encoded, items_of
 from tiler.synthetic.scratches import SOURCES, Photo, take_photo
 
 Array = np.ndarray
-Rule = Callable[[Array], Array]
-QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995)
 HASH_BITS = 12
 """Bits of 256 by which copies may differ."""
 
@@ -40,58 +37,12 @@ def photos_of(seed: int, count: int, side_px: int) -> list[Photo]:
     return [take_photo(SOURCES[n % 2], seed, n, side_px) for n in range(count)]
 
 
-def grey(pixels: Array) -> Array:
-    """Return luma (y, x), 0 to 1, of uint8 (3, y, x)."""
-    return np.tensordot(np.array([0.299, 0.587, 0.114]), pixels / 255.0, 1)
-
-
-def iou(found: Sequence[Array], labels: Sequence[Array]) -> float:
-    """Return the IoU over all pixels of all photos; nan where there is neither."""
-    both = sum(int((f & t).sum()) for f, t in zip(found, labels, strict=True))
-    either = sum(int((f | t).sum()) for f, t in zip(found, labels, strict=True))
-    return both / either if either else float("nan")
-
-
-def _contrast(image: Array, sign: int) -> Array:
-    off = gaussian_filter(image, 0.7) - gaussian_filter(image, 3)
-    return np.abs(off) if sign == 0 else sign * off
-
-
-def _above(values: Callable[[Array], Array], level: float) -> Rule:
-    return lambda image: values(image) > level
-
-
-def _edges(sigma: float, high: float, wide: int) -> Rule:
-    def rule(image: Array) -> Array:
-        edges = canny(image, sigma, 0.4 * high, high)
-        return binary_dilation(edges, iterations=wide) if wide else edges
-
-    return rule
-
-
-def _families(images: Sequence[Array]) -> Iterator[tuple[str, list[Rule]]]:
-    measures: dict[str, Callable[[Array], Array]] = {
-        "bright": lambda image: image,
-        "dark": lambda image: -image,
-        "brighter than around": lambda image: _contrast(image, 1),
-        "darker than around": lambda image: _contrast(image, -1),
-        "unlike around": lambda image: _contrast(image, 0),
-    }
-    for name, measure in measures.items():
-        levels = np.quantile(np.concatenate([measure(image).ravel()[::7] for image in images]), QUANTILES)
-        yield name, [_above(measure, float(level)) for level in levels]
-    settings = itertools.product((0.7, 1.0, 1.6, 2.5), (0.05, 0.1, 0.2, 0.3, 0.45), (0, 1))
-    yield "Canny", [_edges(*setting) for setting in settings]
-
-
 def scratch_rules(training: Sequence[Photo], judged: Sequence[Photo]) -> dict[str, float]:
     """Return the IoU of the best rule of each family, chosen on the training photos."""
     images, labels = [grey(p.pixels) for p in training], [p.label for p in training]
     seen, truth = [grey(p.pixels) for p in judged], [p.label for p in judged]
-    out = {}
-    for name, rules in _families(images):
-        best = max(rules, key=lambda rule: iou([rule(image) for image in images], labels))
-        out[name] = iou([best(image) for image in seen], truth)
+    rules = best_rules(images, labels)
+    out = {name: iou([rule(image) for image in seen], truth) for name, rule in rules.items()}
     scratched = [p for p in judged if p.label.any()]
     out["nothing, on photos with scratches"] = iou(
         [np.zeros_like(p.label) for p in scratched], [p.label for p in scratched]

@@ -1,6 +1,7 @@
 """Curate a data set, windows of scenes, or frames: report, balance, clean, filter, and apply what was decided.
 
 python -m jobs.curate report RUN.yaml
+sandan curate recipe RECIPE.yaml
 sandan curate clean images.yaml --by rule
 """
 
@@ -13,105 +14,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jobs.config import RunConfig
-from jobs.curate_clean import REDUCERS, STATISTICS, Cleaning, cleaned, read_vectors, suspect_of, suspects
+from jobs.curate_clean import KNOWN, STATISTICS, TEXTURE, Cleaning, cleaned, read_vectors, suspects, textures
 from jobs.curate_desk import Desk, open_desk, planned_subject
 from jobs.curate_encode import encoded, split_spec
 from jobs.curate_frame import LAND_COVERS
+from jobs.curate_parser import parser
+from jobs.curate_recipe import follow
 from jobs.curate_verbs import RULE, USER, Limits, balanced, filtered
 from jobs.curate_versions import Removal, account_of, read_list, read_version, version_numbers, write_account
 from jobs.parsing import load
 from jobs.shell import DONE, INCOMPLETE
 from jobs.text_table import TextTable
 from jobs.use_files import answered, number
-from models.balance import TIMES
-from models.cluster_choice import Choice
-from models.clustering import SAMPLE
-from models.outliers import FLAG_Z
-
-VERBS = {
-    "report": "the metadata frame (CSV and Parquet), verdicts, and a page with pictures",
-    "balance": "leave out tiles of over-full classes, down to the mean of the others",
-    "clean": "find clusters in suspected classes, and leave one out",
-    "filter": "leave out what is damaged, too empty, too small, lonely, a copy, or listed",
-    "apply": "say which versions count, and write OUT/curation/kept.csv for trainings",
-}
-EXAMPLES = """examples:
-  sandan curate report images.yaml
-  sandan curate filter images.yaml --missing 0.3 --duplicates near
-  sandan curate clean images.yaml                            (look at the sheets in OUT/curation/clean)
-  sandan curate clean images.yaml --by rule                  (or --remove 0, the cluster that you saw)
-  sandan curate clean images.yaml --classes L2_3,L2_12 --encoder autoencoder=models/ae
-  sandan curate balance images.yaml --times 3 --seed 1
-  sandan curate apply images.yaml                            (all versions; or --versions 1,3)
-  sandan curate report map.yaml                              (windows of the scenes, or frames; then as above)
-
-Every removal is a version, OUT/curation/NUMBER/removed.csv: it is never overwritten, counts once it is applied, and is
-undone by applying without it. A recipe reads the result: data: {run: images.yaml, curation: OUT/curation/kept.csv}.
-
-exit codes: 0 done, 1 fault, 2 bad input (nothing written), 3 scenes or shards could not be read, 130 interrupted"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs."""
-    shape = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
-        "sandan curate", description=__doc__.split("\n")[0], epilog=EXAMPLES, formatter_class=shape
-    )
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
-    made = {}
-    for name, summary in VERBS.items():
-        one = made[name] = verbs.add_parser(
-            name, help=summary, description=summary, epilog=EXAMPLES, formatter_class=shape
-        )
-        one.add_argument("config", metavar="RUN.yaml", help="a run of any kind; ingested if not yet")
-        one.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one key of the run")
-        one.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
-        if name in ("balance", "clean", "filter"):
-            one.add_argument(
-                "--on",
-                choices=("kept", "all"),
-                default="kept",
-                help="begin with what is kept by now, or with all tiles",
-            )
-        if name in ("report", "balance"):
-            one.add_argument(
-                "--covers", type=int, default=LAND_COVERS, help="land covers that strata tell apart (3; 1 for none)"
-            )
-    made["balance"].add_argument(
-        "--times", default=str(TIMES), help="over-full from so many times the median count (3)"
-    )
-    made["balance"].add_argument("--seed", type=int, default=0, help="of the draw (0)")
-    made["balance"].add_argument("--split", help="count and draw only tiles of this split, such as train")
-    clean = made["clean"]
-    clean.add_argument("--classes", help="A,B or all (default: classes with an odd mean pixel; all without classes)")
-    clean.add_argument("--reducers", default=",".join(REDUCERS), help=f"of {','.join(REDUCERS)} (all)")
-    clean.add_argument(
-        "--vectors", action="append", default=[], metavar="NAME=FILE.npz", help="codes or embeddings: ids, vectors"
-    )
-    clean.add_argument(
-        "--encoder", action="append", default=[], metavar="NAME=BUNDLE", help="an autoencoder or embedder makes vectors"
-    )
-    clean.add_argument("--clusters", type=int, default=2, help="of each clustering (2)")
-    clean.add_argument("--seed", type=int, default=0, help="of reducers and k-means++ (0)")
-    clean.add_argument(
-        "--sample", type=int, default=SAMPLE, help="tiles that a silhouette is taken from at most (10000)"
-    )
-    clean.add_argument("--flag", default=str(FLAG_Z), help="robust z from which a class is odd (3.5)")
-    clean.add_argument("--reducer", metavar="NAME", help="take the clusters of this one instead of the chosen one's")
-    decided = clean.add_mutually_exclusive_group()
-    decided.add_argument("--remove", metavar="CLUSTER", help="leave this cluster out, or several: 1,2")
-    decided.add_argument("--by", choices=("rule",), help="leave the suspect cluster out")
-    some = made["filter"]
-    some.add_argument("--missing", help="largest missing ratio (default: that of the data set or its sensor)")
-    for bound in ("min-width", "min-height", "max-width", "max-height"):
-        some.add_argument(f"--{bound}", type=int, metavar="PX", help="of the file, before resizing")
-    some.add_argument("--outliers", metavar="Z", help="largest outlier score")
-    some.add_argument(
-        "--duplicates", choices=("none", "exact", "near"), default="none", help="keep the first copy only"
-    )
-    some.add_argument("--list", metavar="FILE.csv", help="leave these out too (column id)")
-    made["apply"].add_argument("--versions", default="all", help="1,3 or all or none (all)")
-    return top
 
 
 def _report(desk: Desk, arguments: argparse.Namespace) -> int:
@@ -160,10 +74,10 @@ def _filter(desk: Desk, arguments: argparse.Namespace) -> int:
 
 def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
     names = [name.strip() for name in arguments.reducers.split(",") if name.strip()]
-    unknown = [name for name in names if name not in REDUCERS]
+    unknown = [name for name in names if name not in KNOWN]
     if unknown:
         raise ValueError(
-            f"--reducers: {unknown} are unknown; known are {list(REDUCERS)}; others come by --encoder or --vectors"
+            f"--reducers: {unknown} are unknown; known are {list(KNOWN)}; others come by --encoder or --vectors"
         )
     bound = number(arguments.flag, "--flag", 0)
     given = dict(read_vectors(spec, desk.ids) for spec in arguments.vectors)
@@ -174,27 +88,29 @@ def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
         print("no class has an odd mean pixel: nothing is suspected; name some by --classes A,B or --classes all")
         return DONE
     given |= {name: encoded(desk.store, chosen[0], bundle) for name, bundle in encoders}
+    if TEXTURE in names:
+        given = {TEXTURE: textures(desk.store, chosen[0]), **given}
     facts = (arguments.clusters, arguments.seed, arguments.sample)
-    found = cleaned(desk.frame, desk.looks, usable, chosen, names, given, *facts)
-    one = found.of(arguments.reducer).clustering
+    pooled = [name for name in names if name != TEXTURE]
+    found = cleaned(desk.frame, desk.looks, usable, chosen, pooled, given, *facts)
     if arguments.reducer is not None:
-        picked = next(place for place, some in enumerate(found.found) if some.clustering is one)
-        told = Choice(picked, f"{one.reducer}: named by the user (--reducer)")
-        suspect = suspect_of(desk.frame, usable, found.rows, found.found[picked])
-        found = Cleaning(found.rows, found.classes, found.found, told, suspect)
+        found = found.by_user(arguments.reducer)
+    one = found.best.clustering
     clusters = [found.suspect.index] if arguments.remove is None else _numbers(arguments.remove, "--remove")
     if not set(clusters) < set(range(len(one.sizes))):
         raise ValueError(
             f"--remove {arguments.remove}: {one.reducer} has the clusters 0 to {len(one.sizes) - 1}; keep one"
         )
-    from jobs.curate_sheets import write_cleaning
+    from jobs.curate_sheets import cleaning_files
 
     print(_table(found))
     print(f"chosen: {found.chosen.reason}")
     print(f"suspect: {found.suspect.reason}")
     for note in found.notes:
         print(note)
-    write_cleaning(desk, found, "clean")
+    files = cleaning_files(desk, found)
+    for name, data in files.items():
+        desk.put(f"clean/{name}", data)
     if arguments.remove is None and arguments.by is None:
         print(f"look at {_folder(desk)}/clean/{one.reducer}-*.png, then repeat with --by rule or --remove CLUSTER")
         return DONE
@@ -209,8 +125,8 @@ def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
         if cluster in clusters
     ]
     version = desk.keep_version("clean", removals, _settings(arguments) | {"statistics": list(STATISTICS)})
-    if version is not None:
-        write_cleaning(desk, found, f"{version:04d}")
+    for name, data in files.items() if version is not None else ():
+        desk.put(f"{version:04d}/{name}", data)
     return DONE
 
 
@@ -278,6 +194,8 @@ WORK: dict[str, Callable[[Desk, argparse.Namespace], int]] = {
 
 def _work(words: Sequence[str] | None) -> int:
     arguments = parser().parse_args(words)
+    if arguments.verb == "recipe":
+        return follow(arguments, _work)
     planned = planned_subject(load(RunConfig, arguments.config, arguments.set))
     covers = getattr(arguments, "covers", LAND_COVERS)
     if covers < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from jobs.curate_frame import Frame
 from jobs.curate_looks import Looks
+from jobs.curate_subject import Tiles
 from models.cluster_choice import Choice, choose_clustering, suspect_cluster
 from models.clustering import SAMPLE, ScoredClustering, clustered, same_division, scored
 from models.outliers import class_levels
 from models.reducers import common_space, mean_pool, pca, random_projection
+from models.texture import STEPS, gradient_histogram
 
 Reducer = Callable[[np.ndarray, int], np.ndarray]
 """float (n, band, y, x) and a seed to float (n, d)."""
@@ -23,6 +25,9 @@ REDUCERS: dict[str, Reducer] = {
     "pca": lambda images, seed: pca(images.reshape(len(images), -1), seed=seed),
     "mean_pool": lambda images, seed: mean_pool(images, min(4, *images.shape[2:])),
 }
+TEXTURE = "texture"
+"""Reducer that looks at the pixels of the tiles themselves: `models.texture`."""
+KNOWN = (*REDUCERS, TEXTURE)
 STATISTICS = {"pixel": "mean pixel", "near_white": "near-white share", "missing_ratio": "missing ratio"}
 """Columns by which clusters are compared with classes that are not suspected."""
 
@@ -36,10 +41,15 @@ class Cleaning:
     classes: tuple[str, ...]
     """Whose tiles they are; empty for all."""
     found: tuple[ScoredClustering, ...]
+    suspected: tuple[Choice, ...]
+    """The suspect cluster of each clustering."""
     chosen: Choice
     """Index into `found`."""
-    suspect: Choice
-    """Cluster of the chosen clustering."""
+
+    @property
+    def suspect(self) -> Choice:
+        """Suspect cluster of the chosen clustering."""
+        return self.suspected[self.chosen.index]
 
     @property
     def notes(self) -> list[str]:
@@ -52,18 +62,21 @@ class Cleaning:
             if same_division(one.clustering, other.clustering)
         ]
 
-    def of(self, reducer: str | None) -> ScoredClustering:
-        """Return the clustering of a reducer, or the chosen one.
+    @property
+    def best(self) -> ScoredClustering:
+        """The chosen clustering."""
+        return self.found[self.chosen.index]
+
+    def by_user(self, reducer: str) -> Cleaning:
+        """Return the same with the clustering that the user names instead of the chosen one.
 
         Raises:
             ValueError: no such reducer was asked for.
         """
-        if reducer is None:
-            return self.found[self.chosen.index]
-        named = {one.clustering.reducer: one for one in self.found}
-        if reducer not in named:
-            raise ValueError(f"--reducer {reducer}: clustered were {sorted(named)}; name one of them")
-        return named[reducer]
+        names = [one.clustering.reducer for one in self.found]
+        if reducer not in names:
+            raise ValueError(f"--reducer {reducer}: clustered were {sorted(names)}; name one of them")
+        return replace(self, chosen=Choice(names.index(reducer), f"{reducer}: named by the user (--reducer)"))
 
 
 def suspects(frame: Frame, usable: np.ndarray, wanted: str | None, bound: float) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -141,8 +154,21 @@ def cleaned(
     found = tuple(
         scored(clustered(name, space, clusters, seed), common, sample, seed) for name, space in spaces.items()
     )
-    best = choose_clustering(found)
-    return Cleaning(rows, classes, found, best, suspect_of(frame, usable, rows, found[best.index]))
+    suspected = tuple(suspect_of(frame, usable, rows, one) for one in found)
+    return Cleaning(rows, classes, found, suspected, choose_clustering(found))
+
+
+def textures(store: Tiles, rows: np.ndarray) -> np.ndarray:
+    """Return histograms of gradients, float64 (n, bins) for all n tiles of a store, NaN where none was asked for.
+
+    Args:
+        store: the tiles.
+        rows: int64 (k,): which; they are read one by one.
+    """
+    out = np.full((len(store.tiles), len(STEPS) + 1), np.nan)
+    for row in rows.tolist():
+        out[row] = gradient_histogram(store.read("image", row), store.read("valid", row), store.sensor.valid_max)
+    return out
 
 
 def suspect_of(frame: Frame, usable: np.ndarray, rows: np.ndarray, one: ScoredClustering) -> Choice:
@@ -165,6 +191,7 @@ def score_rows(cleaning: Cleaning) -> list[dict[str, Any]]:
             "common_silhouette": one.common.silhouette,
             "common_davies_bouldin": one.common.davies_bouldin,
             "chosen": place == cleaning.chosen.index,
+            "suspect": cleaning.suspected[place].index,
         }
         for place, one in enumerate(cleaning.found)
     ]
@@ -184,8 +211,8 @@ def read_vectors(spec: str, ids: Sequence[str]) -> tuple[str, np.ndarray]:
         ValueError: no such file or arrays, or ids that are unknown.
     """
     name, _, path = spec.partition("=")
-    if not path or not name or name in REDUCERS:
-        raise ValueError(f"--vectors {spec}: NAME=FILE.npz is needed, with another name than {', '.join(REDUCERS)}")
+    if not path or not name or name in KNOWN:
+        raise ValueError(f"--vectors {spec}: NAME=FILE.npz is needed, with another name than {', '.join(KNOWN)}")
     if not Path(path).is_file():
         raise ValueError(f"--vectors {spec}: no such file")
     try:

@@ -13,11 +13,10 @@ from jobs.curate_frame import LAND_COVERS, Frame, frame_of
 from jobs.curate_frames import FrameSubject
 from jobs.curate_looks import Looks
 from jobs.curate_subject import Subject, Tiles, TileSubject
-from jobs.curate_versions import Removal, kept_now, write_version
+from jobs.curate_versions import Removal, kept_now, read_version, version_numbers, write_version
 from jobs.curate_windows import WindowSubject
 from jobs.frames import PlannedFrames
 from jobs.kinds import plan_of
-from jobs.lists import csv_bytes
 from jobs.plan import Run
 from jobs.runner import engine_of
 from jobs.supervise import waiting_turn
@@ -64,6 +63,11 @@ class Desk:
         if self.dry:
             print(f"{verb}: {len(removals)} of {len(self.ids)} tiles would be left out; nothing is written (--dry-run)")
             return None
+        for number in version_numbers(self.planned.storage):
+            there = read_version(self.planned.storage, number)
+            if (there.verb, list(there.removals)) == (verb, list(removals)):
+                print(f"{verb}: version {number} lists these {len(removals)} of {len(self.ids)} tiles already")
+                return number
         facts = {"verb": verb, "settings": settings, "store": self.planned.name, "tiles": len(self.ids)}
         number = write_version(self.planned.storage, removals, facts)
         out = self.planned.config.out.rstrip("/")
@@ -77,10 +81,6 @@ class Desk:
         """Write a file below OUT/curation, unless nothing may be written."""
         if not self.dry:
             self.planned.storage.put(f"curation/{name}", data)
-
-    def put_rows(self, name: str, rows: Sequence[dict[str, object]]) -> None:
-        """Write rows of equal keys as CSV."""
-        self.put(name, csv_bytes(tuple(rows[0]), [tuple(row.values()) for row in rows]))
 
 
 def planned_subject(config: RunConfig) -> Subject:

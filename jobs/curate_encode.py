@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluster.storage import Storage
-from jobs.curate_clean import REDUCERS
+from jobs.curate_clean import KNOWN
 from jobs.curate_subject import Tiles
 from jobs.embed_network import load as load_embedder_bundle
 from jobs.plan import Precision
@@ -26,8 +26,8 @@ def split_spec(spec: str) -> tuple[str, str]:
         ValueError: it is not of this form, or the bundle has no card, or is of another kind.
     """
     name, _, bundle = spec.partition("=")
-    if not name or not bundle or name in REDUCERS:
-        raise ValueError(f"--encoder {spec}: NAME=BUNDLE is needed; NAME must be none of {', '.join(REDUCERS)}")
+    if not name or not bundle or name in KNOWN:
+        raise ValueError(f"--encoder {spec}: NAME=BUNDLE is needed, with another name than {', '.join(KNOWN)}")
     if not Storage(bundle).exists("card.json"):
         raise ValueError(f"--encoder {spec}: no bundle there (card.json is missing); train it, or correct the path")
     if kind_of(bundle) not in KINDS:

@@ -96,9 +96,10 @@ def duplicate_groups(looks: Looks, dates: np.ndarray | None = None) -> tuple[np.
     """
     usable = np.flatnonzero(looks.seen)
     exact = usable[equal_pairs(looks.digests[usable].tolist())]
-    near = near_copies(looks.pictures, dates)  # a tile without a valid pixel is of one colour, and like nothing
     n = len(looks.digests)
-    return groups_of(n, [exact]), groups_of(n, [exact, near])
+    equal = groups_of(n, [exact])
+    near = near_copies(looks.pictures, dates, usable[equal[usable] == usable])  # the first of each exact group
+    return equal, groups_of(n, [exact, near])
 
 
 def lonely(looks: Looks) -> np.ndarray:

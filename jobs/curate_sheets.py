@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,23 @@ import numpy as np
 from jobs.curate_clean import Cleaning, score_rows
 from jobs.curate_desk import Desk
 from jobs.curate_figures import picture_of, sheet
+from jobs.lists import csv_bytes
 from jobs.report import Figure, Table
 
 SAMPLES = 16
 """Tiles of a cluster on its sheet: half of them nearest to its middle, half at random."""
 
 
-def write_cleaning(desk: Desk, cleaning: Cleaning, folder: str, reducer: str | None = None) -> None:
-    """Write clusters.csv, scores.csv, clean.json and a sheet of each cluster of each reducer, below a folder."""
-    desk.put_rows(f"{folder}/scores.csv", score_rows(cleaning))
+def cleaning_files(desk: Desk, cleaning: Cleaning) -> dict[str, bytes]:
+    """Return clusters.csv, scores.csv, clean.json and a sheet of each cluster of each reducer, by name."""
+    files = {"scores.csv": _csv(score_rows(cleaning))}
     labels = {one.clustering.reducer: one.clustering.labels for one in cleaning.found}
-    desk.put_rows(
-        f"{folder}/clusters.csv",
-        [
-            {"id": desk.ids[row], "label": str(desk.frame["label"][row])}
-            | {name: int(label[place]) for name, label in labels.items()}
-            for place, row in enumerate(cleaning.rows.tolist())
-        ],
-    )
+    rows_of_clusters = [
+        {"id": desk.ids[row], "label": str(desk.frame["label"][row])}
+        | {name: int(label[place]) for name, label in labels.items()}
+        for place, row in enumerate(cleaning.rows.tolist())
+    ]
+    files["clusters.csv"] = _csv(rows_of_clusters)
     random = np.random.default_rng(0)
     for one in cleaning.found:
         for cluster in range(len(one.clustering.sizes)):
@@ -36,18 +36,22 @@ def write_cleaning(desk: Desk, cleaning: Cleaning, folder: str, reducer: str | N
             drawn = random.permutation(rest)[: SAMPLES - len(near)]
             rows = cleaning.rows[np.concatenate([near, drawn])].tolist()
             picture = sheet([picture_of(desk.store, row) for row in rows], [desk.ids[row] for row in rows])
-            desk.put(f"{folder}/{one.clustering.reducer}-{cluster}.png", picture)
+            files[f"{one.clustering.reducer}-{cluster}.png"] = picture
     told = {
         "classes": list(cleaning.classes),
         "tiles": len(cleaning.rows),
-        "chosen": cleaning.of(reducer).clustering.reducer,
+        "chosen": cleaning.best.clustering.reducer,
         "reason": cleaning.chosen.reason,
         "suspect": cleaning.suspect.index,
         "suspect_reason": cleaning.suspect.reason,
         "notes": cleaning.notes,
         "scores": score_rows(cleaning),
     }
-    desk.put(f"{folder}/clean.json", json.dumps(told, indent=1).encode())
+    return files | {"clean.json": json.dumps(told, indent=1).encode()}
+
+
+def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:
+    return csv_bytes(tuple(rows[0]), [tuple(row.values()) for row in rows])
 
 
 def read_cleaning(desk: Desk) -> tuple[dict[str, Any], list[Figure]]:
@@ -76,5 +80,5 @@ def score_tables(told: dict[str, Any]) -> list[Table]:
     text = f"{told['tiles']} tiles of {of}. Chosen: {told['reason']}. Suspect: {told['suspect_reason']}."
     rows = [tuple(row.values()) for row in told["scores"]]
     header = ("reducer", "cluster sizes", "dimension", "silhouette", "Davies-Bouldin", "common silhouette",
-              "common Davies-Bouldin", "chosen")  # fmt: skip
+              "common Davies-Bouldin", "chosen", "suspect cluster")  # fmt: skip
     return [Table("Clusters", text, header, rows)]

@@ -151,7 +151,13 @@ class TileSubject:
 
     def opened(self) -> tuple[Tiles, Looks]:
         """Return the tile store and the looks of all tiles."""
-        out = self.storage.child(FOLDER)
-        parts = [read_columns(out.get(f"{shard.unit}.npz")) for shard in self.planned.shards()]
-        columns = (np.concatenate([part[name] for part in parts]) for name in ("pictures", "white", "digests"))
-        return TileStore(self.planned.url), Looks(*columns)
+        out, n, first = self.storage.child(FOLDER), len(self.planned.source.entries), 0
+        columns: dict[str, np.ndarray] = {}
+        for shard in self.planned.shards():
+            part = read_columns(out.get(f"{shard.unit}.npz"))
+            for name in ("pictures", "white", "digests"):
+                if name not in columns:  # filled in its place: parts put together at the end would be there twice
+                    columns[name] = np.empty((n, *part[name].shape[1:]), part[name].dtype)
+                columns[name][first : first + len(part[name])] = part[name]
+            first += len(part["white"])
+        return TileStore(self.planned.url), Looks(**columns)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from jobs.config import Frozen
 from jobs.recipe_config import Recipe
@@ -15,8 +15,22 @@ class ImageSplitConfig(Frozen):
 
     validation: float | None = Field(default=None, gt=0, lt=1)
     """Share of what trains and validates in the data set that validates here, rounded up, of each class alike; none: as
-    the data set divides them. Its test part stays out in any case."""
+    the data set divides them. Its test part stays out, unless `test` says otherwise."""
+    test: float | None = Field(default=None, gt=0, lt=1)
+    """Share of all images that judges here, drawn first; `validation` is a share of the rest then. None: as the data
+    set says."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.test is not None and self.validation is None:
+            raise ValueError("`test` alone leaves nothing to validate on; say `validation` too, its share of the rest")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # keys of recipes that were trained before this option existed stay what they were
+        return {name: value for name, value in handler(self).items() if name != "test" or value is not None}
 
 
 class ImageDataConfig(Frozen):
@@ -73,6 +87,13 @@ class AutoencoderNetworkConfig(Frozen):
     """Filters of the first convolution."""
     bottleneck: int = 128
     """Numbers of a vector."""
+    per_image: bool = False
+    """Standardise each image by itself, so that vectors do not tell its brightness and contrast."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # keys of recipes that were trained before this option existed stay what they were
+        return {name: value for name, value in handler(self).items() if name != "per_image" or value}
 
 
 class AutoencodeRecipeConfig(Recipe):

@@ -35,7 +35,10 @@ def parts_of(entries: Sequence[TileEntry], split: ImageSplitConfig, excluded: fr
                 "set data.split.validation to divide them"
             )
         return {entry.id: entry.split for entry in used}
-    divided = [entry for entry in used if entry.split != "test"]
+    judging = {entry.id for entry in used if entry.split == "test"}
+    if split.test is not None:
+        judging = {n for n, part in drawn_split(used, 0.0, split.test, split.seed, {}).items() if part == "test"}
+    divided = [entry for entry in used if entry.id not in judging]
     found = drawn_split(divided, split.validation, 0.0, split.seed, {})
     return {entry.id: found.get(entry.id, "test") for entry in used}
 

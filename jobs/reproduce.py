@@ -3,6 +3,7 @@
 python -m jobs.reproduce industrial --scale tiny
 sandan reproduce industrial --scale paper --data data/71805 --engine ray
 sandan reproduce weather --scale small --seeds 3
+sandan reproduce scratch --scale small
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jobs import weather_cli
+from jobs import illustrations_cli, scratch_cli, weather_cli
 from jobs.config import RunConfig
 from jobs.evaluate import plan_evaluate
 from jobs.industrial import MEMBERS, SCALES, TRAINED, Scale, write_recipes
@@ -33,11 +34,15 @@ from tiler.synthetic import write_aihub
 
 EPILOG = """documents:
   industrial  U-Net++ and DeepLabV3+ on Sentinel-2, GEMS/AIR fusion, transfer from Landsat, ensemble
+  illustrations  line art of twenty classes: exploration, balance, photos found by clusters, a classifier
   weather     similar weather by embeddings of a ViT: temporal triplets beside a frozen network, blur and SimCLR
+  scratch     scratches on cars: U-Net, U-Net 3+ and DeepLabV3 on colour, gray and light-free photos
 
 examples:
   sandan reproduce industrial --scale tiny
   sandan reproduce weather --scale small --seeds 3
+  sandan reproduce scratch --scale small
+  sandan reproduce illustrations --scale tiny
   sandan reproduce weather --help"""
 INDUSTRIAL_EPILOG = """examples:
   sandan reproduce industrial --scale tiny
@@ -71,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     industrial.add_argument("--data", help="root of the data set: folder with Training/ and Validation/, zips or not")
     industrial.add_argument("--seed", type=int, default=0, help="of the networks' weights and of training (default 0)")
     weather = weather_cli.add_parser(documents)
-    for one in (industrial, weather):
+    scratch = scratch_cli.add_parser(documents)
+    illustrations = illustrations_cli.add_parser(documents)
+    for one in (industrial, weather, scratch, illustrations):
         one.add_argument("--out", type=Path, help="folder of everything (default runs/reproduce/DOCUMENT-SCALE)")
         one.add_argument("--engine", choices=("serial", "ray"), default="serial", help="who works (default serial)")
         one.add_argument("--workers", type=int, help="workers (ray only; default: what the machine has)")
@@ -152,6 +159,10 @@ def plan_reproduction(arguments: argparse.Namespace) -> Planned:
     out = arguments.out or Path("runs/reproduce") / f"{arguments.document}-{arguments.scale}"
     if arguments.document == "weather":
         return weather_cli.plan(arguments, out, engine)
+    if arguments.document == "scratch":
+        return scratch_cli.plan(arguments, out, engine)
+    if arguments.document == "illustrations":
+        return illustrations_cli.plan(arguments, out, engine)
     if arguments.data is not None and not Path(arguments.data).is_dir():
         raise ValueError(f"--data {arguments.data} is not a folder; give the one that holds Training/ and Validation/")
     if arguments.seed < 0:

@@ -23,6 +23,9 @@ class AutoencoderSpec(BaseModel):
     """Filters of the first convolution; each one below has twice as many."""
     bottleneck: int = Field(default=128, ge=1, le=2**14)
     """Numbers that are left of an image."""
+    per_image: bool = False
+    """Each channel of each image is brought to mean 0 and deviation 1 over its valid pixels: then brightness and
+    contrast are not what the numbers tell."""
 
     @field_validator("side_px")
     @classmethod
@@ -74,6 +77,9 @@ class Autoencoder(nn.Module):
         """Return the images that are made of the vectors, in the units of the sensor: float32 (n, C, side, side)."""
         target, _ = self.prepared(x, valid)
         made = self.network(target.to(next(self.network.parameters()).dtype)).float()
+        if self.spec.per_image:
+            level, spread = _levels(*self._scaled(x, valid))
+            made = made * spread + level
         return made * self.scale[:, None, None] + self.offset[:, None, None]
 
     def prepared(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -86,9 +92,24 @@ class Autoencoder(nn.Module):
         if valid is not None and (valid.shape[0], *valid.shape[2:]) != (x.shape[0], *x.shape[2:]):
             raise ValueError(f"`valid` is {tuple(valid.shape)} for images {tuple(x.shape)}. Cut both alike.")
         with torch.autocast(x.device.type, enabled=False):
-            seen = x.isfinite() if valid is None else valid.bool() & x.isfinite()
-            scaled = torch.where(seen, (x.float() - self.offset[:, None, None]) / self.scale[:, None, None], 0.0)
+            scaled, seen = self._scaled(x, valid)
+            if self.spec.per_image:
+                level, spread = _levels(scaled, seen)
+                scaled = torch.where(seen, (scaled - level) / spread, 0.0)
             return area_resize(scaled, self.spec.side_px), area_resize(seen.float(), self.spec.side_px)
+
+    def _scaled(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return scaled values, 0 where nothing is known, and where something is: both (n, C, h, w)."""
+        seen = x.isfinite() if valid is None else valid.bool() & x.isfinite()
+        return torch.where(seen, (x.float() - self.offset[:, None, None]) / self.scale[:, None, None], 0.0), seen
+
+
+def _levels(scaled: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each channel over what is seen, (n, C, 1, 1); a deviation of 0 counts as 1."""
+    count = seen.sum((2, 3), keepdim=True).clamp(min=1)
+    level = scaled.sum((2, 3), keepdim=True) / count
+    spread = (torch.where(seen, scaled - level, 0.0).square().sum((2, 3), keepdim=True) / count).sqrt()
+    return level, torch.where(spread > 1e-6, spread, 1.0)
 
 
 def build_autoencoder(
@@ -100,4 +121,4 @@ def build_autoencoder(
     Raises ValueError: a wrong number of offsets or scales, or a scale that is not positive and finite.
     """
     offsets, scales = scaling_of(spec.in_channels, offset, scale)
-    return Autoencoder(spec, ConvolutionalAutoencoder(**spec.model_dump()), offsets, scales)
+    return Autoencoder(spec, ConvolutionalAutoencoder(**spec.model_dump(exclude={"per_image"})), offsets, scales)

@@ -53,7 +53,7 @@ def load_autoencoder(
     """Return the card and the autoencoder of a bundle's files, as `load_classifier` does."""
     card = read_autoencoder_card(files)
     spec = card.spec()
-    _check_size(files, card, partial(ConvolutionalAutoencoder, **spec.model_dump()))
+    _check_size(files, card, partial(ConvolutionalAutoencoder, **spec.model_dump(exclude={"per_image"})))
     network = _loaded(files, card, lambda: build_autoencoder(spec, card.offset, card.scale))
     return card, prepare(network, precision, device)
 

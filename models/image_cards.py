@@ -71,6 +71,8 @@ class AutoencoderCard(BundleCard):
     width: int
     bottleneck: int
     """Numbers of a vector."""
+    per_image: bool = False
+    """Whether each image is standardised by itself."""
     contract: int = IMAGE_CONTRACT
 
     def spec(self) -> "AutoencoderSpec":
@@ -78,7 +80,11 @@ class AutoencoderCard(BundleCard):
         from models.autoencoder import AutoencoderSpec
 
         return AutoencoderSpec(
-            in_channels=len(self.channels), side_px=self.side_px, width=self.width, bottleneck=self.bottleneck
+            in_channels=len(self.channels),
+            side_px=self.side_px,
+            width=self.width,
+            bottleneck=self.bottleneck,
+            per_image=self.per_image,
         )
 
 

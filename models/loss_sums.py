@@ -68,6 +68,16 @@ def dice_sum(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> T
     return _mean_over_classes(1 - (2 * common + SMOOTH) / (total + SMOOTH), given, weights).sum()
 
 
+def dice_parts(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return what Dice is made of, over all valid pixels of all images: float32 (K, 2).
+
+    Per class, with probability p and y = [label is the class]: sum(p y), and sum p + sum y.
+    """
+    probability, target = _one_against_rest(_prepared(logits, labels))
+    common = (probability * target).sum((0, 2, 3))
+    return torch.stack([common, probability.sum((0, 2, 3)) + target.sum((0, 2, 3))], dim=1)
+
+
 def lovasz_sum(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the sum over images with a valid pixel of the Lovasz extension of 1 - IoU, float32 ().
 

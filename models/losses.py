@@ -11,6 +11,11 @@ and to the gradient of one worker that holds the whole batch, up to rounding. Th
     dice     sum over images              /  images with a valid pixel
     lovasz   sum over images              /  images with a valid pixel                (per image; see lovasz_sum)
     bce_dice alpha * bce + (1 - alpha) * dice
+
+Dice over a batch as if it were one image (`batch_dice`) is no sum over its parts. Workers exchange what it is made of,
+and a batch cannot be accumulated. Per image, an image without the class has a slope of 1 / (1 + sum p)^2 towards no
+probability at each of its pixels, while a pixel of a thin class has at most 2 / (sum of the class) the other way: where
+many images are empty, networks learn to find nothing, and stay there. A batch that holds the class has no such slope.
 """
 
 from collections.abc import Callable
@@ -19,8 +24,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.loss_sums import cross_entropy_sum, dice_sum, focal_sum, lovasz_sum
+from models.loss_sums import SMOOTH, cross_entropy_sum, dice_parts, dice_sum, focal_sum, lovasz_sum
 from models.metrics import IGNORE
+from models.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,34 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+BATCH_DICE = "batch_dice"
+"""The loss that is of a batch as a whole; all others are in `LOSSES`."""
+LOSS_NAMES = (*LOSSES, BATCH_DICE)
+
+
+def batch_dice_loss(logits: Tensor, labels: Tensor, counts: Tensor, options: LossOptions, ranks: Ranks) -> Tensor:
+    """Return this worker's part of the soft Dice loss of a whole batch, float32 (): the parts add up to it.
+
+    Its gradient is that of the whole loss by this worker's logits. Binary: the foreground alone. Several classes: the
+    mean, weighted by `class_weights`, over those whose label occurs in the batch.
+    counts: of the labels of the whole batch, as `label_counts` returns them. Every worker must call it.
+    """
+    own = dice_parts(logits, labels)
+    everyones = own + (ranks.sum(own.detach()) - own.detach())
+    losses = 1 - (2 * everyones[:, 0] + SMOOTH) / (everyones[:, 1] + SMOOTH)
+    if len(losses) == 1:
+        loss = losses[0] * (counts[-1] > 0)
+    else:
+        weights = options.weights(logits.device)
+        shares = (counts[:-1] > 0).float() * (1.0 if weights is None else weights)
+        loss = (losses * shares).sum() / shares.sum().clamp(min=torch.finfo(torch.float32).tiny)
+    return loss - loss.detach() * (1 - 1 / ranks.world_size)
+
+
 def batch_loss(name: str, logits: Tensor, labels: Tensor, options: LossOptions | None = None) -> Tensor:
     """Return the loss of a whole batch in one part, float32 (); for one worker, for tests and for reports."""
     chosen = options or LossOptions()
     counts = label_counts(labels, max(logits.shape[1], 2))
+    if name == BATCH_DICE:
+        return batch_dice_loss(logits, labels, counts, chosen, Ranks())
     return LOSSES[name](logits, labels, denominators(counts, chosen), chosen)

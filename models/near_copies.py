@@ -28,7 +28,9 @@ LOW = 4
 BLOCK_PAIRS, BLOCK_ROWS = 256, 4_096
 
 
-def near_copies(pictures: np.ndarray, series: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
+def near_copies(
+    pictures: np.ndarray, series: Sequence[str] | np.ndarray | None = None, chosen: np.ndarray | None = None
+) -> np.ndarray:
     """Return pairs int64 (p, 2), i < j, of pictures that are near copies, or equal.
 
     All pairs of n pictures are compared by one blocked matrix product, 25,000 in seconds; only candidates are fitted.
@@ -36,15 +38,17 @@ def near_copies(pictures: np.ndarray, series: Sequence[str] | np.ndarray | None 
     Args:
         pictures: (n, band, y, x): area means, the same side along both axes.
         series: of each picture, such as the day that it was taken: only those of one series are copies. None: of one.
+        chosen: int (k,), rising: pictures that are compared; None: all. Of many that are equal, one will do.
     """
-    if len(pictures) < 2:
+    asked = np.arange(len(pictures)) if chosen is None else chosen
+    if len(asked) < 2:
         return np.empty((0, 2), np.int64)
     side = min(CANDIDATE_SIDE, *pictures.shape[2:])
-    blocks = np.split(np.arange(len(pictures)), range(BLOCK_ROWS, len(pictures), BLOCK_ROWS))
+    blocks = np.split(asked, range(BLOCK_ROWS, len(asked), BLOCK_ROWS))
     grey = (pictures[block].mean(axis=1, keepdims=True, dtype=np.float64) for block in blocks)
     rows = np.concatenate([mean_pool(some, side) for some in grey])
     rows -= rows.mean(axis=1, keepdims=True)
-    pairs = cosine_pairs(rows, CANDIDATE)
+    pairs = asked[cosine_pairs(rows, CANDIDATE)]
     if series is not None:
         said = np.asarray(series, str)
         pairs = pairs[said[pairs[:, 0]] == said[pairs[:, 1]]]

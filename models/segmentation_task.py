@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.loading import Reader, load_batch
-from models.losses import LOSSES, denominators, label_counts
+from models.losses import BATCH_DICE, LOSSES, batch_dice_loss, denominators, label_counts
 from models.networks import SegmentationNetwork
 from models.ranks import Ranks
 from models.task import Batch
@@ -21,7 +21,7 @@ class Segmentation:
 
     def __init__(self, network: SegmentationNetwork, spec: TrainSpec) -> None:
         self.classes = network.spec.classes
-        self._loss, self._options = LOSSES[spec.loss], spec.loss_options()
+        self._loss, self._options = spec.loss, spec.loss_options()
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -29,7 +29,12 @@ class Segmentation:
         return score_names(self.classes)
 
     def check(self, spec: TrainSpec, ranks: Ranks) -> None:
-        """Raise ValueError unless class weights fit the network."""
+        """Raise ValueError unless class weights fit the network, and the loss the accumulation."""
+        if spec.loss == BATCH_DICE and spec.accumulate > 1:
+            raise ValueError(
+                f"{BATCH_DICE} is of a batch as a whole, which {spec.accumulate} parts in turn cannot tell. "
+                "Set accumulate to 1, or the loss to dice."
+            )
         classes = max(self.classes, 2)
         if spec.class_weights is not None and len(spec.class_weights) != classes:
             raise ValueError(
@@ -49,9 +54,12 @@ class Segmentation:
 
         Of a network with deep supervision they are (n, heads, K, h, w), and its loss is the mean of those of its heads.
         """
-        whole = denominators(counts, self._options)
         heads = outputs.unbind(1) if outputs.ndim == 5 else (outputs,)
-        losses = [self._loss(logits, truth[0], whole, self._options) for logits in heads]
+        if self._loss == BATCH_DICE:
+            losses = [batch_dice_loss(logits, truth[0], counts, self._options, ranks) for logits in heads]
+        else:
+            whole = denominators(counts, self._options)
+            losses = [LOSSES[self._loss](logits, truth[0], whole, self._options) for logits in heads]
         return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
     def validate(

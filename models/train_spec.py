@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from models.losses import LOSSES, LossOptions
-from models.names import lookup
+from models.losses import LOSS_NAMES, LossOptions
+from models.names import lookup, unknown
 from models.optimise import OptimizerSpec, ScheduleSpec
 from models.precision import PRECISIONS
 
@@ -73,7 +73,7 @@ class TrainSpec(BaseModel):
     schedule: ScheduleSpec = ScheduleSpec()
     """A name, or a name with settings."""
     loss: str = "bce_dice"
-    """A key of `models.losses.LOSSES`; a network of several classes gets its softmax form."""
+    """One of `models.losses.LOSS_NAMES`; a network of several classes gets its softmax form."""
     alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the cross-entropy in bce_dice."""
     gamma: float = Field(default=2.0, ge=0)
@@ -111,7 +111,8 @@ class TrainSpec(BaseModel):
     @field_validator("loss")
     @classmethod
     def _known_loss(cls, name: str) -> str:
-        lookup(LOSSES, name, "loss")
+        if name not in LOSS_NAMES:
+            raise ValueError(unknown(name, LOSS_NAMES, "loss"))
         return name
 
     @field_validator("precision")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import backends, dask_on_ray, gpu_infer, scale, scaling, synthetic_guards, train
+from benchmarks import backends, dask_on_ray, gpu_infer, real_collections, scale, scaling, synthetic_guards, train
 from tests.test_architecture import ROOT
 from tests.windows import window_of
 from tiler.logit_store import LogitStore
@@ -184,3 +184,16 @@ def test_benchmarks_of_embeddings_run_to_their_table(name, words, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "| --- |" in done.stdout
+
+
+def test_photos_of_one_tile_are_never_divided():
+    names = [f"MT_{kind}/exp{1 + n % 6}_num_{number}.jpg" for n, (kind, number) in enumerate(
+        [("Fray", 258536), ("Fray", 258558), ("Fray", 258619), ("Free", 258900), ("Break", 116934), ("Free", 117012)]
+    )]  # fmt: skip
+    groups = real_collections.tile_groups(names)
+    assert len({groups[name] for name in names[:3]}) == 1
+    assert groups[names[3]] != groups[names[2]]
+    assert groups[names[4]] == groups[names[5]], "the class does not matter"
+    found = real_collections.folds(groups, {name: name.split("/")[0] for name in names})
+    assert set(found) == set(names)
+    assert all(found[one] == found[other] for one in names for other in names if groups[one] == groups[other])

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from jobs import curate
+from jobs.curate_parser import VERBS
 from jobs.shell import BAD_INPUT, DONE
 from models.autoencoder import AutoencoderSpec, build_autoencoder
 from models.embedder_card import read_embedder_card
@@ -264,11 +265,11 @@ def test_a_dry_run_before_anything_touches_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", curate.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_shows_examples(capsys, verb):
     with pytest.raises(SystemExit) as stop:
         curate.main([verb, "--help"])
     assert stop.value.code == 0
     told = capsys.readouterr().out
-    assert f"sandan curate {verb} images.yaml" in told
+    assert f"sandan curate {verb} {'eda' if verb == 'recipe' else 'images'}.yaml" in told
     assert "--dry-run" in told

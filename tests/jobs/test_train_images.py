@@ -196,13 +196,17 @@ def test_a_recipe_may_divide_what_trains_anew():
 
 
 def test_the_documents_counts_of_8_to_2_and_7_to_3():
-    entries = [TileEntry(f"i{n}", "", label="a") for n in range(15_932)]
-    first = parts_of(entries, ImageSplitConfig(validation=0.2), frozenset())
-    held = sum(part == "validation" for part in first.values())
-    assert (held, len(entries) - held) == (3_187, 12_745)
-    rest = [entry for entry in entries if first[entry.id] == "train"]
-    second = parts_of(rest, ImageSplitConfig(validation=0.3), frozenset())
-    assert sum(part == "validation" for part in second.values()) == 3_824  # ceil(0.3 * 12,745)
+    entries = [TileEntry(f"i{n}", "test" if n % 9 == 0 else "", label="a") for n in range(15_932)]
+    parts = parts_of(entries, ImageSplitConfig(test=0.2, validation=0.3), frozenset())
+    counts = {part: sum(p == part for p in parts.values()) for part in ("train", "validation", "test")}
+    assert counts == {"train": 8_921, "validation": 3_824, "test": 3_187}  # ceil(0.3 * 12,745)
+    again = parts_of(entries[::-1], ImageSplitConfig(test=0.2, validation=0.3), frozenset())
+    assert again == parts
+    fewer = parts_of(entries, ImageSplitConfig(test=0.2, validation=0.3), frozenset({"i3"}))
+    assert sum(fewer[name] != parts[name] for name in fewer) <= 2, "the draw depends on names, not on other images"
+    with pytest.raises(ValueError, match="leaves nothing to validate on"):
+        ImageSplitConfig(test=0.2)
+    assert "test" not in ImageSplitConfig(validation=0.3).model_dump(mode="json")
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,17 @@ import yaml
 
 from cluster.engine import SerialEngine
 from jobs import train
+from jobs.config import RunConfig
+from jobs.curate_windows import WindowSubject
 from jobs.gates_config import TrainingGates
 from jobs.parsing import load
+from jobs.plan import plan_run
 from jobs.recipe_config import DataConfig, RecipeConfig
 from jobs.shell import BAD_INPUT, INCOMPLETE
 from jobs.train import plan_train
-from jobs.training_data import plan_data
+from jobs.training_data import SceneData, plan_data
 from jobs.training_gates import judge
+from tests.jobs.grounds import BLOCK_KM, embedded, ground, rerun
 from tests.jobs.worlds import ARCHITECTURE, ENCODER, image, moved, world, write_tif
 
 TILE, SCENES = 64, 6
@@ -84,3 +88,23 @@ def test_drift_of_scenes_that_are_not_embedded_is_not_passed(recipe):
 def test_gates_do_not_change_what_a_training_is(recipe):
     keys = {plan_train(load(RecipeConfig, str(recipe), changes)).key for changes in ([], ["data.gates.max_odd=9"])}
     assert len(keys) == 1
+
+
+def test_drift_from_the_scenes_of_another_run_is_asked_of_what_is_kept(tmp_path):
+    reference = embedded(tmp_path / "before", {"2024-05-01": ground(1, 0), "2024-06-01": ground(1, 1)})
+    asked = TrainingGates(drift={"reference": reference.config, "block_km": BLOCK_KM})
+
+    def drift_of(run, left_out=()) -> tuple[bool, str]:
+        (one,) = judge(SceneData(run, frozenset(left_out)), asked, SerialEngine(1))
+        return one.passed, one.told
+
+    same = plan_run(load(RunConfig, rerun(reference, tmp_path / "same", {"2024-07-01": ground(1, 2)}).config))
+    assert drift_of(same) == (True, f"no region drifts from {reference.config}, none may")
+    ids = WindowSubject(same).ids
+    passed, told = drift_of(same, ids[: len(ids) // 2])
+    assert not passed
+    assert "all: drifts: 49% of what the reference saw is missing" in told
+    haze = (0.5 * ground(1, 2) + 2500).astype(np.uint16)
+    passed, told = drift_of(plan_run(load(RunConfig, rerun(reference, tmp_path / "haze", {"2024-07-01": haze}).config)))
+    assert not passed
+    assert "all: drifts: " in told

@@ -140,6 +140,17 @@ class TestAutoencoder:
         assert torch.equal(network.encode(x, valid), network.encode(other))
         assert torch.equal(network(x, valid), network(other, valid))
 
+    def test_images_standardised_by_themselves_do_not_tell_brightness_and_contrast(self):
+        network = autoencoder(per_image=True)
+        x, valid = 30 * torch.rand(2, 3, 50, 40), torch.rand(2, 1, 50, 40) > 0.3
+        torch.testing.assert_close(network.encode(0.4 * x + 9, valid), network.encode(x, valid), atol=1e-4, rtol=1e-4)
+        target, _ = network.prepared(x[..., :32, :32], None)
+        torch.testing.assert_close(target.mean((2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            network.reconstruct(x + 9, valid), network.reconstruct(x, valid) + 9, atol=1e-4, rtol=1e-5
+        )
+        assert network.encode(torch.full((1, 3, 32, 32), 7.0)).isfinite().all()
+
     def test_weights_of_errors_add_up_to_the_valid_pixels(self):
         network = autoencoder()
         valid = torch.rand(1, 1, 50, 40) > 0.3

@@ -83,3 +83,4 @@ def test_pairs_do_not_depend_on_how_they_are_cut_in_blocks(side):
     series = np.array(["a", "b"])[np.arange(40) % 2]
     assert len(near_copies(pictures, series)) == 2 * (20 * 19 // 2)
     assert near_copies(pictures[:1]).shape == (0, 2)
+    assert near_copies(pictures, chosen=np.array([3, 8, 21])).tolist() == [[3, 8], [3, 21], [8, 21]]

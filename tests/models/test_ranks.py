@@ -102,8 +102,8 @@ def everything(directory: Path, rank: int) -> dict:
     found["statistics"] = melting.network[1].running_mean
     # the losses and the accumulation whose denominators are global too
     found["exact"] = {}
-    for loss in ("lovasz", "focal", "bce_dice"):
-        for accumulate in (1, 2):
+    for loss in ("lovasz", "focal", "bce_dice", "batch_dice"):
+        for accumulate in (1, 2) if loss != "batch_dice" else (1,):
             spec = TrainSpec(
                 **SPEC.model_dump()
                 | {"loss": loss, "class_weights": (1.0, 2.5), "accumulate": accumulate}
