@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Adds up wall-clock seconds by step; one for each unit of work."""
+    """Adds up wall-clock seconds by step: of a unit of work, or of a whole command."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
@@ -25,6 +25,11 @@ class Clock:
     def add(self, name: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by step."""
+        return dict(self._seconds)
 
     @property
     def facts(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped, unfinished
 from jobs.config import RunConfig
-from jobs.curate_looks import FOLDER, STAGE, LookAt, Looks, read_columns
+from jobs.curate_looks import FOLDER, STAGE, LookAt, Looks, mapped, read_columns
 from jobs.datasets import PlannedDataset
 from jobs.runner import markers_of, report_failures, run_stage
 from tiler.sensors import Sensor
@@ -157,7 +157,8 @@ class TileSubject:
             part = read_columns(out.get(f"{shard.unit}.npz"))
             for name in ("pictures", "white", "digests"):
                 if name not in columns:  # filled in its place: parts put together at the end would be there twice
-                    columns[name] = np.empty((n, *part[name].shape[1:]), part[name].dtype)
+                    shape = (n, *part[name].shape[1:])
+                    columns[name] = mapped(shape) if name == "pictures" else np.empty(shape, part[name].dtype)
                 columns[name][first : first + len(part[name])] = part[name]
             first += len(part["white"])
         return TileStore(self.planned.url), Looks(**columns)

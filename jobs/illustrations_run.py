@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 from cluster.storage import Storage
 from jobs import curate
+from jobs.clock import Clock
 from jobs.curate_desk import Desk
 from jobs.curate_subject import TileSubject
 from jobs.curate_versions import Version, read_version, version_numbers
@@ -36,17 +35,10 @@ from jobs.image_predictions import Answers, answers
 from jobs.image_recipe_config import ClassifyRecipeConfig
 from jobs.parsing import parse
 from jobs.progress import Progress
-from jobs.shell import DONE, INCOMPLETE
+from jobs.shell import DONE
+from jobs.steps import StepFailedError, check_step
 from jobs.train_images import PlannedImages, plan_images
 from tiler.synthetic.illustrations import IllustrationWorld, write_illustrations
-
-
-class StepFailedError(Exception):
-    """A step ended with a code that is not success."""
-
-    def __init__(self, step: str, code: int) -> None:
-        super().__init__(f"{step} ended with exit code {code}")
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class IllustrationsReproduction:
     """Reducers of the user's own: name to a bundle that makes vectors."""
     seed: int
     engine: Mapping[str, Any]
-    seconds: dict[str, float] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
 
     def run(self) -> int:
         """Do what is not done yet; write the report and print the tables."""
@@ -72,35 +64,36 @@ class IllustrationsReproduction:
         except StepFailedError as error:
             print(f"sandan reproduce: {error}; repeat the command to continue")
             return error.code
-        with self._timed("report"):
+        with self.clock.step("report"):
             results = results_of(found)
         results.write(self.out)
         print(f"\n{results.text}")
         print(f"\nreport     {self.out / 'report.html'}\ntables     {self.out / 'table.txt'}, *.csv, table.json")
-        print(f"took {sum(self.seconds.values()):.0f} s ({json.dumps({k: round(v) for k, v in self.seconds.items()})})")
+        took = {step: round(seconds) for step, seconds in self.clock.seconds.items()}
+        print(f"took {sum(took.values())} s ({json.dumps(took)})")
         return DONE
 
     def _found(self) -> Found:
-        with self._timed("images"):
+        with self.clock.step("images"):
             root = self.data or self._world()
         files = write_recipes(self.out, str(root), self.scale, self.seed, self.engine)
         with_encoders(files["clean"], self.encoders)
         self._planned(UNCLEANED, None)  # a class of one image is found here, not after an hour
         for name in ("eda", "clean"):
             print(f"--- {name}")
-            with self._timed(name):
-                _check(f"curate recipe {files[name]}", curate.main(["recipe", str(files[name])]))
+            with self.clock.step(name):
+                check_step(f"curate recipe {files[name]}", curate.main(["recipe", str(files[name])]))
         balance, clean = self._version("balance"), self._version("clean")
         count = [str(one.number) for one in (balance, clean) if one is not None]
-        with self._timed("apply"):
+        with self.clock.step("apply"):
             words = ["apply", str(files["illustrations"]), "--versions", ",".join(count) or "none"]
-            _check("curate apply", curate.main(words))
+            check_step("curate apply", curate.main(words))
         trained: dict[str, tuple[PlannedImages, Answers]] = {}
         for name in (CNN, UNCLEANED) if clean is not None else (CNN,):
             print(f"--- train {name}")
-            with self._timed(f"train {name}"):
+            with self.clock.step(f"train {name}"):
                 planned = self._planned(name, balance)
-                _check(f"train {name}", planned.run())
+                check_step(f"train {name}", planned.run())
                 trained[name] = (planned, answers(planned, name))
         dataset = trained[CNN][0].data.planned
         subject = TileSubject(dataset)
@@ -116,7 +109,7 @@ class IllustrationsReproduction:
             truth=truth,
             trained=trained,
             models={name: self.out / "models" / name for name in trained},
-            seconds=self.seconds,
+            seconds=self.clock.seconds,
         )
 
     @cached_property
@@ -151,15 +144,3 @@ class IllustrationsReproduction:
             write_illustrations(world, folder, workers=cores, on_image=progress.advance)
         done.write_text(json.dumps(asked))  # last: it says that every image is there
         return folder / "images"
-
-    @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        began_s = time.monotonic()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - began_s
-
-
-def _check(step: str, code: int) -> None:
-    """Go on after a step that did its work, if with images set aside. Raises StepFailedError: it did not."""
-    if code not in (DONE, INCOMPLETE):
-        raise StepFailedError(step, code)

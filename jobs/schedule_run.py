@@ -10,8 +10,18 @@ from typing import Any
 
 from cluster.storage import Storage
 from jobs.adopt import adopt
+from jobs.drift_config import DriftConfig
 from jobs.estimate import Estimate
-from jobs.gates import MapFacts, QualityFacts, Verdict, lacking_scenes, quality_verdicts, refused
+from jobs.gates import (
+    DriftFacts,
+    MapFacts,
+    QualityFacts,
+    Verdict,
+    drift_verdict,
+    lacking_scenes,
+    quality_verdicts,
+    refused,
+)
 from jobs.ledger import ledger
 from jobs.map import PlannedMap
 from jobs.map_changes import PublishedMap, compare, seen_share
@@ -44,8 +54,10 @@ class Made:
     miou: float | None = None
     quality: QualityFacts | None = None
     """Of the scenes, measured before a network ran; None where nobody asks."""
+    drift: DriftFacts | None = None
+    """Of the new scenes beside the published run, measured before a network mapped; None where nobody asks."""
     judged: list[Verdict] = field(default_factory=list)
-    """What the gates of quality said then."""
+    """What the gates of quality and drift said then."""
 
 
 def placed(run: Run, out: str) -> Run:
@@ -58,6 +70,7 @@ def make(
     run: Run,
     here: str,
     earlier: Sequence[str],
+    before: Run | None,
     gates: GatesConfig,
     command: str,
     begun: Callable[[Supervision], None],
@@ -69,7 +82,8 @@ def make(
         run: planned there.
         here: its folder in the product's.
         earlier: those of earlier runs, the first ones first asked.
-        gates: of quality, asked before a network runs; and whether labels are to be compared with.
+        before: the published run, if any.
+        gates: of quality and drift, asked before a network maps; and whether labels are to be compared with.
         command: as typed.
         begun: gets what lets the run be stopped.
 
@@ -96,23 +110,22 @@ def make(
         except (ValueError, OSError) as error:
             print(f"sandan schedule: {' '.join(str(error).split())}", file=sys.stderr)
             return BAD_INPUT
-        before = stage_facts(run.storage, STAGES)
+        worked_before = stage_facts(run.storage, STAGES)
         if gates.asks:
             from jobs.quality_gate import measured_quality
 
             with engine_of(run.config.engine) as engine:
                 made.quality = measured_quality(run, gates, engine)
             made.judged = quality_verdicts(gates, made.quality)
+        if gates.drift is not None and not refused(made.judged):
+            made.drift = _drift(run, before, gates.drift)
+            made.judged += [] if made.drift is None else [drift_verdict((made.drift.found, made.drift.told))]
         code = INCOMPLETE if refused(made.judged) else planned.run()
         now = stage_facts(run.storage, STAGES)
-        worked = {stage: facts for stage, facts in now.items() if facts != before.get(stage)}
+        worked = {stage: facts for stage, facts in now.items() if facts != worked_before.get(stage)}
         made.spent = ledger(worked, run.config.engine.price_per_worker_hour)["all"]
         if code in (DONE, INCOMPLETE) and not refused(made.judged):
             made.record = read_record(run)
-            if gates.drift is not None:
-                from jobs.embed import plan_embed  # loads torch, which no other gate needs
-
-                plan_embed(run.config).run()
             if gates.min_miou is not None:
                 made.miou = _miou(run, made.record)
             sweep(run.storage, unused(run.storage, [run], 0, KEEP_LOGS, own_log=supervised_as.run))
@@ -152,6 +165,24 @@ def plan_told(run: Run, estimates: Sequence[Estimate]) -> str:
     return "\n".join(lines)
 
 
+def _drift(run: Run, before: Run | None, asked: DriftConfig) -> DriftFacts | None:
+    """Embed the scenes of a run, and compare the new ones with the published run."""
+    from jobs.drift_gate import measured_drift  # loads torch, which no other gate needs
+    from jobs.embed import plan_embed
+
+    plan_embed(run.config).run()
+    if before is None:
+        return None
+    published = {scene["store"] for scene in read_record(before)["scenes"]}
+    found = measured_drift(run, before.storage, published, asked)
+    if found is None:
+        print(
+            "drift: nothing to compare: no new scene, or this ground was not published with this embedder",
+            file=sys.stderr,
+        )
+    return found
+
+
 def _miou(run: Run, record: Mapping[str, Any]) -> float | None:
     from jobs.evaluate import plan_map
     from jobs.evaluation.files import read_evaluation
@@ -184,17 +215,6 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         area, crs = run.area
         seen = seen_share(now.store(), *area_region(area, crs, run.grid))
     change = None if before is None else compare(_published(before.storage, read_record(before)), now)
-    drift = None
-    if gates.drift is not None and before is not None:
-        from jobs.drift_gate import measured_drift
-
-        published = {scene["store"] for scene in read_record(before)["scenes"]}
-        drift = measured_drift(run, before.storage, published, gates.drift)
-        if drift is None:
-            print(
-                "drift: nothing to compare: no new scene, or this ground was not published with this embedder",
-                file=sys.stderr,
-            )
     return MapFacts(
         found=len(found) + len(unreadable),
         mapped=len(record["scenes"]),
@@ -204,7 +224,7 @@ def measured(run: Run, unreadable: Mapping[str, str], made: Made, before: Run | 
         has_before=before is not None,
         change=change,
         miou=made.miou,
-        drift=drift,
+        drift=made.drift,
         quality=made.quality,
     )
 

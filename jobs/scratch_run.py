@@ -6,13 +6,12 @@ Each step is the command that a user would give, and is not done again where it 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.storage import Storage
+from jobs.clock import Clock
 from jobs.config import RunConfig
 from jobs.curate_frame import duplicate_groups
 from jobs.curate_subject import TileSubject
@@ -41,19 +40,12 @@ from jobs.scratch_table import (
     verdict_table,
 )
 from jobs.shell import DONE, INCOMPLETE
+from jobs.steps import StepFailedError, check_step
 from jobs.train import plan_train
 from tiler.tile_store import TileStore
 
 UNETS = ("A", "B", "D", "E", "F", "G")
 """Rows of which the best is shown as `U-Net (best)`."""
-
-
-class StepFailedError(Exception):
-    """A step ended with a code that is not success."""
-
-    def __init__(self, step: str, code: int) -> None:
-        super().__init__(f"{step} ended with exit code {code}")
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class ScratchReproduction:
     """Where the photos come from, as it was given; None for the scratch world."""
     goal: float
     """IoU that the best row must reach; 0 asks nothing."""
-    seconds: dict[str, float] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
 
     def run(self) -> int:
         """Do what is not done yet; write the report and print the tables."""
@@ -78,21 +70,21 @@ class ScratchReproduction:
         write_report(Storage(str(out)), results)
         print(f"\n{text(results)}")
         print(f"\nreport     {out / 'report.html'}\ntable      {out / 'table.csv'}\npictures   {out / 'panel.png'}")
-        print(f"took {sum(self.seconds.values()):.0f} s")
+        print(f"took {sum(self.clock.seconds.values()):.0f} s")
         return INCOMPLETE if failed or results.failed else DONE
 
     def _results(self) -> tuple[Results, int]:
         experiment, notes = self.experiment, []
         if self.data is None:
-            with self._timed("photos"):
+            with self.clock.step("photos"):
                 experiment = replace(experiment, dataset=write_world(experiment.out, experiment.scale))
-        with self._timed("ingest"):
+        with self.clock.step("ingest"):
             runs, copies = self._ingested(experiment)
         if copies:
             notes.append(f"{copies} photos that are copies of others are left out of every part")
         _check_scratches(runs["rgb"])
         trained = self._trained(experiment)
-        with self._timed("judge"):
+        with self.clock.step("judge"):
             images, failed = self._judged(runs)
             rules = judge_rules(runs["rgb"])
         return self._told(experiment, runs, images, rules, trained, notes), failed
@@ -102,12 +94,11 @@ class ScratchReproduction:
         recipes, trained = experiment.write_recipes(), {}
         for number, row in enumerate(ROWS, 1):
             print(f"--- {number}/{len(ROWS)} train {row.name}: {row.settings}")
-            with self._timed(f"train {row.name}"):
+            with self.clock.step(f"train {row.name}"):
                 recipe = load(RecipeConfig, str(recipes[row.name]))
                 planned = plan_train(recipe)
                 code = planned.run()
-                if code not in (DONE, INCOMPLETE):
-                    raise StepFailedError(f"training of {row.name}", code)
+                check_step(f"training of {row.name}", code)
             tiles = recipe.data.tiles_per_epoch
             count = planned.data.tiles(recipe.data.tile_px) if tiles == "all" else int(tiles)
             shown = trained_text(recipe.model_dump(mode="json", exclude_defaults=True), count)
@@ -176,7 +167,7 @@ class ScratchReproduction:
         title = (
             f"The scratch document on {'synthetic photos' if self.data is None else self.data}, seed {experiment.seed}"
         )
-        return Results(title, said, tables, tuple(judged), failed, self.goal, found, rules, figures, self.seconds)
+        return Results(title, said, tables, tuple(judged), failed, self.goal, found, rules, figures, self.clock.seconds)
 
     def _notes(self, runs: Mapping[str, PlannedDataset], judging: int) -> list[str]:
         experiment = self.experiment
@@ -193,19 +184,12 @@ class ScratchReproduction:
     def _bundle(self, name: str) -> Path:
         return self.experiment.out / "models" / name
 
-    @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        began_s = time.monotonic()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - began_s
-
 
 def _ingest(file: Path) -> None:
     """Ingest a run that is not ingested; damaged photos are named and left out."""
     planned = plan_dataset(load(RunConfig, str(file)))
     code = DONE if planned.is_ingested else planned.run()
-    if code not in (DONE, INCOMPLETE):
-        raise StepFailedError(f"ingest of {file}", code)
+    check_step(f"ingest of {file}", code)
 
 
 def _check_scratches(planned: PlannedDataset) -> None:

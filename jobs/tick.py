@@ -155,8 +155,12 @@ class Tick:
             print(f"given up: run {run}: the inputs are others by now")
         begin_run(self.product, name, inputs, number)
         run = placed(self.found.run, f"{self.plan.product.rstrip('/')}/{RUNS}/{name}")
+        before = None
+        if at.pointer is not None and at.pointer.run in at.runs and at.pointer.run != name:
+            before = placed(run, f"{self.plan.product.rstrip('/')}/{RUNS}/{at.pointer.run}")
+        asked = (self.plan.gates, self.command, self._begun)
         try:
-            made = make(self.product, run, f"{RUNS}/{name}", at.earlier, self.plan.gates, self.command, self._begun)
+            made = make(self.product, run, f"{RUNS}/{name}", at.earlier, before, *asked)
         except Locked as error:
             print(f"sandan schedule: {error}", file=sys.stderr)
             self._end("failed", "somebody else works in the folder of the run")
@@ -171,17 +175,15 @@ class Tick:
             told = "; ".join(one.told for one in failed)
             self._end("refused", f"run {name} is not mapped: {told}; leave the scenes out, or loosen the gate")
             return INCOMPLETE, False
-        return self._judge(at, lease, run, name, made)
+        return self._judge(at, lease, run, before, made)
 
     def _begun(self, here: Supervision) -> None:
         self.here = here
         if self.lost:
             here.stop.request(self.lost, 0.0)
 
-    def _judge(self, at: Situation, lease: RunLock, run: Run, name: str, made: Made) -> tuple[int, bool]:
-        before = None
-        if at.pointer is not None and at.pointer.run in at.runs and at.pointer.run != name:
-            before = placed(run, f"{self.plan.product.rstrip('/')}/{RUNS}/{at.pointer.run}")
+    def _judge(self, at: Situation, lease: RunLock, run: Run, before: Run | None, made: Made) -> tuple[int, bool]:
+        name = self.record["run"]
         facts = measured(run, self.found.unreadable, made, before, self.plan.gates)
         judged = verdicts(self.plan.gates, facts)
         self.record["gates"] = [asdict(one) for one in judged]

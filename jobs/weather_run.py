@@ -6,9 +6,7 @@ Each step is the command that a user would give, and is not done again where it 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,12 +16,14 @@ import numpy as np
 
 from cluster.storage import Storage
 from jobs import embed, ingest, synthesize, train
+from jobs.clock import Clock
 from jobs.config import EngineConfig, RunConfig
 from jobs.embedding import embedding_of
 from jobs.frames import plan_frames
 from jobs.parsing import load
 from jobs.runner import engine_of
 from jobs.shell import DONE, INCOMPLETE
+from jobs.steps import StepFailedError, check_step
 from jobs.weather import METHODS, Scale, model_folder, recipe_values, seeds_of, write_yaml
 from jobs.weather_evaluation import RIVALS, Judged, Settings, Weather, judge, read_embeddings
 from jobs.weather_figures import month_layouts
@@ -42,14 +42,6 @@ WORLD_SEED = 3
 """Settings of the scales were chosen on worlds of seed 1."""
 
 
-class StepFailedError(Exception):
-    """A step ended with a code that is not success."""
-
-    def __init__(self, step: str, code: int) -> None:
-        super().__init__(f"{step} ended with exit code {code}")
-        self.code = code
-
-
 @dataclass(frozen=True)
 class WeatherReproduction:
     """What was asked for, checked."""
@@ -65,7 +57,7 @@ class WeatherReproduction:
     engine: Mapping[str, Any]
     settings: Settings
     dates: tuple[date, ...] = DATES
-    seconds: dict[str, float] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
 
     def run(self) -> int:
         """Do what is not done yet; write the report and print the tables."""
@@ -78,19 +70,19 @@ class WeatherReproduction:
         write_report(storage, results)
         print(f"\n{text(results)}")
         print(f"\nreport     {self.out / 'evaluation' / 'report.html'}\ntables     {self.out / 'evaluation'}")
-        print(f"took {sum(self.seconds.values()):.0f} s")
+        print(f"took {sum(self.clock.seconds.values()):.0f} s")
         return INCOMPLETE if results.judged.failed else DONE
 
     def _results(self) -> Results:
-        with self._timed("world"):
+        with self.clock.step("world"):
             runs, clean, states = self._world()
-        with self._timed("ingest"):
+        with self.clock.step("ingest"):
             urls = [self._ingested(run) for run in runs]
             clean_url = None if clean is None else self._ingested(clean)
         models = self._trained(runs)
-        with self._timed("embed"):
+        with self.clock.step("embed"):
             vectors = {m: [[self._embedded(run, f) for run in runs] for f in folders] for m, folders in models.items()}
-        with self._timed("evaluate"):
+        with self.clock.step("evaluate"):
             frames = gallery_of(urls)
             card = read_embedder_card(models["timely"][0])
             validation = in_spans(frames.times, card.split["validation_spans"])
@@ -120,7 +112,7 @@ class WeatherReproduction:
         gates = judge_gates(judged.scores, judged.differences, judged.headings, judged.stretches)
         what = "synthetic weather" if not self.runs else "frames of " + ", ".join(self.runs)
         title = f"The weather document on {what}, {self.seeds} seeds"
-        return Results(title, judged, table_one(single, judged.headings), figures, gates, begins, self.seconds)
+        return Results(title, judged, table_one(single, judged.headings), figures, gates, begins, self.clock.seconds)
 
     def _world(self) -> tuple[tuple[str, ...], str | None, str | None]:
         """Return runs, the run of clean images, and the table of states; write the synthetic world if wanted."""
@@ -130,7 +122,7 @@ class WeatherReproduction:
         asked = {"scale": self.scale.world, "seed": WORLD_SEED}
         if not (done.is_file() and json.loads(done.read_text()) == asked):
             words = [str(folder), "--kind", "weather", "--scale", self.scale.world, "--seed", str(WORLD_SEED)]
-            _check("synthesize", synthesize.main(words))
+            check_step("synthesize", synthesize.main(words))
             done.write_text(json.dumps(asked))  # last: it says that everything is there
         # the first sensor first: it asks in the cross-sensor score
         runs = tuple(sorted((str(path) for path in folder.glob("weather*.yaml")), key=lambda name: (len(name), name)))
@@ -146,7 +138,7 @@ class WeatherReproduction:
         return runs, str(clean), str(folder / "states.csv")
 
     def _ingested(self, run: str) -> str:
-        _check(f"ingest {run}", ingest.main([run, *self._engine_words()]))
+        check_step(f"ingest {run}", ingest.main([run, *self._engine_words()]))
         return plan_frames(load(RunConfig, run)).url
 
     def _trained(self, runs: tuple[str, ...]) -> dict[str, list[Path]]:
@@ -157,30 +149,18 @@ class WeatherReproduction:
             print(f"--- {number}/{len(asked)} train {method}, seed {seed}")
             values = recipe_values(method, seed, self.out, runs, self.scale, self.weights, self.split, {**self.engine})
             path = write_yaml(self.out / "recipes" / f"{method}-{seed}.yaml", values)
-            with self._timed(f"train {method}"):
-                _check(f"train {path}", train.main([str(path)]))
+            with self.clock.step(f"train {method}"):
+                check_step(f"train {path}", train.main([str(path)]))
             models.setdefault(method, []).append(model_folder(self.out, method, seed))
         return models
 
     def _embedded(self, run: str, bundle: Path) -> str:
         """Embed the frames of a run; return the address of the vectors."""
         model = f"embed.model={bundle}"
-        _check(f"embed {run}", embed.main([run, "--set", model, *self._engine_words()]))
+        check_step(f"embed {run}", embed.main([run, "--set", model, *self._engine_words()]))
         todo = embedding_of(plan_frames(load(RunConfig, run, [model])), None)
         assert todo is not None  # its decision lies beside the vectors
         return todo.url(todo.plans[0])
 
     def _engine_words(self) -> list[str]:
         return [word for key, value in self.engine.items() for word in ("--set", f"engine.{key}={value}")]
-
-    @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        began_s = time.monotonic()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - began_s
-
-
-def _check(step: str, code: int) -> None:
-    """Go on after a step that did its work, if with units set aside. Raises StepFailedError: it did not."""
-    if code not in (DONE, INCOMPLETE):
-        raise StepFailedError(step, code)

@@ -17,3 +17,4 @@ def test_steps_add_up(monkeypatch):
         raise KeyError
     clock.add("write", 0.5)
     assert clock.facts == {"read_s": 4.5, "write_s": 0.75}
+    assert clock.seconds == {"read": 4.5, "write": 0.75}

@@ -34,7 +34,9 @@ def test_new_scenes_are_compared_with_what_is_published(plan: Country, capsys):
     assert plan.tick()[0] == 3
     (verdict,) = (one for one in plan.record["gates"] if one["gate"] == "drift")
     assert (verdict["passed"], verdict["found"]) == (False, 1)
-    assert "1 of 1 regions drift (all: drifts: " in plan.record["told"]
+    assert "is not mapped: 1 of 1 regions drift (all: drifts: " in plan.record["told"]
+    made = [(plan.product / "runs" / run / "run.json").is_file() for run in (first, plan.record["run"])]
+    assert made == [True, False], "no map is made of what drifts"
     assert plan.latest["run"] == first
     assert "drifts" in (plan.product / "report.html").read_text()
 
