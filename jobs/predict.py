@@ -15,11 +15,11 @@ from typing import Any
 
 from cluster.engine import Engine
 from cluster.storage import Storage
-from cluster.units import grouped
+from cluster.units import grouped, unfinished
 from jobs.bundles import card_bytes, card_of
 from jobs.config import VIEWS, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
-from jobs.decisions import decide, probe
+from jobs.decisions import decide, guess, probe
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate, activation_bytes
 from jobs.pace import Work
 from jobs.plan import Precision, key_of
@@ -33,12 +33,13 @@ from jobs.time_left import Rest
 from models.card import WEIGHTS_FILE, Card
 from models.image_cards import ClassifierCard, read_classifier_card
 from tiler.image_spec import ImagesSpec
-from tiler.tile_store import TileStore
+from tiler.tile_store import SHARD_TILES, TileStore
 
 CONTRACT = 1
 """Raised by hand when the same networks and images would get other answers."""
 CLASSIFIED_AT_ONCE = 32
 FOLDER = "predictions"
+"""Of what it writes, and the name of the stage."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,15 @@ class PlannedPredict:
             each = activation_bytes((card.architecture for card in self.cards), how.precision)
         passes = int(batch * source.tile_px**2 * (each + 8 * len(self.channels)))
         memory = BASE_MEMORY_BYTES + 2 * weights + passes + largest * 4 * 4 * outputs
-        shards = len(tile_tasks("", self.rows))
-        rest = Rest("predict", "shards", [], [], shards)
-        time = rest.time(self.dataset.storage, self._work, crew_here(config.engine), False)
-        read = len(self.rows) * source.tile_px**2 * (len(source.sensor.bands) + 2)
-        return [Estimate("predict", shards, "shards of images", 0, read, 0, memory, time=time)]
+        stage, storage = self._stage(None), self.dataset.storage
+        tasks = tile_tasks("" if stage is None else self._key(stage), self.rows)
+        masks = unfinished(markers_of(storage, FOLDER), grouped(tasks))
+        left = sum(map(sum, masks))
+        rest = Rest(FOLDER, "shards", grouped(tasks), masks, left)
+        time = rest.time(storage, self._work, crew_here(config.engine), False) if left else None
+        read = left * SHARD_TILES * source.tile_px**2 * (len(source.sensor.bands) + 2)
+        done = len(tasks) - left
+        return [Estimate(FOLDER, len(tasks), "shards of images", done, read, 0, memory, time=time)]
 
     @property
     def _work(self) -> Work:
@@ -102,12 +107,11 @@ class PlannedPredict:
             print(note, file=sys.stderr)
         with engine_of(config.engine) as engine:
             stage = self._stage(engine)
-            how = {name: value for name, value in asdict(stage).items() if name != "bundles"}
-            key = key_of(CONTRACT, dataset.name, self.rows, [card.digest() for card in self.cards], how)
-            tasks = tile_tasks(key, self.rows)
-            outcome = run_stage(engine, storage, "predict", stage, grouped(tasks), "shards", work=self._work)
+            assert stage is not None
+            tasks = tile_tasks(self._key(stage), self.rows)
+            outcome = run_stage(engine, storage, FOLDER, stage, grouped(tasks), "shards", work=self._work)
         report_failures([outcome])
-        markers = markers_of(storage, "predict")
+        markers = markers_of(storage, FOLDER)
         done = [task.unit for task in tasks if task.unit not in outcome.failed]
         images = [image for unit in done for image in markers.read(unit)["record"]["images"]]
         lists = class_lists if self.classifies else mask_lists
@@ -123,15 +127,22 @@ class PlannedPredict:
             )
         return INCOMPLETE if unread else DONE
 
-    def _stage(self, engine: Engine) -> PredictMasks | PredictClasses:
+    def _key(self, stage: PredictMasks | PredictClasses) -> str:
+        how = {name: value for name, value in asdict(stage).items() if name != "bundles"}
+        return key_of(CONTRACT, self.dataset.name, self.rows, [card.digest() for card in self.cards], how)
+
+    def _stage(self, engine: Engine | None) -> PredictMasks | PredictClasses | None:
+        """Return what workers do; without an engine as far as that is known, None where workers must be asked."""
         config, dataset = self.dataset.config, self.dataset
         if self.classifies:
-            device = "cpu" if config.engine.gpus_per_worker == 0 else engine.ask(probe)[0]
+            here = guess() if engine is None else engine.ask(probe)
+            device = "cpu" if config.engine.gpus_per_worker == 0 else here[0]
             return PredictClasses(
                 dataset.url, config.models, self.channels, Precision(device, "fp32", CLASSIFIED_AT_ONCE)
             )
         how, spec = decide(dataset, engine), config.dataset
-        assert how is not None
+        if how is None:
+            return None
         assert isinstance(spec, ImagesSpec)
         masks = f"{config.out.rstrip('/')}/{FOLDER}/masks" if config.predict.masks else ""
         threshold = config.fuse.threshold

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from models.classifier import ClassifierSpec, build_classifier
 from models.image_bundle import save_image_bundle
 from models.image_cards import ClassifierCard
 from models.members import load_members
-from tests.jobs.worlds import write_bundle
+from tests.jobs.worlds import files_below, write_bundle
 from tests.tiler.images_for_tests import write_scratches
 from tiler.image_resize import Fit
 from tiler.labels import IGNORE
@@ -107,6 +108,19 @@ def test_every_image_has_a_row_and_the_sums_close(masked):
     assert scores["scores"]["network"]["hits"] == hits
     assert scores["scores"]["always yes"]["recall"] == 1
     assert sum(scores["scores"]["network"][n] for n in ("hits", "false_alarms", "misses", "rejections")) == len(judged)
+
+
+def test_what_is_done_is_not_done_again(masked, capsys, monkeypatch):
+    folder, _, threshold, _ = masked
+    words = [str(folder / "run.yaml"), "--set", f"fuse.threshold={threshold}"]
+    words += ["--set", "infer.tta=flips4"] if "pad" in folder.name else []
+    before = files_below(folder / "out/predictions/masks")
+    monkeypatch.setattr("jobs.predict.PredictMasks.__call__", lambda self: pytest.fail("a network was loaded"))
+    capsys.readouterr()
+    assert predict.main([*words, "--dry-run"]) == DONE
+    assert re.search(r"predictions +1 shards of images +1 +0", capsys.readouterr().out)
+    assert predict.main(words) == DONE
+    assert files_below(folder / "out/predictions/masks") == before
 
 
 def test_the_area_may_be_chosen_on_what_validates(tmp_path, capsys):
