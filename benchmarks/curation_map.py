@@ -1,6 +1,6 @@
 """How well cleaning finds spoilt windows of a synthetic country, beside thresholds that anybody would try first.
 
-python -m benchmarks.curation_map OUT --windows 400 --share 0.1
+python -m benchmarks.curation_map OUT --windows 256 --share 0.1 --seeds 1,2,3 --json curation_map.json
 
 A scene of windows that are each of their own weather: cloud, haze, holes and another sensor's numbers are planted in
 some (tiler/synthetic/spoilt.py). `sandan curate clean` clusters all of them; thresholds are of the mean pixel and of
@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import math
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from functools import lru_cache
@@ -32,6 +33,8 @@ from tiler.synthetic.spoilt import KINDS, spoiling_of
 SIDE_PX = 256
 DAY = date(2024, 5, 1)
 WEST, SOUTH = 126.9, 36.5
+ROUNDS = (("chosen",) * 3, ("dark_objects", "pca"), ("dark_objects", "chosen"))
+"""Of cleaning by rule, each of what the last one kept; the reducer of each."""
 
 
 country_of = lru_cache(maxsize=1)(Country)
@@ -97,7 +100,7 @@ def best_threshold(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def measure(path: str, kinds: np.ndarray, clusters: int) -> dict[str, Any]:
-    """Clean, and score what the suspect cluster, all but the largest cluster, filters and thresholds find."""
+    """Clean, and score what suspect clusters, all but the largest cluster, filters and thresholds find."""
     out = Path(path).parent / "run/curation"
     curate.main(["report", path])
     assert curate.main(["clean", path, "--clusters", str(clusters), "--on", "all"]) == 0
@@ -108,17 +111,26 @@ def measure(path: str, kinds: np.ndarray, clusters: int) -> dict[str, Any]:
     wanted = ("pixel", "missing_ratio", "outlier_score")
     column = {name: np.array([float(row[name] or "nan") for row in frame]) for name in wanted}
     with (out / "clean/clusters.csv").open(newline="") as file:
-        of = {row["id"]: int(row[told["chosen"]]) for row in csv.DictReader(file)}
-    cluster = np.array([of.get(name, -1) for name in names])
+        of = {row["id"]: row for row in csv.DictReader(file)}
+    clusterings = {
+        row["reducer"]: np.array([int(of[name][row["reducer"]]) if name in of else -1 for name in names])
+        for row in told["scores"]
+    }
+    cluster = clusterings[told["chosen"]]
     spoilt, missing = kinds != "", column["missing_ratio"] > 0.3
     rules = {
-        "all windows": np.ones(len(kinds), bool),
+        "everything": np.ones(len(kinds), bool),
         "missing ratio above 0.3": missing,
         "mean pixel, best threshold": best_threshold(column["pixel"], spoilt),
         "mean pixel, best threshold, or missing ratio": best_threshold(column["pixel"], spoilt) | missing,
         "suspect cluster": cluster == told["suspect"],
         "suspect cluster or missing ratio": (cluster == told["suspect"]) | missing,
         "all but the largest cluster, or missing ratio": (cluster > 0) | missing,
+        **{
+            f"suspect cluster of {row['reducer']}, or missing ratio": (clusterings[row["reducer"]] == row["suspect"])
+            | missing
+            for row in told["scores"]
+        },
         "outlier score above 3.5, or missing ratio": (column["outlier_score"] > 3.5) | missing,
     }
     table = {
@@ -133,15 +145,26 @@ def measure(path: str, kinds: np.ndarray, clusters: int) -> dict[str, Any]:
     }
 
 
-def again(path: str, kinds: np.ndarray, rounds: int) -> list[dict[str, float]]:
-    """Filter, then clean by rule and apply, again and again; score what is left out after each round."""
+def again(path: str, kinds: np.ndarray, rounds: list[str]) -> list[dict[str, float]]:
+    """Filter, then clean by rule and apply, again and again; score what is left out after each round.
+
+    Args:
+        path: of the run.
+        kinds: what spoils each window.
+        rounds: the reducer of each; "chosen" takes the chosen one.
+    """
     out = Path(path).parent / "run/curation"
     with (out / "frame.csv").open(newline="") as file:
         names = np.array([row["name"] for row in csv.DictReader(file)])
+    for folder in out.glob("0*"):
+        shutil.rmtree(folder)
+    (out / "kept.csv").unlink(missing_ok=True)
     table = []
-    for number in range(rounds + 1):
-        verb = ["clean", path, "--by", "rule"] if number else ["filter", path]
-        assert curate.main(verb) == curate.main(["apply", path]) == 0
+    for verb in (
+        ["filter"],
+        *(["clean", "--by", "rule", *([] if one == "chosen" else ["--reducer", one])] for one in rounds),
+    ):
+        assert curate.main([verb[0], path, *verb[1:]]) == curate.main(["apply", path]) == 0
         with (out / "kept.csv").open(newline="") as file:
             gone = ~np.isin(names, [row["id"] for row in csv.DictReader(file)])
         table.append(scores(gone, kinds != "") | {kind: float(gone[kinds == kind].mean()) for kind in KINDS})
@@ -154,21 +177,27 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--windows", type=int, default=400)
     parser.add_argument("--share", type=float, default=0.1, help="of windows that are spoilt")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", default="1", help="of countries, comma-separated")
     parser.add_argument("--clusters", default="2,4,6", help="how many, comma-separated")
-    parser.add_argument("--rounds", type=int, default=3, help="of cleaning by rule, each of what the last one kept")
+    parser.add_argument("--json", type=Path, help="where the figures go")
     arguments = parser.parse_args()
-    path, kinds = write(arguments.out, arguments.seed, arguments.windows, arguments.share)
-    facts = {"windows": len(kinds), "spoilt": {kind: int((kinds == kind).sum()) for kind in KINDS}}
-    found = [measure(path, kinds, int(k)) for k in arguments.clusters.split(",")]
-    table = again(path, kinds, arguments.rounds)
-    print(json.dumps(facts | {"found": found, "rounds": table}, indent=1))
-    for one in found:
-        print(f"\n{one['clusters']} clusters, {one['chosen']}, sizes {one['sizes']}")
-        for name, row in one["rules"].items():
-            print(f"{name:48}" + "".join(f" {key} {value:.2f}" for key, value in row.items()))
-    for number, row in enumerate(table):
-        print(f"{number} rounds after the filter{'':23}" + "".join(f" {key} {value:.2f}" for key, value in row.items()))
+    told = []
+    for seed in map(int, arguments.seeds.split(",")):
+        path, kinds = write(arguments.out / str(seed), seed, arguments.windows, arguments.share)
+        facts = {"seed": seed, "windows": len(kinds), "spoilt": {one: int((kinds == one).sum()) for one in KINDS}}
+        found = [measure(path, kinds, int(k)) for k in arguments.clusters.split(",")]
+        rounds = {", ".join(["filter", *names]): again(path, kinds, [*names]) for names in ROUNDS}
+        told.append(facts | {"found": found, "rounds": rounds})
+        print(f"\nseed {seed}: {facts}")
+        for one in found:
+            print(f"\n{one['clusters']} clusters, {one['chosen']}, sizes {one['sizes']}")
+            for name, row in one["rules"].items():
+                print(f"{name:48}" + "".join(f" {key} {value:.2f}" for key, value in row.items()))
+        for name, table in rounds.items():
+            for number, row in enumerate(table):
+                print(f"{name}: {number:<12}" + "".join(f" {key} {value:.2f}" for key, value in row.items()))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jobs.config import RunConfig
-from jobs.curate_clean import KNOWN, STATISTICS, TEXTURE, Cleaning, cleaned, read_vectors, suspects, textures
+from jobs.curate_clean import (
+    KNOWN,
+    PIXEL_REDUCERS,
+    REDUCERS,
+    STATISTICS,
+    Cleaning,
+    cleaned,
+    of_pixels,
+    read_vectors,
+    suspects,
+    usual_reducers,
+)
 from jobs.curate_desk import Desk, open_desk, planned_subject
 from jobs.curate_encode import encoded, split_spec
 from jobs.curate_frame import LAND_COVERS
@@ -73,7 +84,9 @@ def _filter(desk: Desk, arguments: argparse.Namespace) -> int:
 
 
 def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
-    names = [name.strip() for name in arguments.reducers.split(",") if name.strip()]
+    names = usual_reducers(desk.store.sensor)
+    if arguments.reducers is not None:
+        names = [name.strip() for name in arguments.reducers.split(",") if name.strip()]
     unknown = [name for name in names if name not in KNOWN]
     if unknown:
         raise ValueError(
@@ -88,10 +101,9 @@ def _clean(desk: Desk, arguments: argparse.Namespace) -> int:
         print("no class has an odd mean pixel: nothing is suspected; name some by --classes A,B or --classes all")
         return DONE
     given |= {name: encoded(desk.store, chosen[0], bundle) for name, bundle in encoders}
-    if TEXTURE in names:
-        given = {TEXTURE: textures(desk.store, chosen[0]), **given}
+    given = of_pixels([name for name in names if name in PIXEL_REDUCERS], desk.store, chosen[0]) | given
     facts = (arguments.clusters, arguments.seed, arguments.sample)
-    pooled = [name for name in names if name != TEXTURE]
+    pooled = [name for name in names if name in REDUCERS]
     found = cleaned(desk.frame, desk.looks, usable, chosen, pooled, given, *facts)
     if arguments.reducer is not None:
         found = found.by_user(arguments.reducer)

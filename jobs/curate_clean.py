@@ -14,9 +14,11 @@ from jobs.curate_looks import Looks
 from jobs.curate_subject import Tiles
 from models.cluster_choice import Choice, choose_clustering, suspect_cluster
 from models.clustering import SAMPLE, ScoredClustering, clustered, same_division, scored
+from models.dark_objects import dark_objects
 from models.outliers import class_levels
 from models.reducers import common_space, mean_pool, pca, random_projection
-from models.texture import STEPS, gradient_histogram
+from models.texture import gradient_histogram
+from tiler.sensors import Sensor
 
 Reducer = Callable[[np.ndarray, int], np.ndarray]
 """float (n, band, y, x) and a seed to float (n, d)."""
@@ -25,9 +27,12 @@ REDUCERS: dict[str, Reducer] = {
     "pca": lambda images, seed: pca(images.reshape(len(images), -1), seed=seed),
     "mean_pool": lambda images, seed: mean_pool(images, min(4, *images.shape[2:])),
 }
-TEXTURE = "texture"
-"""Reducer that looks at the pixels of the tiles themselves: `models.texture`."""
-KNOWN = (*REDUCERS, TEXTURE)
+PIXEL_REDUCERS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
+    "texture": gradient_histogram,
+    "dark_objects": dark_objects,
+}
+"""Those that look at the pixels of the tiles themselves: image, valid and full scale to float (d,)."""
+KNOWN = (*REDUCERS, *PIXEL_REDUCERS)
 STATISTICS = {"pixel": "mean pixel", "near_white": "near-white share", "missing_ratio": "missing ratio"}
 """Columns by which clusters are compared with classes that are not suspected."""
 
@@ -158,17 +163,26 @@ def cleaned(
     return Cleaning(rows, classes, found, suspected, choose_clustering(found))
 
 
-def textures(store: Tiles, rows: np.ndarray) -> np.ndarray:
-    """Return histograms of gradients, float64 (n, bins) for all n tiles of a store, NaN where none was asked for.
+def usual_reducers(sensor: Sensor) -> list[str]:
+    """Return the reducers that need no network: `dark_objects` where a sensor looks at the ground (`nir`) only."""
+    return [name for name in KNOWN if name != "dark_objects" or "nir" in sensor.bands]
+
+
+def of_pixels(names: Sequence[str], store: Tiles, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what reducers make of the pixels of tiles: name to float64 (n, d) for all n tiles, NaN where not asked.
 
     Args:
+        names: of `PIXEL_REDUCERS`.
         store: the tiles.
-        rows: int64 (k,): which; they are read one by one.
+        rows: int64 (k,): which; they are read one by one, once for all reducers.
     """
-    out = np.full((len(store.tiles), len(STEPS) + 1), np.nan)
-    for row in rows.tolist():
-        out[row] = gradient_histogram(store.read("image", row), store.read("valid", row), store.sensor.valid_max)
-    return out
+    found: dict[str, np.ndarray] = {}
+    for row in rows.tolist() if names else ():
+        image, valid = store.read("image", row), store.read("valid", row)
+        for name in names:
+            numbers = PIXEL_REDUCERS[name](image, valid, store.sensor.valid_max)
+            found.setdefault(name, np.full((len(store.tiles), len(numbers)), np.nan))[row] = numbers
+    return found
 
 
 def suspect_of(frame: Frame, usable: np.ndarray, rows: np.ndarray, one: ScoredClustering) -> Choice:

@@ -9,14 +9,14 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
-from cluster.units import Units, unfinished
+from cluster.units import Units
 from jobs.config import EmbedConfig, RunConfig
-from jobs.curate_looks import FOLDER, SIDE, STAGE, WHITE, Looks, look, looks_bytes, mapped, read_columns
-from jobs.curate_windows import BANDED, BYTES_PER_VALUE, SINGLE, window_facts
+from jobs.curate_facts import BYTES_PER_VALUE, Gathered, window_facts
+from jobs.curate_looks import FOLDER, STAGE, WHITE, Looks, look, looks_bytes, looks_left, read_columns
 from jobs.estimate import BASE_MEMORY_BYTES
 from jobs.frames import PlannedFrames
 from jobs.plan import key_of
-from jobs.runner import markers_of, report_failures, run_stage
+from jobs.runner import report_failures, run_stage
 from jobs.stages import peak_memory_bytes
 from tiler.frame_rows import FrameRows
 from tiler.frame_source import FrameBlock
@@ -98,8 +98,7 @@ class FrameSubject:
 
     def looks_left(self) -> tuple[int, int]:
         """Return how many blocks were not looked at yet, and how many there are."""
-        groups = self.units()
-        return sum(map(sum, unfinished(markers_of(self.storage, STAGE), groups))), sum(map(len, groups))
+        return looks_left(self.storage, self.units())
 
     def look(self, engine: Engine) -> bool:
         """Ingest and look; a block that cannot be read is named, and nothing is curated without it."""
@@ -121,16 +120,9 @@ class FrameSubject:
     def opened(self) -> tuple[FrameRows, Looks]:
         """Return the frames, and what was seen of them; small pictures lie in a file until they are asked for."""
         store, out = FrameStore(self.planned.url), self.storage.child(FOLDER)
-        n, bands, side = len(store), len(store.bands), min(SIDE, store.height_px, store.width_px)
-        pictures = mapped((n, bands, side, side))
-        white, digests = np.full(n, np.nan, np.float32), np.full(n, "", "U64")
-        facts = {name: np.full(n, np.nan) for name in SINGLE} | {name: np.full((n, bands), np.nan) for name in BANDED}
+        found = Gathered(len(store), len(store.bands), min(store.height_px, store.width_px))
         for block in self.planned.blocks:
             rows = rows_of(store, block.index)
             if len(rows):
-                part = read_columns(out.get(f"{block.unit}.npz"))
-                pictures[rows], white[rows], digests[rows] = part["pictures"], part["white"], part["digests"]
-                for name, column in facts.items():
-                    column[rows] = part[name]
-        facts |= {name: np.nan_to_num(facts[name]).astype(np.int32) for name in ("height", "width")}
-        return FrameRows(store, facts | {"damaged": np.zeros(n, bool)}), Looks(pictures, white, digests)
+                found.put(rows, read_columns(out.get(f"{block.unit}.npz")))
+        return FrameRows(store, found.facts), found.looks

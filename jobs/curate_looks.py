@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from cluster.storage import Storage
+from cluster.units import Units, unfinished
+from jobs.runner import markers_of
 from jobs.stages import peak_memory_bytes
 from models.duplicates import digest
 from models.reducers import mean_pool
@@ -76,6 +78,11 @@ def looks_bytes(seen: Sequence[tuple[np.ndarray, float, str]], facts: Mapping[st
     with io.BytesIO() as file:
         np.savez(file, **columns)
         return file.getvalue()
+
+
+def looks_left(storage: Storage, groups: Sequence[Units[Any]]) -> tuple[int, int]:
+    """Return how many units of a run were not looked at yet, and how many there are."""
+    return sum(map(sum, unfinished(markers_of(storage, STAGE), groups))), sum(map(len, groups))
 
 
 def mapped(shape: tuple[int, ...]) -> np.ndarray:

@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     made["balance"].add_argument("--split", help="count and draw only tiles of this split, such as train")
     clean = made["clean"]
     clean.add_argument("--classes", help="A,B or all (default: classes with an odd mean pixel; all without classes)")
-    clean.add_argument("--reducers", default=",".join(KNOWN), help=f"of {','.join(KNOWN)} (all)")
+    clean.add_argument("--reducers", help=f"of {','.join(KNOWN)} (all; dark_objects of sensors with a band nir only)")
     clean.add_argument(
         "--vectors", action="append", default=[], metavar="NAME=FILE.npz", help="codes or embeddings: ids, vectors"
     )

@@ -10,11 +10,11 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
-from cluster.units import grouped, unfinished
+from cluster.units import grouped
 from jobs.config import RunConfig
-from jobs.curate_looks import FOLDER, STAGE, LookAt, Looks, mapped, read_columns
+from jobs.curate_looks import FOLDER, STAGE, LookAt, Looks, looks_left, mapped, read_columns
 from jobs.datasets import PlannedDataset
-from jobs.runner import markers_of, report_failures, run_stage
+from jobs.runner import report_failures, run_stage
 from tiler.sensors import Sensor
 from tiler.tile_store import TileStore
 
@@ -134,8 +134,7 @@ class TileSubject:
 
     def looks_left(self) -> tuple[int, int]:
         """Return how many shards were not looked at yet, and how many there are."""
-        groups = grouped(self.planned.shards())
-        return sum(map(sum, unfinished(markers_of(self.storage, STAGE), groups))), sum(map(len, groups))
+        return looks_left(self.storage, grouped(self.planned.shards()))
 
     def look(self, engine: Engine) -> bool:
         """Ingest and look; a shard that cannot be read is named, and nothing is curated without it."""

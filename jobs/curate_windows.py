@@ -10,9 +10,10 @@ import numpy as np
 
 from cluster.engine import Engine
 from cluster.storage import Storage
-from cluster.units import Units, unfinished
+from cluster.units import Units
 from jobs.config import RunConfig
-from jobs.curate_looks import FOLDER, SIDE, STAGE, WHITE, Looks, look, looks_bytes, mapped, read_columns
+from jobs.curate_facts import BYTES_PER_VALUE, Gathered, window_facts
+from jobs.curate_looks import FOLDER, STAGE, WHITE, Looks, look, looks_bytes, looks_left, read_columns
 from jobs.estimate import BASE_MEMORY_BYTES
 from jobs.ingest import ingest, ingested
 from jobs.plan import Run, ScenePlan, key_of
@@ -23,14 +24,9 @@ from tiler.lattice import Lattice
 from tiler.logit_store import WindowShard, window_shards
 from tiler.scene_store import SceneStore
 from tiler.scene_windows import SceneWindows, WindowedScene, windows_of
-from tiler.tile_source import original_facts, stored_facts
 
 WINDOWS = 1
 """Raised by hand when the same windows would be told other facts of."""
-BANDED = ("mean", "standard_deviation", "minimum", "maximum")
-SINGLE = ("height", "width", "pixel", "missing_ratio", "missing_ratio_3_patches", "coverage")
-BYTES_PER_VALUE = 40
-"""Of a window while a worker looks at it: as it is, filled, squared and sorted for its median."""
 
 
 def tile_px_of(config: RunConfig) -> int:
@@ -66,12 +62,6 @@ class LookAtWindows:
             return {"windows": len(seen), "peak_memory_bytes": peak_memory_bytes()}
 
         return work
-
-
-def window_facts(image: np.ndarray, valid: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `SINGLE` and `BANDED` facts of what of a window lies inside its scene."""
-    found = stored_facts(image, valid, label, 1) | original_facts(image, valid)
-    return {name: np.asarray(found[name], np.float64) for name in (*SINGLE, *BANDED)}
 
 
 @dataclass(frozen=True)
@@ -134,8 +124,7 @@ class WindowSubject:
 
     def looks_left(self) -> tuple[int, int]:
         """Return how many units were not looked at yet, and how many there are."""
-        groups = self.units()
-        return sum(map(sum, unfinished(markers_of(self.storage, STAGE), groups))), sum(map(len, groups))
+        return looks_left(self.storage, self.units())
 
     def look(self, engine: Engine) -> bool:
         """Ingest and look; scenes and units that cannot be read are named, and their windows are damaged."""
@@ -156,27 +145,17 @@ class WindowSubject:
 
     def opened(self) -> tuple[SceneWindows, Looks]:
         """Return the windows, and what was seen of them; small pictures lie in a file until they are asked for."""
-        n, bands, side = len(self.ids), len(self.run.sensor.bands), min(SIDE, self.tile_px)
-        pictures = mapped((n, bands, side, side))
-        white, digests = np.full(n, np.nan, np.float32), np.full(n, "", "U64")
-        facts = {name: np.full(n, np.nan) for name in SINGLE} | {name: np.full((n, bands), np.nan) for name in BANDED}
-        markers, out, damaged = markers_of(self.storage, STAGE), self.storage.child(FOLDER), np.ones(n, bool)
+        found = Gathered(len(self.ids), len(self.run.sensor.bands), self.tile_px)
+        markers, out = markers_of(self.storage, STAGE), self.storage.child(FOLDER)
         scenes, first = [], 0
         for plan, group in zip(self.run.scenes, self.units(), strict=True):
             lattice, done = self.lattice(plan), markers.done(group.folder)
             for shard in group:
                 if shard.unit in done:
-                    part = read_columns(out.get(f"{shard.unit}.npz"))
                     rows = [first + row * lattice.cols + col for row, col in lattice.shard(shard.row, shard.col)]
-                    pictures[rows], white[rows], digests[rows] = part["pictures"], part["white"], part["digests"]
-                    damaged[rows] = False
-                    for name, column in facts.items():
-                        column[rows] = part[name]
+                    found.put(rows, read_columns(out.get(f"{shard.unit}.npz")))
             first += lattice.rows * lattice.cols
             scene = plan.scene
             when = scene.acquired.isoformat() if scene.acquired else ""
             scenes.append(WindowedScene(scene.id, self.run.url("ingest", plan.name), lattice, when, scene.sensor.name))
-        facts |= {name: np.nan_to_num(facts[name]).astype(np.int32) for name in ("height", "width")}
-        facts |= {name: facts[name].astype(np.float32) for name in SINGLE[3:]}
-        windows = SceneWindows(scenes, self.run.sensor, self.run.offered, facts | {"damaged": damaged})
-        return windows, Looks(pictures, white, digests)
+        return SceneWindows(scenes, self.run.sensor, self.run.offered, found.facts), found.looks

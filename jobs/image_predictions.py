@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluster.storage import Storage
-from jobs.image_training_data import ImageSamples, ImageSet
+from jobs.image_training_data import ImageSet
+from jobs.plan import Precision
+from jobs.predict_stage import PredictClasses
+from jobs.tile_tasks import TileTask
 from jobs.train_images import PlannedImages
 from tiler.tile_store import TileStore
 
@@ -39,19 +41,9 @@ def image_set(planned: PlannedImages) -> ImageSet:
 
 def network_answers(planned: PlannedImages, images: ImageSet, part: str = "test") -> np.ndarray:
     """Return the classes that a trained bundle answers for the images of a part, int64 (n,), in their order."""
-    import torch
-
-    from models.image_bundle import load_classifier
-
-    storage = Storage(planned.recipe.out)
-    _, network = load_classifier({name: storage.get(name) for name in ("card.json", "weights.safetensors")})
-    samples = ImageSamples(images, part, images.statistics(), masks=False)
-    found = []
-    with torch.inference_mode():
-        for first in range(0, len(samples), BATCH):
-            some = [samples[i][0] for i in range(first, min(first + BATCH, len(samples)))]
-            found.append(network(torch.from_numpy(np.stack(some))).argmax(1).numpy())
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+    stage = PredictClasses(images.store.url, (planned.recipe.out,), images.channels, Precision("cpu", "fp32", BATCH))
+    told = stage()(TileTask("", 0, tuple(images.rows[part].tolist())))["images"]
+    return np.array([int(np.argmax(image["probabilities"])) for image in told], np.int64)
 
 
 LIGHT = "band means"

@@ -38,6 +38,12 @@ from tiler.tile_store import SHARD_TILES, TileStore
 CONTRACT = 1
 """Raised by hand when the same networks and images would get other answers."""
 CLASSIFIED_AT_ONCE = 32
+CLASSIFIER_BYTES_PER_PIXEL = 64.0
+"""Activations of a classifier, for each pixel that it sees: its first layers are the widest."""
+CHANNEL_BYTES = 8
+"""Of a pixel in a channel: float32 as it is read, and as it is scaled."""
+COPIES_OF_LARGEST = 4
+"""Answers float32 of the largest image in a worker: sums, weights, mean and what is written."""
 FOLDER = "predictions"
 """Of what it writes, and the name of the stage."""
 
@@ -76,20 +82,20 @@ class PlannedPredict:
         weights = sum(Storage(path).size(WEIGHTS_FILE) for path in config.models)
         largest = int((store.facts("height").astype(int) * store.facts("width")).max(initial=0))
         if self.classifies:
-            batch, each, outputs = CLASSIFIED_AT_ONCE, 64.0, 0
+            batch, each, outputs = CLASSIFIED_AT_ONCE, CLASSIFIER_BYTES_PER_PIXEL, 0
         else:
             how = decide(self.dataset, None) or Precision("cuda", "bf16", 8)
             batch, outputs = how.batch * VIEWS[config.infer.tta], len(self.cards[0].classes)
             each = activation_bytes((card.architecture for card in self.cards), how.precision)
-        passes = int(batch * source.tile_px**2 * (each + 8 * len(self.channels)))
-        memory = BASE_MEMORY_BYTES + 2 * weights + passes + largest * 4 * 4 * outputs
+        passes = int(batch * source.tile_px**2 * (each + CHANNEL_BYTES * len(self.channels)))
+        memory = BASE_MEMORY_BYTES + 2 * weights + passes + largest * COPIES_OF_LARGEST * 4 * outputs
         stage, storage = self._stage(None), self.dataset.storage
         tasks = tile_tasks("" if stage is None else self._key(stage), self.rows)
         masks = unfinished(markers_of(storage, FOLDER), grouped(tasks))
         left = sum(map(sum, masks))
         rest = Rest(FOLDER, "shards", grouped(tasks), masks, left)
         time = rest.time(storage, self._work, crew_here(config.engine), False) if left else None
-        read = left * SHARD_TILES * source.tile_px**2 * (len(source.sensor.bands) + 2)
+        read = min(left * SHARD_TILES, len(self.rows)) * source.tile_px**2 * (len(source.sensor.bands) + 2)
         done = len(tasks) - left
         return [Estimate(FOLDER, len(tasks), "shards of images", done, read, 0, memory, time=time)]
 
@@ -114,8 +120,11 @@ class PlannedPredict:
         markers = markers_of(storage, FOLDER)
         done = [task.unit for task in tasks if task.unit not in outcome.failed]
         images = [image for unit in done for image in markers.read(unit)["record"]["images"]]
-        lists = class_lists if self.classifies else mask_lists
-        files, lines = lists(self.store, images, self.cards[0].classes, config, dataset.judged)
+        classes = self.cards[0].classes
+        if self.classifies:
+            files, lines = class_lists(self.store, images, classes)
+        else:
+            files, lines = mask_lists(self.store, images, classes, config, dataset.judged)
         folder, named = storage.child(FOLDER), f"{config.out.rstrip('/')}/{FOLDER}"
         for name, data in files.items():
             folder.put(name, data)

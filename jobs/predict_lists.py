@@ -80,14 +80,11 @@ def mask_lists(
     return files, lines
 
 
-def class_lists(
-    store: TileStore, images: Sequence[dict[str, Any]], classes: Sequence[str], config: RunConfig, judged: str
-) -> Lists:
+def class_lists(store: TileStore, images: Sequence[dict[str, Any]], classes: Sequence[str]) -> Lists:
     """Return `images.csv` (the class of each image) and the files of `score_files`, of what `PredictClasses` recorded.
 
     Images of a class that the networks do not know are told apart, and have no part in the scores.
     """
-    del config, judged
     header = (*KNOWN, "answer", "probability", *(f"p_{name}" for name in classes))
     matrices: dict[str, np.ndarray] = {}
     rows, strangers = [], set()

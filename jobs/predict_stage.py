@@ -9,9 +9,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logsumexp
 
 from cluster.storage import Storage
 from jobs.bundles import read_bundles
+from jobs.evaluation.scoring import classes_of
 from jobs.plan import Precision
 from jobs.stages import peak_memory_bytes, prepare_worker
 from jobs.tile_tasks import TileTask
@@ -28,23 +30,14 @@ def mask_names(ids: Sequence[str]) -> list[str]:
     return [short if seen[short.casefold()] == 1 else f"{name}.png" for name, short in zip(ids, plain, strict=True)]
 
 
-def classes_at(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return uint8 (y, x) of probabilities (K, y, x), `IGNORE` where one is NaN.
+def highest_probability(logits: np.ndarray) -> float:
+    """Return the highest probability of any class but background in logits (K, y, x); pixels of NaN have none.
 
-    One class: 1 from the threshold on. Several: the most probable, the first of equals; 0 is background.
+    One class: the logistic function. Several: 1 minus the softmax of class 0.
     """
-    seen = ~np.isnan(probability).any(axis=0)
-    with np.errstate(invalid="ignore"):
-        found = probability[0] >= threshold if len(probability) == 1 else probability.argmax(axis=0)
-    return np.where(seen, found.astype(np.uint8), np.uint8(IGNORE))
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return float32 probabilities of logits (K, y, x): the logistic function of one class, softmax over several."""
-    if len(logits) == 1:
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
-    powers = np.exp(logits - logits.max(axis=0))
-    return np.asarray(powers / powers.sum(axis=0), np.float32)
+    seen = logits[:, ~np.isnan(logits).any(axis=0)].astype(np.float64)
+    odds = seen[0] if len(seen) == 1 else logsumexp(seen[1:], axis=0) - seen[0]
+    return float(expit(odds.max()))
 
 
 @dataclass(frozen=True)
@@ -83,18 +76,17 @@ class PredictMasks:
         def answer(row: int, logits: np.ndarray) -> dict[str, Any]:
             height, width = sizes[row]
             place = Fit.of(self.fit, height, width, store.tile_px)
-            chance = place.restored(probabilities(logits), height, width)
-            found = classes_at(chance, self.threshold)
+            whole = place.restored(logits, height, width)
+            found = classes_of(whole, self.threshold)
             if folder is not None:
                 folder.put(names[row], mask_png(found))
             counts = np.bincount(found.ravel(), minlength=256)
-            values = len(chance) if len(chance) > 1 else 2
-            positive = chance if len(chance) == 1 else 1 - chance[:1]
+            values = max(2, len(whole))
             return {
                 "row": row,
                 "areas_px": counts[1:values].tolist(),
                 "seen_px": int(counts[:IGNORE].sum()),
-                "highest": round(float(np.nanmax(positive)), 6),
+                "highest": round(highest_probability(whole), 6),
             }
 
         def work(task: TileTask) -> dict:

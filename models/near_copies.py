@@ -25,7 +25,9 @@ DETAIL = 0.85
 """The same of what is left without the lowest frequencies: smooth pictures are alike without being copies."""
 LOW = 4
 """Cosine frequencies along each axis that are no detail."""
-BLOCK_PAIRS, BLOCK_ROWS = 256, 4_096
+ROUNDING = 1e-9
+"""Of the length of a picture: what rounding leaves of one colour."""
+BLOCK_PICTURES, BLOCK_PAIRS, BLOCK_ROWS = 64, 512, 4_096
 
 
 def near_copies(
@@ -62,6 +64,9 @@ def explained(pictures: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.n
     Each is the larger of both directions. A picture b is fitted by a gain times a, an offset, and the gradients of a,
     plain and times the place: the first order of a shift and a stretch along each axis (Lucas and Kanade 1981).
 
+    What is fitted with is made once for each picture, however many pairs it is in; a pair then costs the product of ten
+    rows and a picture: some microseconds.
+
     Args:
         pictures: (n, band, y, x).
         pairs: int (p, 2).
@@ -71,36 +76,78 @@ def explained(pictures: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.n
         nothing varies.
     """
     found = np.zeros((2, len(pairs)))
-    for start in range(0, len(pairs), BLOCK_PAIRS):
-        some = slice(start, start + BLOCK_PAIRS)
-        first, second = (pictures[pairs[some, side]].astype(np.float64) for side in (0, 1))
-        for one, other in ((first, second), (second, first)):
-            found[:, some] = np.maximum(found[:, some], _fitted(one, other))
+    if not len(pairs):
+        return found[0], found[1]
+    named, places = np.unique(pairs, return_inverse=True)
+    places = places.reshape(pairs.shape)
+    norms = np.concatenate(
+        [_norms(pictures[some]) for some in np.split(named, range(BLOCK_PICTURES, len(named), BLOCK_PICTURES))], axis=1
+    )
+    for side in (0, 1):
+        order = np.argsort(places[:, side], kind="stable")
+        ends = np.searchsorted(places[order, side], np.arange(len(named) + 1))
+        for start in range(0, len(named), BLOCK_PICTURES):
+            block = np.arange(start, min(start + BLOCK_PICTURES, len(named)))
+            block = block[ends[block + 1] > ends[block]]
+            columns, inverses = _columns(pictures[named[block]]) if len(block) else ((), ())
+            for place, rows, inverse in zip(block.tolist(), columns, inverses, strict=True):
+                for first in range(ends[place], ends[place + 1], BLOCK_PAIRS):
+                    some = order[first : min(first + BLOCK_PAIRS, ends[place + 1])]
+                    other = places[some, 1 - side]
+                    share = _shares(rows, inverse, pictures[named[other]], norms[:, other])
+                    found[:, some] = np.maximum(found[:, some], share)
     return found[0], found[1]
 
 
-def _fitted(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return float64 (2, p): how much of each of `other`, (p, band, y, x), each of `one` explains, whole and detail."""
+def _columns(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what other pictures are fitted by, made of each of some pictures (b, band, y, x).
+
+    Returns:
+        float64 (b, 2, 5, d): the picture, its gradients and these times the place, each of mean 0 (first), or without
+        the lowest frequencies (second), and of length 1, or 0 where nothing but rounding is left of it; and
+        float64 (b, 2, 5, 5): the pseudo-inverse of their products.
+    """
+    one = pictures.astype(np.float64)
     down, along = np.gradient(one, axis=(2, 3))
     y, x = (np.linspace(-1, 1, length) for length in one.shape[2:])
-    columns = [one, along, along * x, down, down * y[:, None]]
-    centred = [column - column.mean(axis=(1, 2, 3), keepdims=True) for column in [*columns, other]]
-    floor = 1e-9 * np.linalg.norm(other.reshape(len(other), -1), axis=1)  # what rounding leaves of one colour
-    return np.stack([_share(centred, floor), _share([_without_low(column) for column in [*columns, other]], floor)])
+    made = np.stack([one, along, along * x, down, down * y[:, None]], axis=1)
+    flat = made.reshape(-1, *one.shape[1:])
+    parts = np.stack([_centred(flat), _without_low(flat)]).reshape(2, len(one), made.shape[1], -1)
+    lengths = np.linalg.norm(parts, axis=3, keepdims=True)
+    least = ROUNDING * np.linalg.norm(one.reshape(len(one), -1), axis=1)[:, None, None]
+    rows = np.divide(parts, lengths, out=np.zeros_like(parts), where=lengths > least).transpose(1, 0, 2, 3)
+    return rows, np.linalg.pinv(rows @ rows.transpose(0, 1, 3, 2), rcond=1e-10, hermitian=True)
 
 
-def _share(columns: Sequence[np.ndarray], floor: np.ndarray) -> np.ndarray:
-    """Return the share of the last column that the others explain, float64 (p,); the first one's gain is above 0.
+def _norms(pictures: np.ndarray) -> np.ndarray:
+    """Return the lengths of pictures (b, band, y, x) as `_columns` treats them, float64 (2, b); 0 of one colour."""
+    one = pictures.astype(np.float64)
+    parts = np.stack([_centred(one), _without_low(one)]).reshape(2, len(one), -1)
+    lengths = np.linalg.norm(parts, axis=2)
+    return np.where(lengths > ROUNDING * np.linalg.norm(one.reshape(len(one), -1), axis=1), lengths, 0.0)
 
-    Columns that are no longer than `floor`, float64 (p,), are nothing.
+
+def _shares(rows: np.ndarray, inverse: np.ndarray, others: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Return float64 (2, m): the share of each of m pictures that one explains; its gain must be above 0.
+
+    The rows are free of means, or of low frequencies, so that their products with a picture are those with what is left
+    of it without these.
+
+    Args:
+        rows: float64 (2, 5, d), of `_columns`.
+        inverse: float64 (2, 5, 5).
+        others: (m, band, y, x).
+        norms: float64 (2, m), of `_norms`.
     """
-    rows = np.stack([column.reshape(len(column), -1) for column in columns], axis=1)
-    lengths = np.linalg.norm(rows, axis=2, keepdims=True)
-    rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > floor[:, None, None])
-    products = rows @ rows.transpose(0, 2, 1)
-    seen = products[:, :-1, -1]
-    gains = np.einsum("pij,pj->pi", np.linalg.pinv(products[:, :-1, :-1], rcond=1e-10, hermitian=True), seen)
+    seen = rows @ others.reshape(len(others), -1).astype(np.float64).T
+    seen = np.divide(seen, norms[:, None], out=np.zeros_like(seen), where=norms[:, None] > 0)
+    gains = inverse @ seen
     return np.where(gains[:, 0] > 0, np.clip((gains * seen).sum(axis=1), 0, 1), 0.0)
+
+
+def _centred(pictures: np.ndarray) -> np.ndarray:
+    """Return (p, band, y, x) less the mean of each picture."""
+    return np.asarray(pictures - pictures.mean(axis=(1, 2, 3), keepdims=True))
 
 
 def _without_low(pictures: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ DIMENSION = 50
 """Numbers of an image after a projection."""
 POOL_SIDE = 4
 """Means along a side of an image after `mean_pool`."""
-FIT_ROWS = 10_000
+FIT_ROWS = 4_000
 """Rows beyond which the common space is that of a sample."""
 BLOCK_ROWS = 2_048
 COMMON = "pca of standardised pixels"

@@ -16,7 +16,7 @@ from jobs.bundles import read_bundles
 from jobs.config import RunConfig
 from jobs.datasets import plan_dataset
 from jobs.parsing import load
-from jobs.predict_stage import classes_at, mask_names, probabilities
+from jobs.predict_stage import highest_probability, mask_names
 from jobs.shell import BAD_INPUT, DONE, INCOMPLETE
 from models.classifier import ClassifierSpec, build_classifier
 from models.image_bundle import save_image_bundle
@@ -70,8 +70,8 @@ def masked(request, tmp_path_factory):
         logits, _ = members.predict(store.network_input(row, RGB)[None])
         with Image.open(folder / "in/images" / tile["id"]) as picture:
             width, height = picture.size
-        chance = 1 / (1 + np.exp(-logits[0]))
-        found[tile["id"]] = Fit.of(request.param, height, width, SIDE).restored(chance, height, width)[0]
+        whole = Fit.of(request.param, height, width, SIDE).restored(logits[0], height, width)[0]
+        found[tile["id"]] = 1 / (1 + np.exp(-whole))
     threshold = float(np.nanmedian(np.concatenate([chance.ravel() for chance in found.values()])))
     options = ["--set", f"fuse.threshold={threshold:.3f}"]
     options += ["--set", "infer.tta=flips4"] if request.param == "pad" else []
@@ -219,13 +219,15 @@ def test_two_images_never_share_a_mask():
     assert len({name.casefold() for name in mask_names(["X.jpg", "x.png"])}) == 2
 
 
-def test_several_classes_take_the_most_probable_and_keep_what_is_not_known():
-    logits = np.array([[[0.0, 3.0]], [[1.0, 3.0]], [[0.5, -1.0]]], np.float32)
-    chance = probabilities(logits)
-    assert chance.sum(axis=0) == pytest.approx(1)
-    assert classes_at(chance, 0.5).tolist() == [[1, 0]], "the first of equals"
-    chance[:, 0, 0] = np.nan
-    assert classes_at(chance, 0.5).tolist() == [[IGNORE, 0]]
+def test_the_highest_probability_is_that_of_any_class_but_background():
+    one = np.array([[[-2.0, 0.5, np.nan]]], np.float32)
+    assert highest_probability(one) == pytest.approx(1 / (1 + np.exp(-0.5)))
+    several = np.array([[[0.0, 3.0]], [[1.0, 3.0]], [[0.5, -1.0]]], np.float32)
+    softmax = np.exp(several) / np.exp(several).sum(axis=0)
+    assert highest_probability(several) == pytest.approx((1 - softmax[0]).max())
+    several[1, 0, 0] = np.nan
+    assert highest_probability(several) == pytest.approx(1 - softmax[0, 0, 1])
+    assert highest_probability(np.full((1, 2, 2), 900, np.float32)) == 1
 
 
 def test_a_mask_reads_back_as_its_indices(tmp_path):

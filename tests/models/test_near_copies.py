@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.near_copies import BLOCK_PAIRS, DETAIL, WHOLE, explained, near_copies
+from models.near_copies import DETAIL, WHOLE, explained, near_copies
 
 
 def picture(seed: int, side: int = 96) -> np.ndarray:
@@ -65,6 +65,23 @@ def test_smooth_pictures_are_alike_and_no_copies():
     assert not len(near_copies(pictures))
 
 
+def test_what_is_explained_is_what_least_squares_explain():
+    pictures = np.stack([small(picture(seed))[:, :20, :28] for seed in range(4)])
+    pairs = np.array([[0, 1], [2, 3], [1, 3]])
+    whole, _ = explained(pictures, pairs)
+    for pair, found in zip(pairs.tolist(), whole.tolist(), strict=True):
+        best = 0.0
+        for a, b in (pair, pair[::-1]):
+            one, other = pictures[a].astype(float), pictures[b].astype(float)
+            down, along = np.gradient(one, axis=(1, 2))
+            y, x = np.linspace(-1, 1, 20)[:, None], np.linspace(-1, 1, 28)
+            columns = np.stack([v.ravel() for v in (one, along, along * x, down, down * y, np.ones_like(one))], axis=1)
+            gains, residual, *_ = np.linalg.lstsq(columns, other.ravel(), rcond=None)
+            if gains[0] > 0:
+                best = max(best, 1 - residual[0] / ((other - other.mean()) ** 2).sum())
+        assert found == pytest.approx(best, abs=1e-9)
+
+
 def test_a_negative_and_a_picture_of_one_colour_explain_nothing():
     one = small(picture(4))
     pictures = np.stack([one, 255 - one, np.full_like(one, 80), np.full_like(one, 80)])
@@ -74,12 +91,19 @@ def test_a_negative_and_a_picture_of_one_colour_explain_nothing():
 
 
 @pytest.mark.parametrize("side", [32, 20])
-def test_pairs_do_not_depend_on_how_they_are_cut_in_blocks(side):
+def test_pairs_do_not_depend_on_how_they_are_cut_in_blocks(side, monkeypatch):
     random = np.random.default_rng(3)
     base = random.normal(100, 20, (1, 2, side, side))
     pictures = (base + random.normal(0, 2, (40, 2, side, side))).astype(np.float32)
     found = near_copies(pictures)
-    assert len(found) == 40 * 39 // 2 > 2 * BLOCK_PAIRS
+    assert len(found) == 40 * 39 // 2
+    whole, detail = explained(pictures, found)
+    for name, length in (("BLOCK_PICTURES", 7), ("BLOCK_PAIRS", 5), ("BLOCK_ROWS", 11)):
+        monkeypatch.setattr(f"models.near_copies.{name}", length)
+    assert near_copies(pictures).tolist() == found.tolist()
+    shuffled = np.random.default_rng(4).permutation(len(found))
+    assert explained(pictures, found[shuffled])[0] == pytest.approx(whole[shuffled], abs=1e-12)
+    assert explained(pictures, found[:, ::-1])[1] == pytest.approx(detail, abs=1e-12)
     series = np.array(["a", "b"])[np.arange(40) % 2]
     assert len(near_copies(pictures, series)) == 2 * (20 * 19 // 2)
     assert near_copies(pictures[:1]).shape == (0, 2)

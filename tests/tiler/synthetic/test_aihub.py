@@ -72,6 +72,21 @@ def test_the_files_are_the_same_for_any_number_of_workers(tmp_path):
     assert alone == together
 
 
+@pytest.mark.slow
+def test_what_is_spoilt_is_listed_and_nothing_else_changes(tmp_path):
+    good = aihub.write_aihub(tmp_path / "good", 3, ls30=0)
+    found = aihub.write_aihub(tmp_path / "spoilt", 3, ls30=0, spoil=0.6)
+    assert good.spoilt == ()
+    assert not (tmp_path / "good/spoilt.csv").exists()
+    listed = [line.split(",")[0] for line in (tmp_path / "spoilt/spoilt.csv").read_text().splitlines()[1:]]
+    assert [name for name, _ in found.spoilt] == listed
+    assert 0 < len(listed) < 3
+    before, after = contents(tmp_path / "good"), contents(tmp_path / "spoilt")
+    changed = {path.name for path in before if before[path] != after[path]}
+    assert changed == {f"{name}.tif" for name in listed}
+    assert all("SN10_SN10" in str(path) for path in before if before[path] != after[path]), "labels and gases stay"
+
+
 def _zips(root):
     aihub._pack(root)
     assert not list(root.rglob("*.tif"))
