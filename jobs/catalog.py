@@ -69,7 +69,12 @@ def catalog_facts(
 
 
 def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence[str]) -> AssetFacts:
-    spec, values = specs_of(run_classes)[name], value_names(run_classes)
+    specs, values = specs_of(run_classes), value_names(run_classes)
+    size, digest = int(file["size_bytes"]), str(file["sha256"])
+    if name not in specs:
+        media_type, roles = str(file["media_type"]), [str(role) for role in file["roles"]]
+        return AssetFacts(str(file["href"]), str(file["title"]), media_type, roles, size_bytes=size, sha256=digest)
+    spec = specs[name]
     with rasterio.open(path, driver="GTiff") as data:
         tags = [data.tags(number) for number in data.indexes]
     bands = [BandFacts(title, _statistics(found)) for title, found in zip(spec.bands or [name], tags, strict=True)]
@@ -82,8 +87,8 @@ def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence
         unit=spec.unit,
         bands=bands,
         classes=[ClassFacts(value, values[value], color) for value, color in colors.items()],
-        size_bytes=int(file["size_bytes"]),
-        sha256=str(file["sha256"]),
+        size_bytes=size,
+        sha256=digest,
     )
 
 

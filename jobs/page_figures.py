@@ -81,7 +81,7 @@ def page_figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, Scene
         record: its `run.json`.
         stores: its scenes, by id.
     """
-    out = [_map_figure(run, stores)] if record["products"]["files"] else []
+    out = [_map_figure(run, stores)] if "class" in record["products"]["files"] else []
     several = len(run.classes) > 1
     counts = np.array(record["products"]["numbers"]["probability_counts"])
     edges = np.linspace(0.0, 1.0, len(counts) + 1)

@@ -24,6 +24,7 @@ from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate, Expected, publish_memory
 from jobs.infer import require_ingested
+from jobs.map_files import write_map_files
 from jobs.mosaic import planned_map
 from jobs.pace import UNKNOWN
 from jobs.page import write_page
@@ -93,21 +94,24 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
     prepare_worker()
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
-    with new_folder(run.storage, key) as folder, shown(run.storage, 3, "publish", unit="steps") as progress:
-        files: dict[str, Path] = {}
+    with new_folder(run.storage, key) as folder, shown(run.storage, 4, "publish", unit="steps") as progress:
+        rasters: dict[str, Path] = {}
         if "cog" in run.config.outputs:
-            files = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
+            rasters = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
         progress.advance()
-        described = {
-            name: {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            for name, path in files.items()
-        }
+        described = {name: _described(path) for name, path in rasters.items()}
+        described |= {file.name: _described(file.path) | file.facts() for file in write_map_files(run, store, folder)}
+        progress.advance()
         numbers = map_numbers(store, threshold).to_json()
         progress.advance()
         if "stac" in run.config.outputs:
             write_catalog(folder, facts=catalog_facts(run, plans, plan, folder, described))
         progress.advance()
     return {"files": described, "numbers": numbers}
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _like(run: Run) -> str:

@@ -1,0 +1,42 @@
+"""Files of a map beside its rasters: what `outputs` may name besides `cog`, `stac` and `report`, one table.
+
+A writer gets a finished map and the folder that its files go to. What it writes is listed in `map.json`, `run.json`
+and the STAC catalogue with size and checksum, and published with the rasters in one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.plan import Run
+from tiler.map_store import MapStore
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """A file of a map that is no raster product."""
+
+    name: str
+    """By which lists call it, such as polygons."""
+    path: Path
+    title: str
+    media_type: str
+    roles: Sequence[str] = ("data",)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the catalogue says of it besides its size."""
+        return {"title": self.title, "media_type": self.media_type, "roles": list(self.roles)}
+
+
+Writer = Callable[[Run, MapStore, Path], list[MapFile]]
+
+WRITERS: dict[str, Writer] = {}
+"""A name of `outputs` to what writes it."""
+
+
+def write_map_files(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
+    """Write everything that the run's `outputs` name of this table."""
+    return [file for name, write in WRITERS.items() if name in run.config.outputs for file in write(run, store, folder)]
