@@ -6,13 +6,16 @@ and the STAC catalogue with size and checksum, and published with the rasters in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.plan import Run
+from tiler.classes import value_names
 from tiler.map_store import MapStore
+from tiler.product_specs import specs_of
+from tiler.styles import write_style
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,18 @@ WRITERS: dict[str, Writer] = {}
 def write_map_files(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
     """Write everything that the run's `outputs` name of this table."""
     return [file for name, write in WRITERS.items() if name in run.config.outputs for file in write(run, store, folder)]
+
+
+def write_styles(rasters: Mapping[str, Path], classes: Sequence[str]) -> list[MapFile]:
+    """Write a QGIS style beside each raster product."""
+    specs, names = specs_of(classes), dict(enumerate(value_names(classes)))
+    return [
+        MapFile(
+            f"{name}_style",
+            write_style(path, specs[name], names),
+            f"QGIS style of {path.name}",
+            "application/xml",
+            ("metadata", "style"),
+        )
+        for name, path in rasters.items()
+    ]

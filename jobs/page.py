@@ -10,6 +10,7 @@ import yaml
 
 from jobs.estimate import format_bytes
 from jobs.evaluation.files import evaluation_pictures, evaluation_tables, read_evaluation
+from jobs.last_map import last_map_table
 from jobs.page_figures import page_figures
 from jobs.plan import Run
 from jobs.report import ReportFacts, Table, render_report
@@ -41,6 +42,7 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
             *remarks(record["windows"], record["affected_cells"]),
         ],
         figures=page_figures(run, record, stores),
+        changes=last_map_table(record["products"]),
         classes=[] if len(run.classes) == 1 else [_classes(record)],
         quality=[_quality(stores), _bands(stores)],
         evaluation=[] if evaluation is None else evaluation_tables(evaluation),
@@ -73,6 +75,10 @@ def _summary(record: Mapping[str, Any], evaluation: Mapping[str, Any] | None) ->
         rows.append((f"of {found}, km²", numbers["positive_px"] * numbers["pixel_area_m2"] / 1e6))
     if numbers["seen_px"]:
         rows.append((f"share of {found}", numbers["positive_px"] / numbers["seen_px"]))
+    seams = numbers["seams"]
+    for kind in ("window", "cell"):
+        if seams[kind]:
+            rows.append((f"seam index of {kind}s (1: none)", seams[kind]["index"]))
     if evaluation is not None:
         rows.append((f"mIoU on {GROUND[evaluation['settings']['where']]}", evaluation["rows"][0]["mIoU"]))
     return rows

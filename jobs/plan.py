@@ -36,7 +36,7 @@ from tiler.scenes import Scene, check_distinct
 from tiler.sensors import Sensor, load_sensor
 from tiler.shards import Shard, shard_count, shards_of
 
-CONTRACTS = {"ingest": 1, "infer": 2, "mosaic": 1, "publish": 2}
+CONTRACTS = {"ingest": 1, "infer": 2, "mosaic": 1, "publish": 3}
 
 
 def key_of(*facts: object) -> str:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, compress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate, Expected, publish_memory
 from jobs.infer import require_ingested
-from jobs.map_files import write_map_files
+from jobs.last_map import changed_since, last_map
+from jobs.map_files import write_map_files, write_styles
 from jobs.mosaic import planned_map
 from jobs.pace import UNKNOWN
 from jobs.page import write_page
@@ -34,6 +36,7 @@ from jobs.progress_file import shown
 from jobs.published import current, new_folder, show, switch
 from jobs.record import differences, run_record
 from jobs.runner import Outcome, held_already, markers_of, quarantine, report_failures, say_memory, stage_facts
+from jobs.seams import measured_seams
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
@@ -100,14 +103,24 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
             rasters = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
         progress.advance()
         described = {name: _described(path) for name, path in rasters.items()}
-        described |= {file.name: _described(file.path) | file.facts() for file in write_map_files(run, store, folder)}
+        others = [*write_styles(rasters, run.classes), *write_map_files(run, store, folder)]
+        described |= {file.name: _described(file.path) | file.facts() for file in others}
         progress.advance()
-        numbers = map_numbers(store, threshold).to_json()
+        numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans)}
         progress.advance()
         if "stac" in run.config.outputs:
             write_catalog(folder, facts=catalog_facts(run, plans, plan, folder, described))
         progress.advance()
-    return {"files": described, "numbers": numbers}
+    last = last_map(current(run.storage), key)
+    return {
+        "files": described,
+        "numbers": numbers,
+        "map": plan.name,
+        "threshold": threshold,
+        "published": datetime.now(UTC).isoformat(timespec="seconds"),
+        "last": last,
+        "change": changed_since(run, last, plan.name),
+    }
 
 
 def _described(path: Path) -> dict[str, Any]:

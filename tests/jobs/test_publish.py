@@ -101,6 +101,15 @@ def test_every_product_holds_the_map_in_its_place(published, name):
         assert nobody.any()
 
 
+def test_every_product_has_a_style_and_the_record_the_seams(published):
+    record = json.loads((published.out / "run.json").read_text())
+    for name in PRODUCTS:
+        style = (published.out / "map" / f"{name}.qml").read_text()
+        assert "rasterrenderer" in style
+        assert record["products"]["files"][f"{name}_style"]["size_bytes"] == len(style.encode())
+    assert record["products"]["numbers"]["seams"]["window"]["index"] > 0
+
+
 def test_classes_have_colours(published):
     with rasterio.open(published.out / "map" / "class.tif") as data:
         table = data.colormap(1)
@@ -174,7 +183,13 @@ def test_a_threshold_is_published_anew_and_nothing_else_is_done(published, monke
         changed_places = {name.split("/")[0] for name in changed}
         assert changed_places == {"maps", "map.json", "run.json", "report.html", "stages"}
         assert not {name for name in changed if name.startswith("maps/")} & before.keys()  # whose readers see it whole
-        assert json.loads((published.out / "run.json").read_text())["config"]["fuse"]["threshold"] == 0.7
+        record = json.loads((published.out / "run.json").read_text())
+        assert record["config"]["fuse"]["threshold"] == 0.7
+        last, change = record["products"]["last"], record["products"]["change"]
+        first, now = (expected(published, threshold)["class"] for threshold in (0.5, 0.7))
+        assert (last["threshold"], last["numbers"]["positive_px"]) == (0.5, (first == 1).sum())
+        assert (change["lost_px"], change["gained_px"]) == (((first == 1) & (now == 0)).sum(), 0)
+        assert "Since the last map" in (published.out / "report.html").read_text()
     finally:
         assert main(published.command()) == 0
     with rasterio.open(published.out / "map" / "class.tif") as data:
@@ -221,7 +236,7 @@ def test_outputs_are_those_asked_for(tmp_path):
     assert list((here.out / "map").iterdir()) == []
     assert (here.out / "report.html").exists()
     assert main(here.command("outputs=[cog]")) == 0
-    assert {p.name for p in (here.out / "map").iterdir()} == {f"{n}.tif" for n in PRODUCTS}
+    assert {p.name for p in (here.out / "map").iterdir()} == {f"{n}.{end}" for n in PRODUCTS for end in ("tif", "qml")}
 
 
 def test_publish_before_mosaic_is_refused(tmp_path, capsys):

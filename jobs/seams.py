@@ -1,0 +1,46 @@
+"""The seam index of a map, with intervals: measured when it is published, told by its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jobs.plan import LogitPlan
+from models.bootstrap import Interval, block_bootstrap
+from tiler.map_store import MapStore
+from tiler.seams import KINDS, SeamScene, seam_blocks, seam_ratios, steps
+
+MOST_BLOCKS = 96
+"""Blocks of 512 px that are measured across the borders of cells, and as many others."""
+UNIT = 1e-6
+"""Of a logit, in which sums are counted as whole numbers."""
+
+
+def measured_seams(store: MapStore, plans: Sequence[LogitPlan]) -> dict[str, Any]:
+    """Return the seam index of windows and of cells, each with its interval; None where there is no such border.
+
+    Args:
+        store: the map.
+        plans: the logits that it was made of.
+    """
+    scenes = [SeamScene(plan.source.scene.grid, plan.lattice) for plan in plans]
+    blocks = [
+        steps(store.read("logit", block), block, scenes, store.grid.pixels)
+        for block in seam_blocks(store.extent, MOST_BLOCKS)
+    ]
+    sums = np.array([block for block in blocks if block[-1, 1]]).reshape(-1, len(KINDS), 2)
+    found = dict.fromkeys(KINDS[:-1])
+    if len(sums) > 1:
+        whole = (sums * [1 / UNIT, 1]).round().astype(np.int64)
+        found = {kind: _told(one) for kind, one in block_bootstrap(whole, _ratios).items()}
+    return {"blocks": len(sums), **found}
+
+
+def _ratios(counts: np.ndarray) -> dict[str, float]:
+    return seam_ratios(counts * [UNIT, 1])
+
+
+def _told(found: Interval) -> dict[str, float] | None:
+    return None if found.value != found.value else {"index": found.value, "low": found.low, "high": found.high}
