@@ -9,6 +9,8 @@ from typing import Any
 
 import pyproj
 import rasterio
+import shapely
+import shapely.geometry
 
 from jobs.cells import MosaicPlan
 from jobs.plan import LogitPlan, Run
@@ -20,7 +22,10 @@ from tiler.product_specs import specs_of
 
 
 def outline(grid: PixelGrid) -> tuple[dict[str, Any], list[float]]:
-    """Return a grid's outline as a GeoJSON polygon in longitude and latitude, and its bounding box."""
+    """Return a grid's outline as GeoJSON in longitude and latitude, and its bounding box.
+
+    Of a grid across 180 degrees it is two polygons, and the west of the box is larger than its east.
+    """
     import numpy as np
 
     along = np.linspace(0.0, 1.0, 17)[:-1]
@@ -29,15 +34,44 @@ def outline(grid: PixelGrid) -> tuple[dict[str, Any], list[float]]:
     cols = np.concatenate([zeros, along, ones, 1 - along]) * grid.width
     x, y = grid.xy(rows, cols)
     lon, lat = pyproj.Transformer.from_crs(grid.pyproj_crs, "EPSG:4326", always_xy=True).transform(x, y)
-    ring = [[round(float(a), 7), round(float(b), 7)] for a, b in zip(lon, lat, strict=True)]
-    bbox = [float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())]
-    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}, bbox
+    lon = np.unwrap(lon, period=360)  # a step over 180 degrees is a small one
+    ring = np.round(np.stack([lon, lat], axis=1), 7)
+    bbox = [_wrapped(float(lon.min())), float(lat.min()), _wrapped(float(lon.max())), float(lat.max())]
+    if lon.min() >= -180 and lon.max() <= 180:
+        return {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}, bbox
+    parts = []  # GeoJSON wants polygons that are cut there (RFC 7946, 3.1.9)
+    for turns in (-1, 0, 1):
+        turned = shapely.Polygon(ring + np.array([360.0 * turns, 0.0]))
+        part = shapely.intersection(turned, shapely.box(-180, -90, 180, 90))
+        parts += [one for one in shapely.get_parts(part) if shapely.area(one) > 0]
+    return dict(shapely.geometry.mapping(shapely.MultiPolygon(parts))), bbox
+
+
+def _wrapped(longitude: float) -> float:
+    """Return a longitude from -180 to 180."""
+    return longitude if -180 <= longitude <= 180 else (longitude + 180) % 360 - 180
 
 
 def catalog_facts(
-    run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, folder: Path, files: Mapping[str, Mapping[str, Any]]
+    run: Run,
+    plans: Sequence[LogitPlan],
+    plan: MosaicPlan,
+    folder: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    key: str,
+    last: str | None = None,
 ) -> CatalogFacts:
-    """Gather the facts of a run's catalogue."""
+    """Gather the facts of a run's catalogue.
+
+    Args:
+        run: whose map it is.
+        plans: the logits that it was made of.
+        plan: the map.
+        folder: of its files.
+        files: name to what is known of each.
+        key: of the published map.
+        last: key of the map that was published before.
+    """
     grid = plan.grid.grid_of(plan.extent)
     geometry, bbox = outline(grid)
     times = [p.source.scene.acquired for p in plans if p.source.scene.acquired is not None]
@@ -65,6 +99,8 @@ def catalog_facts(
         ],
         software={k: v for k, v in {**versions(), "sandan-commit": git_commit() or "unknown"}.items()},
         properties={"sandan:map": plan.name, **threshold},
+        version=key,
+        predecessor=None if last is None else f"../{last}/map.json",
     )
 
 

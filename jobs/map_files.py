@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from cluster.redact import redacted
 from jobs.plan import Run
 from tiler.classes import value_names
 from tiler.map_store import MapStore
@@ -58,3 +61,11 @@ def write_styles(rasters: Mapping[str, Path], classes: Sequence[str]) -> list[Ma
         )
         for name, path in rasters.items()
     ]
+
+
+def write_config(run: Run, folder: Path) -> MapFile:
+    """Write the resolved configuration that made a map, without secrets."""
+    path = folder / "config.yaml"
+    values = redacted(run.config.model_dump(mode="json"))
+    path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return MapFile("config", path, "Configuration that made the map", "application/yaml", ("metadata",))

@@ -26,7 +26,7 @@ from jobs.decisions import decide
 from jobs.estimate import Estimate, Expected, publish_memory
 from jobs.infer import require_ingested
 from jobs.last_map import changed_since, last_map
-from jobs.map_files import write_map_files, write_styles
+from jobs.map_files import write_config, write_map_files, write_styles
 from jobs.mosaic import planned_map
 from jobs.pace import UNKNOWN
 from jobs.page import write_page
@@ -103,15 +103,16 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
             rasters = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
         progress.advance()
         described = {name: _described(path) for name, path in rasters.items()}
-        others = [*write_styles(rasters, run.classes), *write_map_files(run, store, folder)]
+        others = [*write_styles(rasters, run.classes), *write_map_files(run, store, folder), write_config(run, folder)]
         described |= {file.name: _described(file.path) | file.facts() for file in others}
         progress.advance()
         numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans)}
         progress.advance()
+        last = last_map(current(run.storage), key)
         if "stac" in run.config.outputs:
-            write_catalog(folder, facts=catalog_facts(run, plans, plan, folder, described))
+            facts = catalog_facts(run, plans, plan, folder, described, key, None if last is None else last["key"])
+            write_catalog(folder, facts=facts)
         progress.advance()
-    last = last_map(current(run.storage), key)
     return {
         "files": described,
         "numbers": numbers,

@@ -3,12 +3,13 @@
 Layout, all links relative, so the folder can be moved or copied into a bucket as it is:
 
     catalog.json
-    map.json                      the products, with projection, statistics, sizes and checksums
+    map.json                      the products, with projection, statistics, sizes and checksums; its version
     models/NAME/NAME.json         one item per network (machine learning model extension)
 
 Extension fields are plain data here: pystac's helper classes change between its versions, the fields do not.
 """
 
+import json
 import math
 import posixpath
 import re
@@ -31,6 +32,7 @@ EXTENSIONS = {
     "processing": "1.2.0",
     "classification": "2.0.0",
     "mlm": "1.4.0",
+    "version": "1.2.0",
 }
 WEIGHTS_TYPE = "application/octet-stream; framework=pytorch"
 TASKS = ("semantic-segmentation",)
@@ -49,7 +51,16 @@ def write_catalog(directory: Path, *, facts: CatalogFacts) -> Path:
     )
     catalog.normalize_hrefs(str(Path(directory).absolute()), strategy=folders)
     catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
+    if facts.predecessor is not None:
+        _link_predecessor(Path(directory) / "map.json", facts.predecessor)
     return Path(directory) / "catalog.json"
+
+
+def _link_predecessor(path: Path, href: str) -> None:
+    """Add the link to the last map's item; pystac would read that item, which may lie in a bucket, or be swept."""
+    item = json.loads(path.read_text(encoding="utf-8"))
+    item["links"].append({"rel": "predecessor-version", "href": href, "type": "application/geo+json"})
+    path.write_text(json.dumps(item, indent=2), encoding="utf-8")
 
 
 def _text(time: Datetime | None) -> str | None:
@@ -75,7 +86,10 @@ def _map_item(map_id: str, facts: CatalogFacts) -> pystac.Item:
         "sandan:scenes": [{"id": scene.id, "datetime": _text(scene.datetime)} for scene in facts.scenes],
         **facts.properties,
     }
-    used = ("projection", "raster", "file", "processing", "classification")
+    used = ["projection", "raster", "file", "processing", "classification"]
+    if facts.version is not None:
+        properties["version"] = facts.version
+        used.append("version")
     item = _item(map_id, facts, properties, used)
     for key, asset in facts.assets.items():
         item.add_asset(key, _asset(key, asset, facts))

@@ -112,6 +112,10 @@ class CatalogFacts:
     lineage: str = "Semantic segmentation of satellite scenes, blended and fused on one map grid"
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Further properties of the map item."""
+    version: str | None = None
+    """Of the map: no two maps of a folder have one."""
+    predecessor: str | None = None
+    """Where the item of the last map lies, seen from the catalogue."""
 
     def __post_init__(self) -> None:
         """Refuse facts that STAC cannot hold."""

@@ -40,6 +40,21 @@ def test_an_outline_is_the_grids_border_counter_clockwise(crs):
     assert np.ptp(rows) == pytest.approx(3000, abs=0.02)
 
 
+def test_an_outline_across_180_degrees_is_two_polygons():
+    fiji = PixelGrid("EPSG:3832", (1000.0, 0.0, 3_200_000.0, 0.0, -1000.0, -1_500_000.0), 300, 400)
+    geometry, (west, south, east, north) = outline(fiji)
+    assert geometry["type"] == "MultiPolygon"
+    assert -180 < east < -177 < 178 < west < 180
+    assert -17 < south < north < -13
+    parts = [shapely.Polygon(part[0]) for part in geometry["coordinates"]]
+    assert sorted(round(abs(x)) for part in parts for x in part.bounds[::2])[-2:] == [180, 180]
+    near = PixelGrid("EPSG:3832", (1000.0, 0.0, 3_200_000.0 - 2_000_000, 0.0, -1000.0, -1_500_000.0), 300, 400)
+    one, (left, _, right, _) = outline(near)
+    assert one["type"] == "Polygon"
+    assert sum(shapely.area(part) for part in parts) == pytest.approx(shapely.Polygon(one["coordinates"][0]).area)
+    assert (west + east + 360) / 2 - (left + right) / 2 == pytest.approx(2_000_000 / 111_319.49, rel=1e-6)
+
+
 def test_facts_of_a_run(tmp_path):
     here = world(tmp_path, models=2)
     here.scene("b", image(70, 90), "2024-05-06")
@@ -55,7 +70,7 @@ def test_facts_of_a_run(tmp_path):
         name: {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for name, path in files.items()
     }
-    facts = catalog_facts(run, plans, plan, folder, described)
+    facts = catalog_facts(run, plans, plan, folder, described, "now", "before")
     assert facts.run_id == "out"
     assert [facts.start.date().isoformat(), facts.end.date().isoformat()] == ["2023-01-02", "2024-05-06"]
     assert facts.shape == (plan.extent.height, plan.extent.width)
@@ -75,6 +90,7 @@ def test_facts_of_a_run(tmp_path):
         assert model.href == str((tmp_path / f"net{number}" / "weights.safetensors").resolve())
     assert {href for scene in facts.scenes for href in scene.hrefs} == {str(p) for p in (tmp_path / "scenes").iterdir()}
     assert facts.properties == {"sandan:map": plan.name, "sandan:threshold": 0.6}
+    assert (facts.version, facts.predecessor) == ("now", "../before/map.json")
 
 
 def test_on_degrees_there_is_no_resolution_in_metres(tmp_path):
@@ -84,5 +100,5 @@ def test_on_degrees_there_is_no_resolution_in_metres(tmp_path):
         make(here, SerialEngine(1))
         run = plan_run(load(RunConfig, here.config))
         plans, plan = planned_map(run)
-    facts = catalog_facts(run, plans, plan, here.out / "map", {})
+    facts = catalog_facts(run, plans, plan, here.out / "map", {}, "now")
     assert (facts.epsg, facts.resolution_m, facts.start) == (4326, None, None)

@@ -233,10 +233,13 @@ def test_outputs_are_those_asked_for(tmp_path):
     here.scene("only", image(60, 80), crs=UTM51)
     with answering():
         assert map_job.main(here.command()) == 0
-    assert list((here.out / "map").iterdir()) == []
+    assert {p.name for p in (here.out / "map").iterdir()} == {"config.yaml"}
     assert (here.out / "report.html").exists()
     assert main(here.command("outputs=[cog]")) == 0
-    assert {p.name for p in (here.out / "map").iterdir()} == {f"{n}.{end}" for n in PRODUCTS for end in ("tif", "qml")}
+    assert {p.name for p in (here.out / "map").iterdir()} == {
+        "config.yaml",
+        *(f"{name}.{end}" for name in PRODUCTS for end in ("tif", "qml")),
+    }
 
 
 def test_publish_before_mosaic_is_refused(tmp_path, capsys):

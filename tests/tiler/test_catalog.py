@@ -15,6 +15,7 @@ from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.file import FileExtension
 from pystac.extensions.mlm import MLMExtension
 from pystac.extensions.projection import ProjectionExtension
+from pystac.extensions.version import VersionExtension
 from pystac.validation.local_validator import get_local_schema_cache
 from referencing import Registry, Resource
 
@@ -266,6 +267,18 @@ def test_every_prefix_in_use_is_declared(tmp_path):
         for prefix, extension in prefixes.items():
             declared = any(f"/{extension}/v" in uri for uri in document.get("stac_extensions", []))
             assert f'"{prefix}:' not in body or declared, (name, prefix)
+
+
+def test_a_version_names_the_one_before(tmp_path):
+    newer = dataclasses.replace(facts(), version="2", predecessor="../1/map.json")
+    item = next(pystac.Catalog.from_file(write_catalog(tmp_path / "2", facts=newer)).get_items("seoul-2024-map"))
+    assert core_errors(read(tmp_path / "2")["map.json"]) == []
+    assert VersionExtension.ext(item).version == "2"
+    (link,) = item.get_links("predecessor-version")
+    write_catalog(tmp_path / "1", facts=dataclasses.replace(facts(), version="1"))
+    before = pystac.Item.from_file(str(link.get_absolute_href()))
+    assert VersionExtension.ext(before).version == "1"
+    assert not before.get_links("predecessor-version")
 
 
 def test_without_acquisition_times_the_run_dates_the_map(tmp_path):
