@@ -14,6 +14,7 @@ from jobs.last_map import last_map_table
 from jobs.page_figures import page_figures
 from jobs.plan import Run
 from jobs.report import ReportFacts, Table, render_report
+from jobs.seams import seam_table
 from jobs.window_faults import remarks
 from tiler.classes import value_names
 from tiler.scene_store import SceneStore
@@ -44,6 +45,7 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         figures=page_figures(run, record, stores),
         changes=last_map_table(record["products"]),
         classes=[] if len(run.classes) == 1 else [_classes(record)],
+        trust=seam_table(record["products"]["numbers"]["seams"]),
         quality=[_quality(stores), _bands(stores)],
         evaluation=[] if evaluation is None else evaluation_tables(evaluation),
         evaluation_figures=[] if evaluation is None else evaluation_pictures(run.storage),
@@ -75,10 +77,8 @@ def _summary(record: Mapping[str, Any], evaluation: Mapping[str, Any] | None) ->
         rows.append((f"of {found}, km²", numbers["positive_px"] * numbers["pixel_area_m2"] / 1e6))
     if numbers["seen_px"]:
         rows.append((f"share of {found}", numbers["positive_px"] / numbers["seen_px"]))
-    seams = numbers["seams"]
-    for kind in ("window", "cell"):
-        if seams[kind]:
-            rows.append((f"seam index of {kind}s (1: none)", seams[kind]["index"]))
+    if numbers["seams"]["window"]:
+        rows.append(("seam index (1: no seams)", numbers["seams"]["window"]["index"]))
     if evaluation is not None:
         rows.append((f"mIoU on {GROUND[evaluation['settings']['where']]}", evaluation["rows"][0]["mIoU"]))
     return rows

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jobs.plan import LogitPlan
+from jobs.report import Table
 from models.bootstrap import Interval, block_bootstrap
 from tiler.map_store import MapStore
 from tiler.seams import KINDS, SeamScene, seam_blocks, seam_ratios, steps
@@ -44,3 +45,13 @@ def _ratios(counts: np.ndarray) -> dict[str, float]:
 
 def _told(found: Interval) -> dict[str, float] | None:
     return None if found.value != found.value else {"index": found.value, "low": found.low, "high": found.high}
+
+
+def seam_table(seams: Mapping[str, Any]) -> list[Table]:
+    """Return the table of a map's seam index; none where the map has no borders."""
+    rows = [(f"{kind}s", *seams[kind].values()) for kind in KINDS[:-1] if seams[kind]]
+    told = (
+        "Mean step of the logits between neighbouring pixels where windows or cells meet, over that elsewhere: "
+        f"1 where nothing shows. 95 % interval by drawing {seams['blocks']} blocks of 512 px anew."
+    )
+    return [Table("Seams", told, ("borders of", "index", "low", "high"), rows)] if rows else []

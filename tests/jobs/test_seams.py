@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.seams import measured_seams
+from jobs.seams import measured_seams, seam_table
 from tests.jobs.worlds import UTM51
 from tests.tiler.test_seams import MAP, scene
 from tiler.fuse import Fused
@@ -69,3 +69,11 @@ def test_a_map_without_borders_has_no_index(tmp_path):
     grid = MapGrid(UTM51, (10.0, 10.0), (0.0, 0.0))
     create_map_store(str(tmp_path / "map.zarr"), grid, grid.cells_of(extent), extent, ("industrial",))
     assert measured_seams(MapStore(str(tmp_path / "map.zarr")), []) == {"blocks": 0, "window": None, "cell": None}
+
+
+def test_the_table_has_what_there_is():
+    found = {"blocks": 7, "window": {"index": 1.2, "low": 1.1, "high": 1.3}, "cell": None}
+    (table,) = seam_table(found)
+    assert list(table.rows) == [("windows", 1.2, 1.1, 1.3)]
+    assert " 7 blocks" in table.caption
+    assert seam_table({"blocks": 0, "window": None, "cell": None}) == []
