@@ -13,6 +13,8 @@ from jobs.evaluation.files import evaluation_pictures, evaluation_tables, read_e
 from jobs.last_map import last_map_table
 from jobs.page_figures import page_figures
 from jobs.plan import Run
+from jobs.published import current
+from jobs.region_table import region_table
 from jobs.report import ReportFacts, Table, render_report
 from jobs.seams import seam_table
 from jobs.window_faults import remarks
@@ -45,6 +47,7 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         figures=page_figures(run, record, stores),
         changes=last_map_table(record["products"]),
         classes=[] if len(run.classes) == 1 else [_classes(record)],
+        regions=_regions(run, record),
         trust=seam_table(record["products"]["numbers"]["seams"]),
         quality=[_quality(stores), _bands(stores)],
         evaluation=[] if evaluation is None else evaluation_tables(evaluation),
@@ -61,6 +64,15 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         },
     )
     run.storage.put("report.html", render_report(facts).encode())
+
+
+def _regions(run: Run, record: Mapping[str, Any]) -> list[Table]:
+    """Return the table of the published statistics, if there are any."""
+    file = record["products"]["files"].get("statistics")
+    if file is None:
+        return []
+    table = run.storage.get(f"{current(run.storage)['folder']}/{file['href']}")
+    return region_table(table, value_names(run.classes))
 
 
 def _differences(record: Mapping[str, Any]) -> list[str]:

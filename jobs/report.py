@@ -70,6 +70,8 @@ class ReportFacts:
     """Of a product: what is new, and what gates say of it."""
     classes: Sequence[Table] = ()
     """How much of the map is of which class."""
+    regions: Sequence[Table] = ()
+    """How much of each region is of which class."""
     trust: Sequence[Table] = ()
     """What the map says of itself: its seams."""
     quality: Sequence[Table] = ()
@@ -105,6 +107,7 @@ def sections(facts: ReportFacts) -> list[Section]:
     groups = [
         Section("changes", "What changed", facts.changes),
         Section("classes", "Classes", facts.classes),
+        Section("regions", "Regions", facts.regions),
         Section("trust", "Quality of the map", facts.trust),
         Section("quality", "Quality of the imagery", facts.quality),
         Section("evaluation", "Evaluation", facts.evaluation, facts.evaluation_figures),
