@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from cluster.storage import Storage
 from models.card import CARD_FILE, LARGEST_BYTES, WEIGHTS_FILE, Card, read_card
+from tiler.imagery_preparation import operations_of
 from tiler.sensors import Sensor
 
 FILES = (CARD_FILE, WEIGHTS_FILE)
@@ -73,4 +74,24 @@ def fitting_card(path: str, sensor: Sensor, offered: tuple[str, ...]) -> Card:
             f"{list(offered)}; {missing} would be missing: use a bundle trained on this sensor, or add to `modalities` "
             f"what gives them"
         )
+    check_prepared(path, card.sensor, sensor.name)
     return card
+
+
+def check_prepared(path: str, learnt_from: str, asked_for: str) -> None:
+    """Refuse a network that learnt from pixels that went through other operations.
+
+    Args:
+        path: of its bundle, for errors.
+        learnt_from: name of the sensor in its card.
+        asked_for: name of the sensor of what it is to answer for.
+
+    Raises:
+        ValueError: its tiles were pre-processed in another way.
+    """
+    learnt, here = operations_of(learnt_from), operations_of(asked_for)
+    if learnt != here:
+        raise ValueError(
+            f"models: the bundle {path} learnt from tiles with `preprocess` {list(learnt)}, these have {list(here)}; "
+            "take data that are prepared alike (scenes are not prepared), or another bundle"
+        )

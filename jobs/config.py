@@ -187,10 +187,10 @@ class EvaluateConfig(Frozen):
 
 
 class PredictConfig(Frozen):
-    """What becomes of the answers of networks on a collection of images (`sandan predict`)."""
+    """What becomes of the answers of networks on the images or tiles of a data set (`sandan predict`)."""
 
     masks: bool = True
-    """Whether every image gets a mask of its own size."""
+    """Whether every image or tile gets a mask of its own size."""
     min_area_px: Annotated[int, Field(ge=1)] | Literal["validation"] = 1
     """Pixels of the image from which it is a yes; or the most that keeps `min_recall` on the validation images."""
     min_recall: float = Field(default=0.95, gt=0, le=1)

@@ -57,7 +57,7 @@ def _balance(desk: Desk, arguments: argparse.Namespace) -> int:
         if not usable.any():
             known = sorted(set(desk.frame["split"].tolist()))
             raise ValueError(f"--split {arguments.split}: no tile is left of it; the data set has {known}")
-    judged, removals = balanced(desk.frame, usable, desk.store.class_names, times, arguments.seed)
+    judged, removals = balanced(desk.frame, usable, desk.class_names, times, arguments.seed)
     print(judged.verdict)
     desk.keep_version("balance", removals, _settings(arguments))
     return DONE

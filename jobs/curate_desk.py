@@ -45,6 +45,11 @@ class Desk:
         return [tile["id"] for tile in self.store.tiles]
 
     @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes of whole tiles, also those without a tile."""
+        return tuple(sorted({*self.store.class_names, *self.planned.empty_classes}))
+
+    @cached_property
     def applied(self) -> tuple[int, ...]:
         """The versions that count now."""
         now = kept_now(self.planned.storage)

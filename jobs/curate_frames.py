@@ -66,6 +66,7 @@ class FrameSubject:
     planned: PlannedFrames
 
     limit_is_kept = True
+    empty_classes = ()
 
     @property
     def config(self) -> RunConfig:

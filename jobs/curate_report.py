@@ -16,6 +16,7 @@ from jobs.curate_desk import Desk
 from jobs.curate_figures import by_class, class_counts, picture_of, sheet
 from jobs.curate_sheets import read_cleaning, score_tables
 from jobs.curate_versions import ACCOUNT, Version, read_version, version_numbers
+from jobs.panels import sample_figures
 from jobs.record import git_commit, versions
 from jobs.report import Figure, ReportFacts, Table, render_report
 from models.balance import TIMES, Imbalance, imbalance
@@ -46,7 +47,12 @@ def write_report(desk: Desk) -> dict[str, Any]:
         summary=[(label, facts[key]) for label, key in SUMMARY],
         warnings=[*facts["verdicts"].values(), *proposal.get("notes", [])],
         warnings_title="Before you train on it",
-        figures=[*_distributions(desk, judged, after, levels), *_examples(desk, levels), *_duplicates(desk)],
+        figures=[
+            *_distributions(desk, judged, after, levels),
+            *sample_figures(desk.store, np.flatnonzero(kept & desk.looks.seen & ~np.isnan(desk.frame["coverage"]))),
+            *_examples(desk, levels),
+            *_duplicates(desk),
+        ],
         figures_title="Distributions and pictures",
         changes=_account(desk, listed),
         classes=[_classes(judged, after, levels)],
@@ -76,7 +82,7 @@ SUMMARY = (
 
 def _counts(desk: Desk, tiles: np.ndarray) -> dict[str, int]:
     """Return the tiles of each class among some (bool (n,)), empty classes too."""
-    return dict.fromkeys(desk.store.class_names, 0) | dict(sorted(Counter(desk.frame.classes[tiles].tolist()).items()))
+    return dict.fromkeys(desk.class_names, 0) | dict(sorted(Counter(desk.frame.classes[tiles].tolist()).items()))
 
 
 def _facts(
@@ -91,6 +97,7 @@ def _facts(
     flagged = [one for one in levels if one.flagged]
     odd = ", ".join(f"{one.name or '(none)'} (mean pixel {one.mean:.4g}, z {one.z:+.1f})" for one in flagged)
     across = _straddling(desk, kept)
+    single = sorted(name for name in desk.class_names if after.counts.get(name) == 1)
     quality = "unknown: no tile is kept"
     if mean is not None:
         verdict = "good" if mean <= MISSING_GOOD else "poor"
@@ -115,6 +122,7 @@ def _facts(
             "quality": f"quality {quality}",
             "balance": judged.verdict,
             **({} if kept.all() else {"balance_of_kept": f"of what is kept: {after.verdict}"}),
+            **({"single": f"one tile, which cannot both train and judge: {', '.join(single)}"} if single else {}),
             "flagged": f"odd mean pixel: {odd}; only suspected, look at them" if flagged else "no class is flagged",
             "copies": f"{across} groups of copies lie on both sides of the split"
             if across

@@ -47,7 +47,7 @@ class Tiles(Protocol):
         ...
 
     def read(self, name: str, row: int) -> np.ndarray:
-        """Read `image` or `valid` of one tile."""
+        """Read `image` or `valid` of one tile, or `label` where some pixel is labelled (`coverage` is a number)."""
         ...
 
     def network_input(self, row: int, channels: Sequence[str] | None = None) -> np.ndarray:
@@ -81,6 +81,11 @@ class Subject(Protocol):
     @property
     def limit_is_kept(self) -> bool:
         """Whether trainings leave tiles above the limit out by themselves."""
+        ...
+
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """Classes of whole tiles that are named and have none."""
         ...
 
     def ingest_left(self) -> bool:
@@ -127,6 +132,11 @@ class TileSubject:
     def limit(self) -> float:
         """That of the data set, or of its sensor."""
         return self.planned.limit
+
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """Those of the data set."""
+        return self.planned.empty_classes
 
     def ingest_left(self) -> bool:
         """Return whether shards are not ingested yet."""

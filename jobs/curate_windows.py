@@ -71,6 +71,7 @@ class WindowSubject:
     run: Run
 
     limit_is_kept = False
+    empty_classes = ()
 
     @property
     def config(self) -> RunConfig:

@@ -12,10 +12,9 @@ import yaml
 
 from jobs import figures
 from jobs.config import RunConfig
-from jobs.panels import tile_panels
+from jobs.panels import sample_figures
 from jobs.record import git_commit, versions
 from jobs.report import Figure, ReportFacts, Table, render_report
-from tiler.labels import IGNORE
 from tiler.tile_store import SPLITS, TileStore
 
 MISSING_GOOD = 0.01
@@ -62,8 +61,17 @@ def dataset_report(
     damaged: Mapping[str, str],
     unmatched: Sequence[tuple[str, str]],
     config: RunConfig,
+    notes: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Gather the facts of an ingested data set and render them.
+
+    Args:
+        store: of the data set.
+        limit: largest missing ratio of a tile that is kept.
+        damaged: tile to what is wrong with it.
+        unmatched: path of a file that is in no tile, and why.
+        config: the run.
+        notes: what else must be known before it trains.
 
     Returns:
         Plain values for `quality.json`, and the page.
@@ -98,7 +106,7 @@ def dataset_report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         description="Tiles over the limit are dropped before any statistic is taken.",
         summary=[(label, facts[key]) for label, key in SUMMARY],
-        warnings=[*facts["verdicts"].values(), *(f"{tile}: {error}" for tile, error in damaged.items())],
+        warnings=[*facts["verdicts"].values(), *notes, *(f"{tile}: {error}" for tile, error in damaged.items())],
         warnings_title="Before you train on it",
         figures_title="Distributions and samples",
         figures=_figures(store, kept, missing, coverage, limit),
@@ -130,22 +138,7 @@ def _figures(
         counts = np.histogram(values[~np.isnan(values)], edges)[0]
         picture = figures.histogram(counts, edges, label=title.lower(), threshold=threshold, of="tiles")
         out.append(Figure(title, "All tiles." if threshold is not None else "Kept tiles.", picture))
-    if kept.size:
-        chosen = kept[np.unique(np.linspace(0, kept.size - 1, 4).astype(int))]
-        names = store.sensor.bands
-        rgb = [names.index(n) for n in ("red", "green", "blue")] if {"red", "green", "blue"} <= set(names) else [0] * 3
-        images, valid = [store.read("image", r)[rgb] for r in chosen], [store.read("valid", r) for r in chosen]
-        labels = [store.read("label", r) for r in chosen]
-        titles = [shortened(store.tiles[r]["id"]) for r in chosen]
-        masks = [(label > 0) & (label != IGNORE) for label in labels]
-        out.append(Figure("Samples", "Red, green, blue.", tile_panels(images, valid, titles)))
-        out.append(Figure("Samples with labels", "Green: the class.", tile_panels(images, valid, titles, masks)))
-    return out
-
-
-def shortened(name: str, most: int = 40) -> str:
-    """Return a name that fits above a panel: the end of a long one, which tells images apart."""
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+    return out + sample_figures(store, kept)
 
 
 def _splits(store: TileStore, kept: np.ndarray, missing: np.ndarray, coverage: np.ndarray) -> Table:

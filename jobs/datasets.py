@@ -72,6 +72,8 @@ class PlannedDataset:
     """Counts, and what one should know before it is ingested."""
     reading_bytes: int = 0
     """Memory for the files of one tile while they are read, where they are larger than the tile."""
+    empty_classes: tuple[str, ...] = ()
+    """Classes of whole images that are named and have no image: the store does not know them."""
 
     @cached_property
     def storage(self) -> Storage:
@@ -185,7 +187,7 @@ class PlannedDataset:
         self.storage.put("tiles.csv", csv_bytes(TILE_COLUMNS, tile_rows(store, self.limit, damaged, told)))
         from jobs.dataset_report import dataset_report  # draws: matplotlib takes as long to import as all else
 
-        facts, page = dataset_report(store, self.limit, damaged, self.unmatched, self.config)
+        facts, page = dataset_report(store, self.limit, damaged, self.unmatched, self.config, self.thin_classes)
         self.storage.put("quality.json", json.dumps(facts, indent=1).encode())
         self.storage.put("report.html", page.encode())
         print(f"{facts['kept']} of {facts['tiles']} tiles kept; report {self.config.out.rstrip('/')}/report.html")
@@ -205,6 +207,11 @@ class PlannedDataset:
     def warnings(self) -> tuple[str, ...]:
         """What must be known beside every score."""
         return tuple(note for note in self.notes if note.startswith("WARNING"))
+
+    @property
+    def thin_classes(self) -> tuple[str, ...]:
+        """What must be known before it trains: classes without an image, or with one."""
+        return tuple(note for note in self.notes if note.startswith("class "))
 
     @property
     def judged(self) -> str:
@@ -279,5 +286,8 @@ def plan_aihub(config: RunConfig, dataset: AihubDataset) -> PlannedDataset:
     unknown = [m.name for m in modalities if m.name not in ROLES]
     if unknown:
         raise ValueError(f"dataset.modalities: the layout has no {unknown}; it has {list(ROLES[2:])}")
-    source = AihubSource(listing.tiles, sensor, dataset.tile_px, header.dtype, dataset.codes, modalities)
+    source = AihubSource(
+        listing.tiles, sensor, dataset.tile_px, header.dtype, dataset.codes, modalities, dataset.preprocess
+    )
+    _ = source.sensor  # what cannot be done to it is told before anything is read
     return PlannedDataset(config, source, listing.unmatched)

@@ -1,4 +1,4 @@
-"""Gates of quality, as configuration: what a plan asks before it maps, and a recipe before it trains."""
+"""Gates as configuration: what a plan asks before it maps, and a recipe before and after it trains."""
 
 from __future__ import annotations
 
@@ -39,3 +39,12 @@ class TrainingGates(QualityGates):
 
     drift: ReferenceDrift | None = None
     """Of scenes that are embedded: no region may drift from the reference."""
+
+
+class NetworkGates(Frozen):
+    """What a trained network must reach, by the scores in its card; a score that is not named is not asked."""
+
+    least: dict[str, float] = Field(default={})
+    """Score to its lowest value, such as mIoU: 0.2."""
+    most: dict[str, float] = Field(default={})
+    """Score to its highest value, where less is better, such as mse: 400."""

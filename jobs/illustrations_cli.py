@@ -83,13 +83,16 @@ def _check_folders(root: Path) -> None:
     """Refuse a root that is no folder of classes.
 
     Raises:
-        ValueError: it is no folder, or has fewer than two folders, or an empty one.
+        ValueError: it is no folder, or has fewer than two folders, or one without an image.
     """
     if not root.is_dir():
         raise ValueError(f"--data {root} is not a folder; give the one that holds a folder for each class")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(folders) < 2:
         raise ValueError(f"--data {root} holds {len(folders)} folders; a classifier needs two classes, a folder each")
-    empty = [path.name for path in folders if not any(path.iterdir())]
+    from tiler.image_finding import composed, walked
+
+    filled = {image.relative.split("/")[0] for image in walked(str(root))[0]}
+    empty = [path.name for path in folders if composed(path.name) not in filled]
     if empty:
         raise ValueError(f"--data {root}: the classes {empty} have no image; add images, or remove the folders")

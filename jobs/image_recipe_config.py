@@ -43,13 +43,21 @@ class ImageDataConfig(Frozen):
     scaling: Literal["standard", "range"] = "standard"
     """By mean and standard deviation of what trains; or the valid range to 0..1 (1/255 of photos)."""
     augment: tuple[str | dict[str, dict[str, Any] | None], ...] = ()
-    """Operations of `tiler.augment` on what trains; validation is never augmented."""
+    """Operations of `tiler.augment` on what trains; validation is not augmented."""
+    augment_validation: bool = False
+    """Unless this says so: Keras' `validation_split` in an augmenting generator does, and so does the illustration
+    document. It changes which epoch is best; `scores.json`, written at the end, is of plain images."""
     split: ImageSplitConfig = ImageSplitConfig()
     curation: str | None = None
     """OUT/curation/kept.csv, which `sandan curate apply` wrote: other images are left out everywhere. None: as the run
     says."""
     exclude: tuple[str, ...] = ()
     """CSV files with a column id: images that are left out as well."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # keys of recipes that were trained before this option existed stay what they were
+        return {name: value for name, value in handler(self).items() if name != "augment_validation" or value}
 
 
 class ClassifierNetworkConfig(Frozen):

@@ -114,7 +114,7 @@ def train_images_worker(config: dict[str, Any]) -> None:
     statistics = images.statistics()
     reader = partial(ImageSamples, images, statistics=statistics, masks=not classifies)
     augment = images.augmentation(recipe.data.augment, statistics) if recipe.data.augment else None
-    validation = reader("validation")
+    validation = reader("validation", augment=augment if recipe.data.augment_validation else None, seed=spec.seed)
     offset, scale = statistics.scaling(task.channels, images.store.sensor, recipe.data.scaling)
     network, provenance = build(
         recipe, task.begin, task.channels, len(task.classes), images.store.tile_px, offset=offset, scale=scale

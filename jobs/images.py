@@ -51,12 +51,14 @@ DECODING_BYTES = 24
 """Memory for each pixel of an image while it is decoded, turned and laid over white."""
 
 
-def images_of(spec: ImagesSpec) -> tuple[ImageSource, tuple[tuple[str, str], ...], tuple[str, ...], int]:
+def images_of(
+    spec: ImagesSpec,
+) -> tuple[ImageSource, tuple[tuple[str, str], ...], tuple[str, ...], int, tuple[str, ...]]:
     """List a collection of images, and look at some of its files.
 
     Returns:
-        The source of its tiles; (path, why) of what is left out; sentences with all counts; and
-        the memory that it takes to read one of them.
+        The source of its tiles; (path, why) of what is left out; sentences with all counts;
+        the memory that it takes to read one of them; and classes without an image.
 
     Raises:
         ValueError: see `tiler.image_listing.list_images` and `tiler.preprocess.preparation`; or none of the first files
@@ -67,4 +69,5 @@ def images_of(spec: ImagesSpec) -> tuple[ImageSource, tuple[tuple[str, str], ...
         listing.items, spec.side_px, listing.class_names, spec.fit, spec.label_fit, tuple(spec.preprocess)
     )
     source.preparation.bands(RGB)
-    return source, listing.unmatched, listing.notes, DECODING_BYTES * check_some(listing.items)
+    memory_bytes = DECODING_BYTES * check_some(listing.items)
+    return source, listing.unmatched, listing.notes, memory_bytes, listing.empty_classes

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jobs.figures import INK, new_figure, png_bytes, stretch
+from jobs.report import Figure
+from tiler.labels import IGNORE
+
+if TYPE_CHECKING:
+    from jobs.curate_subject import Tiles
 
 LABEL_COLOR = np.array([0.0, 0.75, 0.2])
 """Green, as the source document draws its masks."""
@@ -60,3 +66,33 @@ def tile_panels(
         panels[index].imshow(picture, interpolation="nearest")
         panels[index].set_title(title, fontsize=9, color=INK)
     return png_bytes(figure)
+
+
+SAMPLES = 4
+
+
+def sample_figures(store: Tiles, rows: np.ndarray) -> list[Figure]:
+    """Return four tiles, evenly spread, in true colours; and the same with what is labelled as a class in green.
+
+    Args:
+        store: tiles with labels.
+        rows: int (n,): those to choose from; nothing is drawn of none.
+    """
+    if not len(rows):
+        return []
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLES).astype(int))].tolist()
+    names = store.sensor.bands
+    rgb = [names.index(n) for n in ("red", "green", "blue")] if {"red", "green", "blue"} <= set(names) else [0] * 3
+    images, valid = [store.read("image", row)[rgb] for row in chosen], [store.read("valid", row) for row in chosen]
+    labels = [store.read("label", row) for row in chosen]
+    titles = [shortened(store.tiles[row]["id"]) for row in chosen]
+    masks = [(label > 0) & (label != IGNORE) for label in labels]
+    return [
+        Figure("Samples", "Red, green, blue.", tile_panels(images, valid, titles)),
+        Figure("Samples with labels", "Green: the class.", tile_panels(images, valid, titles, masks)),
+    ]
+
+
+def shortened(name: str, most: int = 40) -> str:
+    """Return a name that fits above a panel: the end of a long one, which tells images apart."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"

@@ -1,4 +1,4 @@
-"""Predict: the answers of trained networks for every image of a collection: masks with yes or no, or classes.
+"""Predict: what trained networks answer for every image of a collection, or tile: masks with yes or no, or classes.
 
 python -m jobs.predict scratches.yaml --set 'models=[runs/models/unet]'
 sandan predict scratches.yaml --dry-run
@@ -16,14 +16,14 @@ from typing import Any
 from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped, unfinished
-from jobs.bundles import card_bytes, card_of
+from jobs.bundles import card_bytes, card_of, check_prepared
 from jobs.config import VIEWS, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import decide, guess, probe
 from jobs.estimate import BASE_MEMORY_BYTES, Estimate, activation_bytes
 from jobs.pace import Work
 from jobs.plan import Precision, key_of
-from jobs.predict_lists import class_lists, mask_lists
+from jobs.predict_lists import class_lists, mask_lists, noun_of
 from jobs.predict_stage import PredictClasses, PredictMasks
 from jobs.room import crew_here
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
@@ -129,10 +129,11 @@ class PlannedPredict:
         for name, data in files.items():
             folder.put(name, data)
         unread = len(dataset.source.entries) - len(dataset.left_out()) - len(images)
-        print("\n".join([*lines, f"{len(images)} images answered; list {named}/images.csv"]))
+        noun = noun_of(config)
+        print("\n".join([*lines, f"{len(images)} {noun} answered; list {named}/images.csv"]))
         if unread:
             print(
-                f"{unread} images have no answer: see {config.out}/damaged.csv and the failures above", file=sys.stderr
+                f"{unread} {noun} have no answer: see {config.out}/damaged.csv and the failures above", file=sys.stderr
             )
         return INCOMPLETE if unread else DONE
 
@@ -152,12 +153,10 @@ class PlannedPredict:
         how, spec = decide(dataset, engine), config.dataset
         if how is None:
             return None
-        assert isinstance(spec, ImagesSpec)
+        fit = spec.fit if isinstance(spec, ImagesSpec) else ""
         masks = f"{config.out.rstrip('/')}/{FOLDER}/masks" if config.predict.masks else ""
         threshold = config.fuse.threshold
-        return PredictMasks(
-            dataset.url, config.models, self.channels, config.infer.tta, how, spec.fit, threshold, masks
-        )
+        return PredictMasks(dataset.url, config.models, self.channels, config.infer.tta, how, fit, threshold, masks)
 
 
 def _cards(config: RunConfig) -> tuple[Card, ...] | tuple[ClassifierCard, ...]:
@@ -189,38 +188,42 @@ def _kind(data: bytes) -> object:
 
 
 def plan_predict(config: RunConfig) -> PlannedPredict:
-    """Check an ingested collection of images and the bundles that are to answer.
+    """Check an ingested data set and the bundles that are to answer.
 
     Raises:
-        ValueError: bad input, a run without images, or a collection that is not ingested.
+        ValueError: bad input, a run without a data set, or one that is not ingested.
     """
-    if not isinstance(config.dataset, ImagesSpec):
+    if config.dataset is None:
         raise ValueError(
-            "predict answers for collections of images (`dataset: {layout: images}`); maps of scenes are made by "
-            "`sandan map`, and networks on tiles judged by `sandan evaluate`"
+            "predict answers for the images or tiles of a `dataset`; maps of scenes are made by `sandan map`"
         )
     cards = _cards(config)
     dataset = plan_dataset(config)
     if not dataset.is_ingested:
-        raise ValueError(f"the images are not ingested in {config.out}; run `sandan ingest` first")
+        raise ValueError(f"the {noun_of(config)} are not ingested in {config.out}; run `sandan ingest` first")
     planned = PlannedPredict(dataset, cards)
     absent = sorted({channel for card in cards for channel in card.channels} - set(planned.store.offered))
+    for path, card in zip(config.models, cards, strict=True):
+        check_prepared(path, card.sensor, planned.store.sensor.name)
     if absent:
+        images = isinstance(config.dataset, ImagesSpec)
         raise ValueError(
-            f"models: the bundles need channels {absent}, the images give {list(planned.store.offered)}; "
-            "pre-process these as those that they learnt from (`dataset.preprocess`)"
-        )
+            f"models: the bundles need channels {absent}, the {noun_of(config)} give {list(planned.store.offered)}; "
+            + ("pre-process these as those that they learnt from (`dataset.preprocess`)" if images else
+               "add `dataset.modalities`, or take other bundles")
+        )  # fmt: skip
     if not planned.rows:
-        raise ValueError(f"no image of {config.out} could be read; look into damaged.csv")
+        raise ValueError(f"none of the {noun_of(config)} of {config.out} could be read; look into damaged.csv")
     return planned
 
 
 JOB = Job(
     name="predict",
-    summary="Answer for every image of a collection: a mask and yes or no, or a class.",
+    summary="Answer for every image of a collection, or tile of a data set: a mask and yes or no, or a class.",
     example="  sandan predict scratches.yaml --set 'models=[runs/models/unet]'\n"
     "  sandan predict scratches.yaml --set predict.min_area_px=validation   (keeps 95 % recall there)\n"
-    "  sandan predict drawings.yaml --set 'models=[runs/models/illustrations]'   (a classifier)",
+    "  sandan predict drawings.yaml --set 'models=[runs/models/illustrations]'   (a classifier)\n"
+    "  sandan predict aihub.yaml --set predict.min_area_px=validation   (tiles: any industrial area, yes or no)",
     kind=RunConfig,
     plan=plan_predict,
     helps=True,

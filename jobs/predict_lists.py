@@ -14,6 +14,7 @@ from jobs.image_scores import score_files, told
 from jobs.lists import csv_bytes
 from models.image_verdict import ImageScores, choose_min_area_px, image_scores
 from tiler.classes import value_names
+from tiler.image_spec import ImagesSpec
 from tiler.tile_store import TileStore
 
 Lists = tuple[dict[str, bytes], list[str]]
@@ -26,7 +27,8 @@ def mask_lists(
 ) -> Lists:
     """Return `images.csv` (yes or no of each image) and `scores.json`, of what `PredictMasks` recorded.
 
-    An image holds something by its label where a pixel is of any class; without a labelled pixel nobody knows.
+    An image holds something by its label where a pixel is of any class; without a labelled pixel nobody knows, and no
+    network where all of it is missing.
 
     Raises:
         ValueError: the area is to be chosen on validation images, and none of them is labelled.
@@ -40,7 +42,8 @@ def mask_lists(
         known = [i for i, part in enumerate(parts) if part == "validation" and truth[i] is not None]
         if not any(truth[i] for i in known):
             raise ValueError(
-                "predict.min_area_px: no validation image with something labelled in it could be asked; give a number"
+                f"predict.min_area_px: none of the {noun_of(config)} that validate has something labelled in it and "
+                "could be asked; give a number"
             )
         min_area = choose_min_area_px(
             [areas[i] for i in known], [bool(truth[i]) for i in known], config.predict.min_recall
@@ -51,7 +54,7 @@ def mask_lists(
         (
             *(store.tiles[image["row"]][name] for name in KNOWN),
             "" if there is None else _word(there),
-            _word(area >= min_area),
+            _word(area >= min_area) if image["seen_px"] else "",
             area,
             round(area / max(1, image["seen_px"]), 6),
             image["highest"],
@@ -66,7 +69,9 @@ def mask_lists(
         "images": len(images),
         "yes": yes,
     }
-    lines = [f"yes: {yes} of {len(images)} images have {min_area} px or more of it"]
+    lines = [f"yes: {yes} of {len(images)} {noun_of(config)} have {min_area} px or more of it"]
+    if judged == "validation" and config.predict.min_area_px == "validation":
+        lines.append("WARNING: the area was chosen on the validation part, which also judges it, in its favour")
     judging = [i for i, part in enumerate(parts) if part == judged and truth[i] is not None]
     if judging:
         there = [bool(truth[i]) for i in judging]
@@ -103,6 +108,11 @@ def class_lists(store: TileStore, images: Sequence[dict[str, Any]], classes: Seq
     if strangers:
         lines.append(f"the networks do not know the classes {sorted(strangers)[:10]}: these images are not scored")
     return files | scores, lines
+
+
+def noun_of(config: RunConfig) -> str:
+    """Return what the rows of a data set are called."""
+    return "images" if isinstance(config.dataset, ImagesSpec) else "tiles"
 
 
 def _word(answer: bool) -> str:

@@ -1,4 +1,4 @@
-"""The stage of Predict: networks over the images of a collection, answers at the size of each image. No Ray."""
+"""The stage of Predict: networks over images, answers at the size of each; or over tiles of imagery. No Ray."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def highest_probability(logits: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class PredictMasks:
-    """Segment images: a mask of each one's own size, and how much was found."""
+    """Segment images: a mask of each one's own size, and how much was found; or tiles of imagery, as they are."""
 
     url: str
     bundles: tuple[str, ...]
@@ -50,6 +50,7 @@ class PredictMasks:
     tta: str
     precision: Precision
     fit: str
+    """How images became tiles (`Fit.of`); "" where tiles are no images: then nobody knows what is where pixels miss."""
     threshold: float
     masks: str
     """Address of the folder of the masks; "" writes none."""
@@ -74,19 +75,21 @@ class PredictMasks:
         )
 
         def answer(row: int, logits: np.ndarray) -> dict[str, Any]:
-            height, width = sizes[row]
-            place = Fit.of(self.fit, height, width, store.tile_px)
-            whole = place.restored(logits, height, width)
+            if self.fit:
+                height, width = sizes[row]
+                whole = Fit.of(self.fit, height, width, store.tile_px).restored(logits, height, width)
+            else:
+                whole = np.where(store.read("valid", row), logits, np.float32(np.nan))
             found = classes_of(whole, self.threshold)
             if folder is not None:
                 folder.put(names[row], mask_png(found))
             counts = np.bincount(found.ravel(), minlength=256)
-            values = max(2, len(whole))
+            values, seen_px = max(2, len(whole)), int(counts[:IGNORE].sum())
             return {
                 "row": row,
                 "areas_px": counts[1:values].tolist(),
-                "seen_px": int(counts[:IGNORE].sum()),
-                "highest": round(highest_probability(whole), 6),
+                "seen_px": seen_px,
+                "highest": round(highest_probability(whole), 6) if seen_px else None,
             }
 
         def work(task: TileTask) -> dict:

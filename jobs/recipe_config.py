@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from jobs.config import EngineConfig, Frozen, LimitsConfig
-from jobs.gates_config import TrainingGates
+from jobs.gates_config import NetworkGates, TrainingGates
 from models.card import NAME, Label
 from models.network_options import UNSET, with_encoder
 from tiler.split import Split
@@ -97,6 +97,8 @@ class Recipe(Frozen):
     """Folder of the bundle."""
     train: dict[str, Any] = Field(default={})
     """Settings of `models.train.TrainSpec`."""
+    gates: NetworkGates | None = None
+    """What the network must reach once it is trained; else the command ends with 3, and the bundle stays."""
     engine: EngineConfig = EngineConfig()
     limits: LimitsConfig = LimitsConfig()
 

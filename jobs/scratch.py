@@ -158,6 +158,7 @@ class Experiment:
         """Return the recipe of a row: a function of these settings and of the shipped file."""
         scale = self.scale
         values = load(RecipeConfig, str(RECIPES / f"{name}.yaml")).model_dump(mode="json", exclude_defaults=True)
+        values.pop("gates", None)  # the goal is asked of the best row, on other photos
         values["out"] = str(self.out / "models" / name)
         values["data"]["run"] = str(self.out / "recipes" / f"{variant_of(name)}.yaml")
         values["network"]["weights"] = f"random:{self.seed + 1}"

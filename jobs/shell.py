@@ -1,8 +1,9 @@
 """What every job's command line shares: arguments, dry run, exit codes.
 
 Exit codes: 0 everything is done; 1 a fault while running, or a budget of `limits` used up; 2 bad input, nothing was
-started; 3 the run finished but some units are quarantined; 4 another run is at work in the folder, nothing was started;
-130 interrupted; 143 ended by SIGTERM. After all but 0 and 2 the same command does what is left.
+started; 3 the run finished but some units are quarantined, or a gate is not passed; 4 another run is at work in the
+folder, nothing was started; 130 interrupted; 143 ended by SIGTERM. After all but 0 and 2 the same command
+does what is left.
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ def _parser(job: Job) -> argparse.ArgumentParser:
         prog=f"sandan {job.name}",
         description=job.summary,
         epilog=f"examples:\n{job.example}\n\nexit codes: 0 done, 1 fault, 2 bad input (nothing started), "
-        "3 finished with quarantined units, 4 another run is at work there, 130 interrupted, 143 terminated; "
-        "repeat the command to continue",
+        "3 finished with quarantined units or a gate not passed, 4 another run is at work there, 130 interrupted, "
+        "143 terminated; repeat the command to continue",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kind = "run" if job.kind is RunConfig else "recipe"

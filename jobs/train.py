@@ -16,6 +16,7 @@ from cluster.storage import Storage
 from jobs.embed_recipe_config import EmbedRecipeConfig, recipe_kind
 from jobs.estimate import BASE_MEMORY_BYTES, TORCH_MEMORY_BYTES, Estimate
 from jobs.image_recipe_config import AutoencodeRecipeConfig, ClassifyRecipeConfig
+from jobs.network_gates import gated
 from jobs.parsing import parse
 from jobs.plan import key_of
 from jobs.recipe_config import Recipe, RecipeConfig
@@ -55,7 +56,7 @@ class PlannedTrain:
     @property
     def key(self) -> str:
         """What identifies recipe and data."""
-        left_out = {"task", "out", "engine", "limits", "train"}  # `spec` is `train`, resolved
+        left_out = {"task", "out", "engine", "limits", "train", "gates"}  # `spec` is `train`, resolved
         recipe = self.recipe.model_dump(mode="json", exclude=left_out)
         for path in ("run", "curation", "exclude", "gates"):  # their content counts: `data.identity`
             recipe["data"].pop(path)
@@ -170,12 +171,15 @@ def plan_recipe(recipe: Recipe) -> Planned:
     Raises:
         ValueError: bad input.
     """
+    planned: Planned
     if isinstance(recipe, EmbedRecipeConfig):
-        return plan_embedder(recipe)
-    if isinstance(recipe, ClassifyRecipeConfig | AutoencodeRecipeConfig):
-        return plan_images(recipe)
-    assert isinstance(recipe, RecipeConfig)
-    return plan_train(recipe)
+        planned = plan_embedder(recipe)
+    elif isinstance(recipe, ClassifyRecipeConfig | AutoencodeRecipeConfig):
+        planned = plan_images(recipe)
+    else:
+        assert isinstance(recipe, RecipeConfig)
+        planned = plan_train(recipe)
+    return gated(planned, recipe)
 
 
 JOB = Job(

@@ -209,7 +209,7 @@ def _fitting_bytes(recipe: EmbedRecipeConfig, embedder: Embedder) -> int:
 
 
 def _key(recipe: EmbedRecipeConfig, spec: TrainSpec, channels: tuple[str, ...], data: EmbeddingData, begin: str) -> str:
-    left_out: set[str] = {"out", "engine", "limits", "train"}  # `spec` is `train`, resolved
+    left_out: set[str] = {"out", "engine", "limits", "train", "gates"}  # `spec` is `train`, resolved
     told: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out)
     for name in ("run", "exclude"):  # their content counts, not where it lies
         told["data"].pop(name)

@@ -236,7 +236,7 @@ def _key(
     parts: Mapping[str, str],
     begin: str,
 ) -> str:
-    left_out = {"out", "engine", "limits", "train"}  # `spec` is `train`, resolved
+    left_out = {"out", "engine", "limits", "train", "gates"}  # `spec` is `train`, resolved
     plain: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out)
     for name in ("run", "curation", "exclude"):  # by their content: identity and parts
         plain["data"].pop(name)

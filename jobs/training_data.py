@@ -187,7 +187,10 @@ class TileData:
     def ingest(self, engine: Engine) -> tuple[str, ...]:
         """Ingest the tiles; damaged ones were left missing, and the gate drops them."""
         if not self.planned.is_ingested:
-            self.planned.ingest(engine)
+            self.planned.ingest(engine)  # which tells it, too
+        else:
+            for note in self.planned.thin_classes:
+                print(note, file=sys.stderr)
         if not self.planned.is_ingested:
             print(f"the data set {self.planned.url} could not be ingested to its end; repeat", file=sys.stderr)
             return ()

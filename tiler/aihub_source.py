@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from tiler.aihub import AihubTile
 from tiler.grids import PixelGrid
+from tiler.imagery_preparation import ImageryPreparation, imagery_preparation
 from tiler.labels import IGNORE
 from tiler.rasters import Header, fingerprint, read_header, read_window
 from tiler.sensors import Sensor
@@ -21,12 +24,27 @@ class AihubSource:
     """The tiles of a delivery (a `tiler.tile_source.TileSource`)."""
 
     tiles: tuple[AihubTile, ...]
-    sensor: Sensor
+    delivered: Sensor
+    """What the files are of."""
     tile_px: int
     dtype: str
     codes: Mapping[int, int]
     """Code in the label to class index; a code that is not listed is `IGNORE`, because nobody said what it means."""
     modalities: tuple[Modality, ...] = ()
+    preprocess: tuple[str | Mapping[str, Any], ...] = ()
+
+    @cached_property
+    def _prepared(self) -> tuple[ImageryPreparation | None, Sensor]:
+        return imagery_preparation(self.preprocess, self.delivered) if self.preprocess else (None, self.delivered)
+
+    @property
+    def sensor(self) -> Sensor:
+        """What the tiles are of; named after what is done to them.
+
+        Raises:
+            ValueError: operations that are unknown, or not for these tiles.
+        """
+        return self._prepared[1]
 
     @property
     def entries(self) -> tuple[TileEntry, ...]:
@@ -52,7 +70,8 @@ class AihubSource:
         """Return fingerprints of the files, and the settings."""
         files = sorted({fingerprint(path) for tile in self.tiles for path in tile.files.values()})
         settings = (self.sensor.model_dump(mode="json"), sorted(self.codes.items()), self.tile_px)
-        return files, settings, [m.to_json() for m in self.modalities]
+        prepared = (list(self.preprocess),) if self.preprocess else ()  # names of stores made without stay
+        return files, settings, [m.to_json() for m in self.modalities], *prepared
 
     def row(self, index: int) -> Row:
         """Read one tile.
@@ -70,10 +89,13 @@ class AihubSource:
         label = np.full(codes.shape, IGNORE, np.uint8)
         for code, index_of_class in self.codes.items():
             label[codes == code] = index_of_class
-        row: Row = {"image": np.where(valid, image, image.dtype.type(0)), "valid": valid, "label": label}
+        stored = np.where(valid, image, image.dtype.type(0))
+        if self._prepared[0] is not None:
+            stored = self._prepared[0](stored, valid)
+        row: Row = {"image": stored, "valid": valid, "label": label}
         for m in self.modalities:
             row |= coarse_row(_coarse(tile.files.get(m.name), m), m)
-        facts = stored_facts(image, valid, label, self.classes) | original_facts(image, valid)
+        facts = stored_facts(stored, valid, label, self.classes) | original_facts(image, valid)
         return row | facts | _place(tile, label_header.grid)
 
 

@@ -34,6 +34,8 @@ class AihubDataset(_Frozen):
     modalities: tuple[ModalityConfig, ...] = ()
     missing_limit: float | None = Field(default=None, ge=0, le=1)
     """Largest missing ratio of a tile that is kept; default: the sensor's."""
+    preprocess: tuple[str | dict[str, dict[str, Any] | None], ...] = ()
+    """Operations of `tiler.imagery_preparation` on every tile, in order."""
 
     @field_validator("layout")
     @classmethod

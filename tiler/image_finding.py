@@ -73,6 +73,22 @@ def walked(root: str, leave_out: Sequence[str] = ()) -> tuple[list[Found], list[
     return sorted(found.values(), key=lambda f: f.relative), unmatched
 
 
+def class_folders(root: str, leave_out: Sequence[str] = (), below: Iterable[str] = ()) -> frozenset[str]:
+    """Return the names of the folders that name classes, whether or not an image lies in them.
+
+    Args:
+        root: a folder.
+        leave_out: folders below it that hold something else, such as masks.
+        below: names, in small letters, of first folders that name the split: classes are in these; none: in the root.
+    """
+    refused = {Path(folder).resolve() for folder in leave_out}
+    parts = set(below)
+    holders = [path for path in Path(root).iterdir() if path.name.lower() in parts] if parts else [Path(root)]
+    folders = [path for holder in holders if holder.is_dir() for path in holder.iterdir() if path.is_dir()]
+    named = [path.name for path in folders if not _is_hidden(path.name) and path.resolve() not in refused]
+    return frozenset(composed(name) for name in named if is_printable(name))
+
+
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from tiler.image_finding import Found, Unmatched, composed, listed, masks_below, masks_beside, walked
+from tiler.image_finding import Found, Unmatched, class_folders, composed, listed, masks_below, masks_beside, walked
 from tiler.image_spec import CollectionSpec, ImagesSpec, MaskSpec, nearest
 from tiler.image_split import NAMES, drawn_split
 from tiler.tile_store import TileEntry
@@ -38,6 +38,8 @@ class ImageListing:
     unmatched: tuple[Unmatched, ...]
     notes: tuple[str, ...]
     """Counts, and what one should know before it is ingested."""
+    empty_classes: tuple[str, ...] = ()
+    """Classes that are named, by `class_names` or by a folder, and have no image that can be used."""
 
 
 def list_images(spec: ImagesSpec) -> ImageListing:
@@ -68,7 +70,8 @@ def list_images(spec: ImagesSpec) -> ImageListing:
         split = spec.split
         parts = drawn_split([i.entry for i in items], split.validation, split.test_share, split.seed, groups)
         items = [replace(i, entry=replace(i.entry, split=parts[i.entry.id])) for i in items]
-    return ImageListing(tuple(items), class_names, tuple(sorted(unmatched)), _notes(items, spec, known))
+    empty = _empty_classes(items, spec)
+    return ImageListing(tuple(items), class_names, tuple(sorted(unmatched)), _notes(items, spec, known, empty), empty)
 
 
 def _of_collection(part: CollectionSpec, spec: ImagesSpec) -> tuple[list[ImageItem], list[Unmatched]]:
@@ -199,7 +202,17 @@ def _class_names(items: Sequence[ImageItem], spec: ImagesSpec) -> tuple[str, ...
     return tuple(sorted(spec.class_names))
 
 
-def _notes(items: Sequence[ImageItem], spec: ImagesSpec, known: Counter[str]) -> tuple[str, ...]:
+def _empty_classes(items: Sequence[ImageItem], spec: ImagesSpec) -> tuple[str, ...]:
+    """Return the classes that are named and have no image: by the run, or by a folder of a collection that is used."""
+    named = set(spec.class_names)
+    for part in spec.parts:
+        if part.classes == "folder" and part.list is None and (not spec.sources or part.name in spec.sources):
+            masks = [part.masks.root] if part.masks is not None and part.masks.root is not None else []
+            named |= class_folders(part.root, masks, NAMES if spec.split.by == "folder" else ())
+    return tuple(sorted(named - {item.entry.label for item in items}))
+
+
+def _notes(items: Sequence[ImageItem], spec: ImagesSpec, known: Counter[str], empty: Sequence[str]) -> tuple[str, ...]:
     """Return sentences with all counts."""
     notes = []
     if set(known) != {""}:
@@ -211,8 +224,7 @@ def _notes(items: Sequence[ImageItem], spec: ImagesSpec, known: Counter[str]) ->
         notes.append("classes: " + ", ".join(f"{name or '(none)'} {labels[name]:,}" for name in sorted(labels)))
         alone = [name for name in sorted(labels) if labels[name] == 1 and name]
         notes += [f"class {name} has one image: it cannot both train and be judged" for name in alone]
-        empty = sorted(set(spec.class_names) - set(labels))
-        notes += [f"class {name} has no image" for name in empty]
+        notes += [f"class {name} has no image that can be used" for name in empty]
     parts = Counter(item.entry.split for item in items)
     told = ", ".join(f"{part or 'nobody said'} {parts[part]:,}" for part in sorted(parts))
     notes.append(f"split: {told}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiler.luminance import luminance
+from tiler.luminance import RGB, luminance
 
 WHITE = 255.0
 DARKEST = 0.05
@@ -68,7 +68,7 @@ class LightRemoval:
         return np.exp(total / len(self.scales))
 
     def bands(self, bands: tuple[str, ...]) -> tuple[str, ...]:
-        """The same; red, green and blue, or one."""
-        if len(bands) not in (1, 3):
-            raise ValueError(f"light_removal: takes red, green and blue, or one band, there are {list(bands)}")
+        """The same: red, green and blue, whose luminance tells the light, and any bands behind them; or one band."""
+        if len(bands) != 1 and bands[:3] != RGB:
+            raise ValueError(f"light_removal: takes {list(RGB)}, then any others, or one band, there are {list(bands)}")
         return bands

@@ -10,7 +10,7 @@ BT601 = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
-    """Return float32 (y, x): the luma of red, green, blue (3, y, x), or the one band there is (1, y, x)."""
+    """Return float32 (y, x): the luma of red, green, blue, the first three bands, or of the one band there is."""
     if len(image) == 1:
         return image[0].astype(np.float32, copy=False)
-    return np.tensordot(BT601, image.astype(np.float32, copy=False), axes=1)
+    return np.tensordot(BT601, image[:3].astype(np.float32, copy=False), axes=1)

@@ -109,7 +109,7 @@ METHODS = ("gray_world", "standardise", "stretch")
 
 @dataclass(frozen=True)
 class Gray:
-    """Luminance of red, green and blue by the weights of ITU-R BT.601: 0.299, 0.587, 0.114."""
+    """Luminance of red, green and blue by the weights of ITU-R BT.601: 0.299, 0.587, 0.114. Bands behind them stay."""
 
     count: int = 3
     """Bands that come out: three equal ones, for networks of three bands, or one."""
@@ -120,13 +120,13 @@ class Gray:
 
     def __call__(self, image: np.ndarray, valid: np.ndarray) -> Pair:
         """See `Operation`."""
-        return np.repeat(luminance(image)[None], self.count, axis=0), valid
+        return np.concatenate([np.repeat(luminance(image)[None], self.count, axis=0), image[3:]]), valid
 
     def bands(self, bands: tuple[str, ...]) -> tuple[str, ...]:
-        """Gray, or red, green and blue that are equal."""
-        if bands not in (RGB, ("gray",)):
-            raise ValueError(f"gray: takes the bands {list(RGB)}, there are {list(bands)}")
-        return ("gray",) if self.count == 1 else RGB
+        """Gray, or red, green and blue that are equal; and the bands behind them."""
+        if bands != ("gray",) and bands[:3] != RGB:
+            raise ValueError(f"gray: takes the bands {list(RGB)}, then any others, there are {list(bands)}")
+        return (*(("gray",) if self.count == 1 else RGB), *bands[3:])
 
 
 # Add an operation: a class, and one entry here; tests/tiler/test_preprocess.py then runs its contract.

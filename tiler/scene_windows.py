@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from tiler.grids import Box, PixelGrid
+from tiler.labels import IGNORE
 from tiler.lattice import Lattice
 from tiler.scene_store import SceneStore
 from tiler.sensors import Sensor
@@ -105,9 +106,9 @@ class SceneWindows:
         return scene, scene.lattice.window(*divmod(row - int(self._first[number]), scene.lattice.cols))
 
     def read(self, name: str, row: int) -> np.ndarray:
-        """Read `image` or `valid` of a window; what hangs over the border is missing."""
+        """Read `image`, `valid` or `label` of a window; what hangs over the border is missing, and not labelled."""
         scene, box = self.place(row)
-        return self._opened(scene.url).read(name, box, 0)
+        return self._opened(scene.url).read(name, box, IGNORE if name == "label" else 0)
 
     def network_input(self, row: int, channels: Sequence[str] | None = None) -> np.ndarray:
         """Return what networks see of a window, float32 (channel, y, x)."""

@@ -14,7 +14,7 @@ import numpy as np
 from cluster.engine import Engine
 from cluster.storage import Storage
 from cluster.units import grouped
-from jobs.bundles import read_bundles
+from jobs.bundles import check_prepared, read_bundles
 from jobs.config import VIEWS, EvaluateConfig, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import WINDOWS_PER_BATCH, decide
@@ -173,6 +173,8 @@ def plan_tiles(config: RunConfig) -> PlannedTileEvaluation:
     files = [{"card.json": Storage(path).get("card.json")} for path in config.models]
     needed_channels(store, files)
     cards = tuple(read_card(f) for f in files)
+    for path, card in zip(config.models, cards, strict=True):
+        check_prepared(path, card.sensor, store.sensor.name)
     if len({card.classes for card in cards}) > 1:
         found = {path: list(card.classes) for path, card in zip(config.models, cards, strict=True)}
         raise ValueError(f"models: bundles of one table must find the same classes, found {found}; take out the others")

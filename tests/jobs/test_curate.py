@@ -90,8 +90,16 @@ def test_the_report_judges_what_was_planted(world):
     assert frame["trees/003.png"]["duplicate_group"] == frame["trees/002.png"]["duplicate_group"]
     assert frame["trees/003.png"]["exact_group"] != frame["trees/002.png"]["exact_group"]
     page = (out / "report.html").read_text()
-    for title in ("Tiles by class", "Mean pixel", "Flagged classes: example pairs", "Copies side by side"):
+    for title in (
+        "Tiles by class",
+        "Width",
+        "Height",
+        "Mean pixel",
+        "Flagged classes: example pairs",
+        "Copies side by side",
+    ):
         assert f"<h3>{title}</h3>" in page
+    assert "Samples with labels" not in page, "nobody labelled a pixel"
 
 
 def test_versions_close_and_are_undone_by_leaving_them_out(fresh, capsys, no_page):

@@ -74,12 +74,24 @@ def test_the_frame_has_a_row_for_every_window_with_numpys_values(here, frame):
     assert float(by_name[name_of(1, 0)]["missing_ratio"]) == 1
     assert float(by_name[name_of(0, 1)]["near_white"]) == 0, "a cloud of 9,800 is no saturated one"
     assert float(by_name[name_of(0, 0)]["coverage"]) == pytest.approx(30 * 20 / TILE**2, rel=1e-6)
+    page = (here.out / "curation/report.html").read_text()
+    assert all(f"<h3>{title}</h3>" in page for title in ("Samples", "Samples with labels"))
     words = {row["name"]: row["stratum"].split(",")[0] for row in frame}
     assert words[name_of(0, 0)] == "sparse"
     assert words[name_of(0, 2)] == "none"
     assert words[name_of(2, 3)] == "dense"
     assert words[name_of(0, 0, "b_small")] == "unlabelled"
     assert words[name_of(1, 0)] == ""
+
+
+def test_labels_of_a_window_are_those_of_its_pixels(here, frame):
+    windows, _ = planned_subject(load(RunConfig, here.config)).opened()
+    row = {tile["id"]: row for row, tile in enumerate(windows.tiles)}
+    found = windows.read("label", row[name_of(2, 3)])
+    assert (found == 1).sum() == TILE**2 * float(frame[row[name_of(2, 3)]]["coverage"])
+    corner = windows.read("label", row[name_of(0, 0)])
+    np.testing.assert_array_equal(np.argwhere(corner == 1), np.argwhere(np.ones((30, 20))))
+    assert (windows.read("label", row[name_of(0, 0, "b_small")])[40:] == IGNORE).all(), "beyond the scene"
 
 
 def test_another_engine_order_and_a_second_call_tell_the_same(here, frame, tmp_path, capsys):

@@ -67,6 +67,7 @@ def test_every_file_of_a_scale_is_one_that_can_be_run_by_itself(scale, tmp_path)
         (["--encoder", "vit=nowhere"], "no bundle there"),
         (["--workers", "2"], "--engine ray"),
         (["--data", "{empty}"], "'boats'"),
+        (["--data", "{text}"], "['boats'] have no image"),
         (["--data", "{single}"], "have one image"),
         (["--data", "{one}"], "two classes"),
         (["--data", "{single}", "--truth", "nowhere.csv"], "no such file"),
@@ -78,13 +79,15 @@ def test_bad_command_lines_are_refused(words, told, tmp_path, capsys):
         "empty": {"boats": 0, "cars": 4},
         "single": {"boats": 1, "cars": 9},
         "one": {"cars": 4},
+        "text": {"boats": 0, "cars": 4},
     }.items():
         for name, count in counts.items():
             (tmp_path / root / name).mkdir(parents=True)
             for number in range(count):
                 pixels = random.integers(0, 255, (20, 24, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / root / name / f"{number}.png")
-    places = {name: tmp_path / name for name in ("empty", "single", "one")}
+    (tmp_path / "text/boats/readme.txt").write_text("images are to come")
+    places = {name: tmp_path / name for name in ("empty", "single", "one", "text")}
     asked = [word.format(**places) for word in words]
     assert main(["illustrations", "--out", str(tmp_path / "out"), *asked]) == 2
     assert told in capsys.readouterr().err

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.panels import overlay, tile_panels
+from jobs.panels import overlay, sample_figures, tile_panels
+from tiler.labels import IGNORE
+from tiler.sensors import load_sensor
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 
@@ -36,3 +38,36 @@ def test_every_tile_gets_a_panel_and_the_mask_changes_the_picture(count):
     assert Image.open(io.BytesIO(green)).format == "PNG"
     with pytest.raises(ValueError, match="zip"):
         tile_panels(images, valid, titles[1:])
+
+
+class Store:
+    """Seven tiles of four bands; the band's number is in the hundreds, the tile's in the units."""
+
+    sensor = load_sensor("SN10")
+
+    def __init__(self) -> None:
+        self.tiles = [{"id": f"{'long' * 12}/{row}"} for row in range(7)]
+
+    def read(self, name: str, row: int) -> np.ndarray:
+        if name == "image":
+            return np.broadcast_to(np.arange(100, 500, 100)[:, None, None] + row, (4, 5, 6))
+        if name == "valid":
+            return np.full((5, 6), True)
+        return np.where(np.eye(5, 6) > 0, row % 3, np.where(np.arange(6) == 5, IGNORE, 0)).astype(np.uint8)
+
+
+def test_samples_are_four_tiles_evenly_spread_in_true_colours_and_with_their_labels_in_green(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("jobs.panels.tile_panels", lambda *given: drawn.append(given) or b"")
+    figures = sample_figures(Store(), np.array([0, 1, 2, 4, 5, 6]))
+    assert [figure.title for figure in figures] == ["Samples", "Samples with labels"]
+    (images, valid, titles), (again, _, _, masks) = drawn
+    rows = [int(image[0, 0, 0]) - 100 for image in images]
+    assert rows == [0, 1, 4, 6]
+    assert [image[:, 0, 0].tolist() for image in again] == [[100 + row, 200 + row, 300 + row] for row in rows]
+    assert [title[-2:] for title in titles] == [f"/{row}" for row in rows]
+    assert max(map(len, titles)) == 40
+    assert all(seen.all() for seen in valid)
+    for row, mask in zip(rows, masks, strict=True):
+        np.testing.assert_array_equal(mask, (np.eye(5, 6) > 0) & (row % 3 > 0))
+    assert sample_figures(Store(), np.array([], int)) == []

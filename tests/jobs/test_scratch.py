@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.config import RunConfig
+from jobs.network_gates import scores_of_task
 from jobs.parsing import load, parse
 from jobs.recipe_config import RecipeConfig
 from jobs.scratch import (
@@ -18,6 +19,7 @@ from jobs.scratch import (
     variant_of,
     world_dataset,
 )
+from jobs.scratch_table import GOAL
 from jobs.training import network_values
 from models.networks import NetworkSpec
 from models.train_spec import TrainSpec
@@ -141,3 +143,12 @@ def test_lists_of_kept_photos_are_named_where_they_are(tmp_path):
     assert "curation" not in experiment(tmp_path, "tiny").run_values("gray")
     one = experiment(tmp_path, "tiny", kept=True)
     assert one.run_values("gray")["curation"] == str(tmp_path / "recipes/kept-gray.csv")
+
+
+def test_the_goal_stands_in_the_recipes_of_the_rows_that_reached_it(tmp_path):
+    asked = {row.name: recipe(row.name).gates for row in ROWS}
+    reached = {row.name for row in ROWS if row.iou is not None and row.iou >= GOAL}
+    assert {name for name, gates in asked.items() if gates is not None} == reached == {"E", "F"}
+    assert asked["F"].least == {"iou_fg": GOAL}
+    assert asked["F"].least.keys() <= set(scores_of_task(recipe("F")))
+    assert "gates" not in experiment(tmp_path, "tiny").recipe_values("F"), "the table asks for the best row"

@@ -14,6 +14,7 @@ from jobs.embed_recipe_config import METHODS, EmbedDataConfig, EmbedRecipeConfig
 from jobs.embedding_data import open_items, plan_embedding_data
 from jobs.embedding_training import EmbeddingTask, prepare
 from jobs.parsing import load
+from jobs.shell import DONE, INCOMPLETE
 from jobs.train import main
 from jobs.train_embedder import plan_embedder
 from models.embedder_bundle import load_embedder, load_unmerged, read_embedder
@@ -54,6 +55,18 @@ def test_the_card_says_what_was_learnt_from_what(trained):
     assert [row["epoch"] for row in history] == [0, 1]
     assert history[-1]["triplet_loss"] == card.metrics["triplet_loss"]
     assert list((trained.out / "training").rglob("*.pt")) == []
+
+
+def test_a_gate_judges_the_card_and_does_not_train_again(trained, capsys):
+    card = read_embedder_card(trained.out)
+    bound = card.metrics["triplet_accuracy"]
+    assert main([trained.config, "--set", f"gates.least.triplet_accuracy={bound}"]) == DONE
+    assert (
+        main([trained.config, "--set", f"gates.most.triplet_loss={card.metrics['triplet_loss'] - 1e-6}"]) == INCOMPLETE
+    )
+    told = capsys.readouterr()
+    assert told.out.count("is trained already") == 2
+    assert f"gate passed: triplet_accuracy is {bound:.4f}, at least {bound:g} is asked" in told.err
 
 
 def test_evaluation_knows_what_validates_and_scaling_is_of_what_trains(trained):

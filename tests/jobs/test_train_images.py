@@ -11,12 +11,12 @@ import yaml
 from PIL import Image
 
 from cluster import ddp
-from jobs.image_recipe_config import ImageSplitConfig
+from jobs.image_recipe_config import ImageDataConfig, ImageSplitConfig
 from jobs.image_training_data import parts_of
 from jobs.train import main
 from models.classification_scores import classification_scores
 from models.image_bundle import load_autoencoder, load_classifier, read_image_bundle
-from tiler.tile_store import TileEntry
+from tiler.tile_store import TileEntry, TileStore
 
 SIDE_PX = 16
 COUNTS = {"blue": 12, "green": 24, "red": 40}
@@ -267,3 +267,43 @@ def test_a_run_of_scenes_has_no_images(tmp_path, capsys):
     recipe.run |= {"sensor": "SN10", "scenes": str(tmp_path / "*.tif"), "crs": "EPSG:32652"}
     assert main(recipe.command()) == 2
     assert capsys.readouterr().err
+
+
+def readers(recipe, monkeypatch, *changes):
+    """Return the readers of what trains and validates that a training is given; nothing is trained."""
+    given = []
+
+    def looked_at(network, training, validation, spec, **settings):
+        given.extend((training, validation))
+        return [{"epoch": 0, "training_loss": 1.0, "learning_rate": 1e-3, "accuracy": 0.5, "seconds": 0.1}]
+
+    monkeypatch.setattr("jobs.image_training.train_reporting", looked_at)
+    assert main(recipe.command(*changes)) == 0
+    return given
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_validates_is_not_augmented_unless_it_is_asked_for(asked, tmp_path, monkeypatch):
+    recipe = ImageRecipe(tmp_path, counts={"blue": 8, "green": 8})
+    training, validation = readers(recipe, monkeypatch, *["data.augment_validation=true"] * asked)
+    store = TileStore(str(next((tmp_path / "run/tiles").glob("*.zarr"))))
+    for part, reader, augmented in (("train", training, True), ("validation", validation, asked)):
+        rows = [row for row, tile in enumerate(store.tiles) if tile["split"] == part]
+        assert len(reader) == len(rows) > 0
+        changed = []
+        for epoch in (0, 3):
+            reader.set_epoch(epoch)
+            for index, row in enumerate(rows):
+                image, label = reader[index]
+                assert store.class_names[label] == store.tiles[row]["label"]
+                changed.append(not np.array_equal(image, store.images([row])[0].astype(np.float32)))
+        assert any(changed) == augmented
+        assert np.mean(changed) > 0.9 or not augmented
+
+
+def test_that_option_is_another_training_and_leaves_the_keys_of_others_alone():
+    plain = ImageDataConfig(run="a.yaml").model_dump(mode="json")
+    assert "augment_validation" not in plain
+    assert ImageDataConfig(run="a.yaml", augment_validation=True).model_dump(mode="json") == plain | {
+        "augment_validation": True
+    }

@@ -74,7 +74,8 @@ def test_the_first_folder_names_the_class(folder):
         listed(root=str(folder / "in"), classes="folder", class_names=["b", "aa"])
     found = listed(root=str(folder / "in"), classes="folder", class_names=["c", "b", "a"])
     assert found.class_names == ("a", "b", "c")
-    assert "class c has no image" in found.notes
+    assert "class c has no image that can be used" in found.notes
+    assert found.empty_classes == ("c",)
 
 
 def test_a_class_of_one_image_is_told(tmp_path):
@@ -315,3 +316,18 @@ def test_the_split_keeps_groups_together_and_shares_even(tmp_path):
 def test_what_a_run_says_must_fit(settings, message):
     with pytest.raises((ValidationError, ValueError), match=message):
         _ = spec(**settings).parts
+
+
+def test_folders_of_masks_splits_and_unused_sources_are_no_empty_classes(tmp_path):
+    for name in ("train/a/1.png", "test/b/2.png", "masks/train/a/1.png", "masks/test/b/2.png"):
+        save(tmp_path / name, RED[..., 0])
+    for name in ("train/b", "train/c/d", ".old/e", "notes/2021"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "train")
+    masks = {"root": str(tmp_path / "masks")}
+    found = listed(root=str(tmp_path), classes="folder", masks=masks, split={"by": "folder"})
+    assert found.empty_classes == ("c",)
+    parts = [{"name": name, "root": str(tmp_path / name), "classes": "folder"} for name in ("train", "test")]
+    assert listed(collections=parts).empty_classes == ("c",), "b has an image in the other collection"
+    assert listed(collections=parts, sources=["test"]).empty_classes == ()
+    assert listed(root=str(tmp_path)).empty_classes == (), "where folders name no classes"

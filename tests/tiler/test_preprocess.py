@@ -171,3 +171,5 @@ def test_bands_must_fit():
     with pytest.raises(ValueError, match="or one band"):
         preparation(["light_removal"]).bands(("red", "nir"))
     assert preparation([{"gray": {"count": 1}}, "light_removal", "gray"]).bands(RGB) == RGB
+    assert preparation(["light_removal", "gray"]).bands((*RGB, "nir")) == (*RGB, "nir")
+    assert preparation([{"gray": {"count": 1}}]).bands((*RGB, "nir")) == ("gray", "nir")

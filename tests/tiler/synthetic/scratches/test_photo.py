@@ -4,6 +4,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from tiler.light_removal import LightRemoval
+from tiler.luminance import luminance
+from tiler.preprocess import preparation
 from tiler.synthetic.scratches import SOURCES, Photo, take_photo
 from tiler.synthetic.scratches.marks import LEAST, MOST, rasterised
 from tiler.synthetic.scratches.panel import PAINTS
@@ -70,6 +73,28 @@ def test_light_has_something_to_hide():
     assert np.mean(with_albedo) < 0.85
     assert all(abs(p.light.mean() - 1) < 1e-3 for p in photos(0))
     assert Counter(p.light.std() > 0.05 for p in photos(0))[True] > 12
+
+
+def likeness(photo: Photo, image: np.ndarray) -> float:
+    """Correlation of the grey of an image with that of the true colours."""
+    return float(np.corrcoef(luminance(photo.albedo).ravel(), luminance(image).ravel())[0, 1])
+
+
+@pytest.mark.parametrize("source", [0, 1], ids=[s.name for s in SOURCES])
+def test_light_removal_brings_photos_nearer_to_their_true_colours(source):
+    """The operation itself, on light that it was not made for: Phong, mirrored sky, shadows, indoors and outdoors."""
+    removal, colour = preparation(["light_removal"]), preparation(["colour"])
+    likenesses, of_light = [], []
+    for photo in photos(source):
+        seen, valid = photo.pixels.astype(np.float32), np.ones(photo.label.shape, bool)
+        likenesses.append([likeness(photo, image) for image in (seen, removal(seen, valid)[0], colour(seen, valid)[0])])
+        estimate, true = LightRemoval().light(seen, valid), np.maximum(photo.light, 1e-3)
+        of_light.append(np.corrcoef(np.log(estimate).ravel(), np.log(true).ravel())[0, 1])
+    before, after, tinted = np.mean(likenesses, axis=0)
+    assert after > before + (0.04, 0.15)[source]
+    assert np.mean([found > seen for seen, found, _ in likenesses]) >= 0.75
+    assert abs(tinted - before) < 0.03, "another operation does not do it"
+    assert np.mean(of_light) > 0.6, "what was taken away is like the light that fell"
 
 
 def test_company_photos_are_closer():
