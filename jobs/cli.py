@@ -31,6 +31,8 @@ TOOLS = {
     "cluster": "render and check the files that start a cluster",
     "synthesize": "write scenes of a synthetic country, or of weather, scratches, illustrations, with truth and a run",
     "drift": "compare the embeddings of a run with those of a reference, region by region",
+    "sample": "draw pixels of a map by stratum, for people to say what is there",
+    "accuracy": "areas and accuracies of a map with intervals, from a labelled sample",
     "screen": "rank places by changes that earlier dates do not explain",
     "duplicates": "find copies, and split windows so that none straddles the parts",
     "curate": "report on a data set, balance, clean and filter it by lists that can be undone",

@@ -22,7 +22,7 @@ from tiler.scenes import SceneSpec
 from tiler.sources import Sources, check_address
 from tiler.stac_search import StacSearch
 
-Output = Literal["cog", "stac", "report"]
+Output = Literal["cog", "stac", "report", "statistics"]
 
 
 class Frozen(BaseModel):
@@ -146,7 +146,7 @@ class LimitsConfig(Frozen):
 
 
 class RegionsConfig(Frozen):
-    """Polygons by which an evaluation is broken down: districts, provinces."""
+    """Named polygons by which a map is broken down: districts, provinces."""
 
     file: str
     """Vector file: GeoJSON, GeoPackage, shapefile ..."""
@@ -173,8 +173,6 @@ class EvaluateConfig(Frozen):
     """Share from which one object is said to meet another; an object that is covered by less is missed, or false."""
     size_edges_ha: tuple[float, ...] = (0, 1, 5, 20, 100)
     """Lower limits of the size classes in hectares, rising; the last class has no upper limit."""
-    regions: RegionsConfig | None = None
-    """For maps; a data set is broken down by country, images by source or class."""
 
     @model_validator(mode="after")
     def _rising(self) -> EvaluateConfig:
@@ -232,6 +230,9 @@ class RunConfig(Frozen):
     """Coarse rasters that come with the scenes, in the order of their channels."""
     area: str | None = None
     """Vector file; only windows that touch its polygons are mapped."""
+    regions: RegionsConfig | None = None
+    """By which statistics and evaluations of a map are broken down; a data set is by country, images by source or
+    class."""
     grid: Literal["auto"] | GridConfig = "auto"
     """Map grid; "auto" takes CRS and resolution of the first scene by id."""
     models: tuple[str, ...] = ()
@@ -268,4 +269,8 @@ class RunConfig(Frozen):
             raise ValueError("scenes: the list is empty; name at least one, or a `dataset`, or `frames`")
         if len(given) > 1:
             raise ValueError(f"a run has `{given[0]}` or `{given[1]}`, not both; make two runs of it")
+        if "statistics" in self.outputs and self.regions is None:
+            raise ValueError(
+                "outputs: statistics are by region, and the run names none; set `regions`, or leave it out"
+            )
         return self

@@ -26,6 +26,8 @@ PUBLISH_MEMORY_BYTES = 224 * 2**20
 """What Publish holds whatever it writes: GDAL's cache of 64 MiB, its tables, compiled loops; as measured."""
 COMPRESSION_BYTES = 5 * 2**20
 """A thread of GDAL that compresses one product: its blocks of 512 px, raw and encoded, that wait; as measured."""
+STATISTICS_AT_ONCE = 4
+"""Cells that are summed by region at once, at most."""
 RAY_MEMORY_BYTES = 900 * 2**20
 """Ray's own processes on one machine, as measured."""
 
@@ -133,6 +135,16 @@ def publish_memory(cell_px: int, classes: int, cores: int, products: int) -> int
     at_once = min(cores, products)
     layer = 3 * classes * cell_px**2 * 4
     return BASE_MEMORY_BYTES + PUBLISH_MEMORY_BYTES + at_once * (layer + cores * COMPRESSION_BYTES)
+
+
+def statistics_memory(cell_px: int, classes: int, cores: int) -> int:
+    """Return the expected peak of the process that sums a map by region.
+
+    A cell at a time on each of at most four cores: its logits as they are read (and half of them as they are decoded or
+    compared), and in float64 its areas, what regions cover, and the sums of one region, of which not all are there at
+    the same time.
+    """
+    return BASE_MEMORY_BYTES + min(cores, STATISTICS_AT_ONCE) * cell_px**2 * (6 * classes + 20)
 
 
 def format_bytes(count: int) -> str:

@@ -1,7 +1,7 @@
 """Evaluate: the stitched map, or the networks on a data set, against labels that no network was trained on.
 
 python -m jobs.evaluate examples/aberystwyth/map.yaml
-sandan evaluate map.yaml --set evaluate.regions='{file: districts.gpkg, name: name}'
+sandan evaluate map.yaml --set regions='{file: districts.gpkg, name: name}'
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from jobs.evaluation.on_map import PlannedEvaluate, split_of
 from jobs.infer import require_ingested
 from jobs.mosaic import planned_map
 from jobs.publish import is_published, plan_publish
+from jobs.regions import regions_of
 from jobs.shell import Job, Planned, run_job
-from tiler.regions import read_regions
 
 
 def plan_map(config: RunConfig) -> PlannedEvaluate:
@@ -31,8 +31,7 @@ def plan_map(config: RunConfig) -> PlannedEvaluate:
     planned_map(planned.planned)
     if not is_published(planned.planned, planned.map):
         raise ValueError(f"the map in {config.out} is not published with these settings; run `sandan publish` first")
-    wanted, plan = config.evaluate.regions, planned.map
-    regions = None if wanted is None else read_regions(wanted.file, wanted.name, wanted.crs, plan.grid, plan.extent)
+    regions = regions_of(config, planned.map.grid, planned.map.extent)
     return PlannedEvaluate(planned, split_of(planned.planned), regions)
 
 
@@ -54,7 +53,7 @@ JOB = Job(
     summary="Judge the stitched map on blocks held back from training, beside trivial baselines.",
     example="  sandan evaluate examples/aberystwyth/map.yaml\n"
     "  sandan evaluate map.yaml --set fuse.threshold=0.4   (after publishing with it)\n"
-    "  sandan evaluate map.yaml --set 'evaluate.regions={file: districts.gpkg, name: code}'\n"
+    "  sandan evaluate map.yaml --set 'regions={file: districts.gpkg, name: code}'\n"
     "  sandan evaluate aihub.yaml   (a run with `dataset` and `models`: every network alone, and their ensemble)",
     kind=RunConfig,
     plan=plan_evaluate,

@@ -24,6 +24,7 @@ from jobs.plan import LogitPlan, Run, plan_run
 from jobs.products import is_empty
 from jobs.publish import estimate as estimate_publish
 from jobs.publish import print_paths, publish
+from jobs.regions import check_regions
 from jobs.runner import engine_of, quarantine, report_failures
 from jobs.shell import DONE, FAULT, INCOMPLETE, Job, run_job
 from jobs.supervise import supervision
@@ -78,6 +79,7 @@ def plan_map(config: RunConfig) -> PlannedMap:
     """
     run = plan_run(config)
     _ = run.cards, run.rule
+    check_regions(run)
     return PlannedMap(run)
 
 

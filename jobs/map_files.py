@@ -39,7 +39,14 @@ class MapFile:
 
 Writer = Callable[[Run, MapStore, Path], list[MapFile]]
 
-WRITERS: dict[str, Writer] = {}
+
+def _statistics(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
+    from jobs.region_statistics import write_statistics
+
+    return write_statistics(run, store, folder)
+
+
+WRITERS: dict[str, Writer] = {"statistics": _statistics}
 """A name of `outputs` to what writes it."""
 
 

@@ -20,6 +20,7 @@ from cluster.lock import RunLock
 from cluster.removal import remove_folder
 from cluster.storage import Storage
 from jobs.plan import CONTRACTS, Run, key_of
+from jobs.regions import region_facts
 from jobs.schedule_decisions import Inputs, Pointer
 from tiler.area import area_digest
 
@@ -44,6 +45,8 @@ def inputs_of(run: Run) -> Inputs:
         "fuse": config.fuse.model_dump(),
         "outputs": sorted(config.outputs),
     }
+    regions = region_facts(config)
+    settings |= {} if regions is None else {"regions": regions}
     scenes = {plan.scene.id: plan.name for plan in run.scenes}
     return Inputs(scenes, {word: key_of(value) for word, value in settings.items()})
 

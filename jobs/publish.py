@@ -23,7 +23,7 @@ from jobs.catalog import catalog_facts
 from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
-from jobs.estimate import Estimate, Expected, publish_memory
+from jobs.estimate import Estimate, Expected, publish_memory, statistics_memory
 from jobs.infer import require_ingested
 from jobs.last_map import changed_since, last_map
 from jobs.map_files import write_config, write_map_files, write_styles
@@ -35,6 +35,7 @@ from jobs.products import LAYERS, map_numbers, sha256_of, write_products
 from jobs.progress_file import shown
 from jobs.published import current, new_folder, show, switch
 from jobs.record import differences, run_record
+from jobs.regions import check_regions, region_facts
 from jobs.runner import Outcome, held_already, markers_of, quarantine, report_failures, say_memory, stage_facts
 from jobs.seams import measured_seams
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
@@ -46,7 +47,9 @@ from tiler.map_store import MapStore
 
 def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> str:
     """Return what identifies the published files; a map with holes where units failed is another one."""
-    settings = run.config.fuse.model_dump(), sorted(run.config.outputs)
+    settings: list[Any] = [run.config.fuse.model_dump(), sorted(run.config.outputs)]
+    regions = region_facts(run.config)
+    settings += [] if regions is None else [regions]
     return key_of(CONTRACTS["publish"], plan.name, *settings, sorted(quarantined))
 
 
@@ -165,7 +168,11 @@ def estimate(run: Run) -> Estimate:
 
 def memory(run: Run) -> int:
     """Return the expected peak of the process that publishes, in bytes."""
-    return publish_memory(CELL_PX, len(run.classes), os.cpu_count() or 1, len(LAYERS))
+    cores = os.cpu_count() or 1
+    rasters = publish_memory(CELL_PX, len(run.classes), cores, len(LAYERS))
+    return max(
+        rasters, statistics_memory(CELL_PX, len(run.classes), cores) if "statistics" in run.config.outputs else 0
+    )
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,7 @@ def plan_publish(config: RunConfig) -> PlannedPublish:
     """
     run = plan_run(config)
     _ = run.cards, run.rule
+    check_regions(run)
     require_ingested(run)
     plans, plan = planned_map(run)
     masks = unfinished(markers_of(run.storage, "mosaic"), plan.tasks.by_row())

@@ -14,6 +14,7 @@ import shapely
 from cluster.storage import Storage
 from jobs.search_archive import Archive, iso
 from models.search import Best
+from tiler.geoparquet import geoparquet_bytes
 
 TABLE, OUTLINES, PARQUET, RECORD = "results.csv", "results.geojson", "results.parquet", "search.json"
 
@@ -115,25 +116,14 @@ def polygons(outline: np.ndarray) -> list[shapely.Polygon]:
 
 
 def geoparquet_of(rows: Sequence[Row], outlines: Sequence[np.ndarray | None]) -> bytes:
-    """Return the table as GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0): WKB, longitude and latitude."""
+    """Return the table as GeoParquet, in longitude and latitude."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     kinds = {"rank": pa.int32(), "row": pa.int32(), "col": pa.int32(), "part": pa.int32()}
     kinds |= dict.fromkeys(("score", "lon", "lat", "missing_ratio"), pa.float64())
     names = [field.name for field in fields(Row)]
     columns = {name: pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.string())) for name in names}
-    shapes = [None if outline is None else _shape(outline) for outline in outlines]
-    columns["geometry"] = pa.array([None if s is None else shapely.to_wkb(s) for s in shapes], pa.binary())
-    there = [s for s in shapes if s is not None]
-    geometry: dict[str, object] = {"encoding": "WKB", "geometry_types": sorted({s.geom_type for s in there})}
-    if there:
-        geometry["bbox"] = shapely.total_bounds(there).tolist()
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
-    table = pa.table(columns).replace_schema_metadata({"geo": json.dumps(geo)})
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return geoparquet_bytes(columns, [None if outline is None else _shape(outline) for outline in outlines])
 
 
 def _shape(outline: np.ndarray) -> shapely.Geometry:

@@ -54,7 +54,7 @@ def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndar
     local = area
     if not same_crs(crs, grid.crs):
         # Only what lies around the scene is projected: far from it (an area may be the world) its CRS has no place.
-        local = shapely.intersection(area, _surroundings(grid, crs))
+        local = shapely.intersection(area, surroundings(grid, crs))
         if local.is_empty:
             return np.zeros(shape, bool)
         local = shapely.segmentize(local, segment_length(local))
@@ -69,7 +69,7 @@ def touched_blocks(grid: PixelGrid, area: shapely.Geometry, crs: str) -> np.ndar
     return np.asarray(blocks.astype(bool))
 
 
-def _surroundings(grid: PixelGrid, crs: str) -> shapely.Geometry:
+def surroundings(grid: PixelGrid, crs: str) -> shapely.Geometry:
     """Return a rectangle of another CRS that holds a scene with room around it; two where it crosses 180 degrees."""
     rows, cols = np.meshgrid(np.linspace(0, grid.height, 17), np.linspace(0, grid.width, 17))
     x, y = pyproj.Transformer.from_crs(grid.pyproj_crs, crs, always_xy=True).transform(*grid.xy(rows, cols))

@@ -51,6 +51,8 @@ class Vectors:
     """Of the field that was asked for."""
     crs: str | None
     """As the file declares it."""
+    repaired: np.ndarray
+    """bool: the shapes that were not valid."""
 
 
 def read_vectors(what: str, path: str, field: str | None = None) -> Vectors:
@@ -83,7 +85,8 @@ def read_vectors(what: str, path: str, field: str | None = None) -> Vectors:
             f"{what}: {path} cannot be read: {' '.join(str(error).split())}; give a GeoJSON, GPKG or other vector file"
         ) from error
     check_shapes(f"{what}: {path}", shapes)
-    return Vectors(_repaired(shapes), None if field is None else columns[0], meta["crs"])
+    wrong = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
+    return Vectors(_repaired(shapes), None if field is None else columns[0], meta["crs"], wrong)
 
 
 def read_places(what: str, path: str) -> tuple[np.ndarray, str | None]:
@@ -211,7 +214,7 @@ def check_shapes(where: str, shapes: np.ndarray) -> None:
 
 def _edges(shapes: np.ndarray) -> np.ndarray:
     """Return every edge of every ring as a line."""
-    rings = shapely.get_rings(_parts(shapes))
+    rings = shapely.get_rings(polygons_of(shapes))
     coordinates, ring = shapely.get_coordinates(rings, return_index=True)
     same = ring[1:] == ring[:-1]
     ends = np.stack([coordinates[:-1], coordinates[1:]], axis=1)[same]
@@ -227,11 +230,11 @@ def _repaired(shapes: np.ndarray) -> np.ndarray:
     still = ~shapely.is_valid(shapes)
     shapes[still] = [shapely.buffer(shapely.union_all(shapely.get_parts(shape)), 0) for shape in shapes[still]]
     for index in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), (POLYGON, MULTIPOLYGON))):
-        shapes[index] = shapely.union_all(_parts(shapes[index : index + 1]))
+        shapes[index] = shapely.union_all(polygons_of(shapes[index : index + 1]))
     return shapes
 
 
-def _parts(shapes: np.ndarray) -> np.ndarray:
+def polygons_of(shapes: np.ndarray) -> np.ndarray:
     """Return the polygons within shapes, whatever collections they lie in."""
     while (shapely.get_type_id(shapes) > POLYGON).any():
         shapes = shapely.get_parts(shapes)

@@ -109,7 +109,7 @@ ADDRESSES = (
 )
 NAMED = (
     *("labels={codes: {1: 1}, files: '@'}", "models=['@']", "area='@'", "modalities=[{sensor: GEMS, files: '@'}]"),
-    *("sensor='@'", "infer.adaptive='@'", "evaluate.regions={file: '@', name: n}", "modalities=[{sensor: '@'}]"),
+    *("sensor='@'", "infer.adaptive='@'", "regions={file: '@', name: n}", "modalities=[{sensor: '@'}]"),
     *("scenes=[{id: a, files: b.tif, georeference: '@'}]", "scenes=[{id: a, bands: {red: '@'}}]"),
     *("scenes=[{id: a, files: [b.tif, '@']}]", "scenes=[{id: a, files: b.tif, quality: {files: ['@']}}]"),
     *("scenes=[{id: a, modalities: {gems: '@'}}]", "dataset={root: '@'}"),

@@ -23,7 +23,7 @@ def test_every_address_is_yielded_with_its_key_and_nothing_else():
             "area": "13.gpkg",
             "models": ["14", "15"],
             "infer": {"adaptive": "16.json"},
-            "evaluate": {"regions": {"file": "17.gpkg", "name": "not-an-input"}},
+            "regions": {"file": "17.gpkg", "name": "not-an-input"},
             "engine": {"kind": "serial", "address": "not-an-input"},
         }
     )
@@ -31,7 +31,7 @@ def test_every_address_is_yielded_with_its_key_and_nothing_else():
     assert sorted(int(text.split(".")[0]) for text in found.values()) == list(range(1, 4)) + list(range(5, 18))
     assert found["scenes.0.files.1"] == "2.tif"
     assert found["scenes.0.bands.red"] == "3.jp2"
-    assert found["evaluate.regions.file"] == "17.gpkg"
+    assert found["regions.file"] == "17.gpkg"
 
 
 def test_a_data_set_has_its_root():

@@ -293,7 +293,7 @@ def test_regions_break_it_down(judged):
     path = judged.folder / "districts.geojson"
     path.write_text(json.dumps(told))
     with small_cells():
-        assert main(judged.command(f"evaluate.regions={{file: {path}, name: district}}")) == 0
+        assert main(judged.command(f"regions={{file: {path}, name: district}}")) == 0
         found, whole = found_in(judged), Whole(judged)
         assert main(judged.command()) == 0
     east = np.arange(shape[1])[None, :] >= 90
@@ -342,7 +342,7 @@ def test_bundles_that_held_back_other_blocks_are_refused(tmp_path, capsys):
 
 def test_bad_settings_are_refused(judged, capsys, tmp_path):
     with small_cells():
-        assert "does not exist" in refused(judged, capsys, f"evaluate.regions={{file: {tmp_path}/x.gpkg, name: n}}")
+        assert "does not exist" in refused(judged, capsys, f"regions={{file: {tmp_path}/x.gpkg, name: n}}")
     assert "must rise" in refused(judged, capsys, "evaluate.size_edges_ha=[0, 5, 1]")
     assert "must not exceed" in refused(judged, capsys, "evaluate.part_from=0.6")
     with pytest.raises(ValueError, match="where"):

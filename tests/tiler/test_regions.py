@@ -8,8 +8,9 @@ import pytest
 import shapely
 
 from tests.real_data import needs, real
+from tiler.coverage import shares_of
 from tiler.grids import Box, MapGrid
-from tiler.regions import read_regions
+from tiler.regions import read_polygons, read_regions
 
 GRID = MapGrid("EPSG:5179", (10.0, 10.0), (3.0, 7.0))
 EXTENT = Box(-195_040, 100_010, -195_000, 100_073)
@@ -115,3 +116,48 @@ def test_the_districts_of_korea():
     assert len(np.unique(found)) > 20
     part = Box(-195_200, 95_111, -195_000, 95_444)
     np.testing.assert_array_equal(regions.at(part), found[part.shift(-seoul.y0, -seoul.x0).slices])
+
+
+def test_what_is_odd_about_the_polygons_is_named(tmp_path):
+    bow = outline(WEST)
+    bow[1], bow[2] = bow[2], bow[1]
+    line = [bow[0], bow[1], bow[0]]
+    path = write(
+        tmp_path / "r.geojson", [("bow", bow), ("line", [*line, bow[0]]), ("east", outline(EAST)), ("bow", bow)]
+    )
+    found = read_polygons(path, "name", None)
+    assert found.names == ("bow", "line", "east")
+    assert found.owners == (0, 1, 2, 0)
+    assert "bow" in found.repaired
+    assert "east" not in found.repaired
+    assert found.without_area == ("line",)
+    assert shapely.area(found.merged()).tolist() == [shapely.area(found.shapes[0]), 0, shapely.area(found.shapes[2])]
+
+
+def test_polygons_without_names_and_files_without_polygons_are_refused(tmp_path):
+    path = write(tmp_path / "r.geojson", [("a", outline(EAST)), (None, outline(WEST)), (None, outline(WEST))])
+    with pytest.raises(ValueError, match=r"2 of 3 features .* have no 'name' \(the first is number 2\)"):
+        read_polygons(path, "name", None)
+    ring = outline(EAST)
+    path = write(tmp_path / "flat.geojson", [("a", [ring[0], ring[1], ring[0], ring[0]])])
+    with pytest.raises(ValueError, match="holds no polygon, 1 features"):
+        read_polygons(path, "name", None)
+    path = write(tmp_path / "none.geojson", [])
+    with pytest.raises(ValueError, match=r"regions: .*none\.geojson"):
+        read_polygons(path, "name", None)
+
+
+def test_neighbours_meet_also_when_their_border_is_projected(tmp_path):
+    """A long border in degrees bends on the map: both sides bend alike, though one is much larger."""
+    lon, lat = pyproj.Transformer.from_crs("EPSG:5179", "EPSG:4326", always_xy=True).transform(*outline(EXTENT)[0])
+    west = [[lon - 2, lat], [lon, lat], [lon, lat + 3], [lon - 2, lat + 3], [lon - 2, lat]]
+    east = [[lon, lat], [lon + 0.01, lat], [lon + 0.01, lat + 3], [lon, lat + 3], [lon, lat]]
+    path = write(tmp_path / "r.geojson", [("west", west), ("east", east)], crs=None)
+    far = Box(EXTENT.y0 - 30_000, EXTENT.x0 - 900, EXTENT.y0, EXTENT.x0 + 900)
+    regions = read_regions(path, "name", None, GRID, far)
+    total, (_, shapes) = np.zeros((3000, 120)), regions.merged
+    for shape in shapes:
+        total += shares_of(shape, EXTENT.y0 - 20_000, EXTENT.x0 - 60, 3000, 120)
+    inside = shares_of(shapely.box(0, -1e6, 1e6, 0), EXTENT.y0 - 20_000, EXTENT.x0 - 60, 3000, 120)
+    np.testing.assert_allclose(total, inside, atol=1e-9)
+    assert 0.2 < (shares_of(shapes[0], EXTENT.y0 - 20_000, EXTENT.x0 - 60, 3000, 120)).mean() < 0.8
