@@ -33,6 +33,7 @@ TOOLS = {
     "drift": "compare the embeddings of a run with those of a reference, region by region",
     "sample": "draw pixels of a map by stratum, for people to say what is there",
     "accuracy": "areas and accuracies of a map with intervals, from a labelled sample",
+    "change": "say what was gained and lost between two published maps, and what of it is sure",
     "screen": "rank places by changes that earlier dates do not explain",
     "duplicates": "find copies, and split windows so that none straddles the parts",
     "curate": "report on a data set, balance, clean and filter it by lists that can be undone",

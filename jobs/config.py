@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cluster.engine import ENGINES, Resources
 from jobs.addresses import addresses
+from jobs.frozen import Frozen
+from jobs.polygons_config import PolygonsConfig
 from tiler.coarse import CoarseSpec
 from tiler.dataset_spec import Dataset
 from tiler.frame_spec import FrameSpec
@@ -22,13 +24,7 @@ from tiler.scenes import SceneSpec
 from tiler.sources import Sources, check_address
 from tiler.stac_search import StacSearch
 
-Output = Literal["cog", "stac", "report", "statistics"]
-
-
-class Frozen(BaseModel):
-    """A part of a configuration: unknown keys are errors, and nothing changes once it is read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Output = Literal["cog", "stac", "report", "statistics", "polygons"]
 
 
 class GridConfig(Frozen):
@@ -99,7 +95,7 @@ class EngineConfig(Frozen):
     threads_per_worker: int | Literal["auto"] = "auto"
     address: str | None = None
     """Address of a running Ray cluster; default: $RAY_ADDRESS, else workers of this machine alone."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     """Labels of the nodes that may get workers, as Ray's label selectors: `spot`, `!spot`, `in(a, b)`."""
     autoscaling: bool = False
     """Whether the cluster starts machines when workers wait for them; then `workers`, `gpus_per_worker` and
@@ -231,8 +227,8 @@ class RunConfig(Frozen):
     area: str | None = None
     """Vector file; only windows that touch its polygons are mapped."""
     regions: RegionsConfig | None = None
-    """By which statistics and evaluations of a map are broken down; a data set is by country, images by source or
-    class."""
+    """By which statistics, polygons and evaluations of a map are broken down; a data set is by country, images by
+    source or class."""
     grid: Literal["auto"] | GridConfig = "auto"
     """Map grid; "auto" takes CRS and resolution of the first scene by id."""
     models: tuple[str, ...] = ()
@@ -242,6 +238,7 @@ class RunConfig(Frozen):
     embed: EmbedConfig | None = None
     fuse: FuseConfig = FuseConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    polygons: PolygonsConfig = PolygonsConfig()
     predict: PredictConfig = PredictConfig()
     outputs: tuple[Output, ...] = ("cog", "stac", "report")
     engine: EngineConfig = EngineConfig()

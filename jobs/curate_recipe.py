@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.config import Frozen
+from jobs.frozen import Frozen
 from jobs.parsing import load
 from jobs.shell import DONE, INCOMPLETE
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from jobs.config import Frozen, RegionsConfig
+from jobs.config import RegionsConfig
+from jobs.frozen import Frozen
 
 
 class DriftConfig(Frozen):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from jobs.config import Frozen
+from jobs.frozen import Frozen
 from jobs.image_recipe_config import AutoencodeRecipeConfig, ClassifyRecipeConfig
 from jobs.recipe_config import Recipe, RecipeConfig
 from models.embedder_card import METHODS

@@ -28,6 +28,8 @@ COMPRESSION_BYTES = 5 * 2**20
 """A thread of GDAL that compresses one product: its blocks of 512 px, raw and encoded, that wait; as measured."""
 STATISTICS_AT_ONCE = 4
 """Cells that are summed by region at once, at most."""
+OUTLINE_MEMORY_BYTES = 150 * 2**20
+"""Outlines and sites of some hundred thousand polygons on their way to a file, as measured."""
 RAY_MEMORY_BYTES = 900 * 2**20
 """Ray's own processes on one machine, as measured."""
 
@@ -145,6 +147,15 @@ def statistics_memory(cell_px: int, classes: int, cores: int) -> int:
     the same time.
     """
     return BASE_MEMORY_BYTES + min(cores, STATISTICS_AT_ONCE) * cell_px**2 * (6 * classes + 20)
+
+
+def polygons_memory(cell_px: int, classes: int) -> int:
+    """Return the expected peak of the process that draws polygons.
+
+    One cell: logits and spreads as they are stored, read and chosen from, float32; classes, labels, counts and dates;
+    areas in float64, and once more while they are computed.
+    """
+    return BASE_MEMORY_BYTES + OUTLINE_MEMORY_BYTES + cell_px**2 * (2 * classes * 3 * 4 + 60)
 
 
 def format_bytes(count: int) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from jobs.config import Frozen
 from jobs.drift_config import DriftConfig
+from jobs.frozen import Frozen
 
 
 class QualityGates(Frozen):

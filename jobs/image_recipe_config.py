@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from jobs.config import Frozen
+from jobs.frozen import Frozen
 from jobs.recipe_config import Recipe
 
 

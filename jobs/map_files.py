@@ -46,7 +46,13 @@ def _statistics(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
     return write_statistics(run, store, folder)
 
 
-WRITERS: dict[str, Writer] = {"statistics": _statistics}
+def _polygons(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
+    from jobs.polygons import write_run_polygons
+
+    return write_run_polygons(run, store, folder)
+
+
+WRITERS: dict[str, Writer] = {"statistics": _statistics, "polygons": _polygons}
 """A name of `outputs` to what writes it."""
 
 

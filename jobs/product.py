@@ -47,6 +47,7 @@ def inputs_of(run: Run) -> Inputs:
     }
     regions = region_facts(config)
     settings |= {} if regions is None else {"regions": regions}
+    settings |= {"polygons": config.polygons.model_dump()} if "polygons" in config.outputs else {}
     scenes = {plan.scene.id: plan.name for plan in run.scenes}
     return Inputs(scenes, {word: key_of(value) for word, value in settings.items()})
 

@@ -23,7 +23,7 @@ from jobs.catalog import catalog_facts
 from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
-from jobs.estimate import Estimate, Expected, publish_memory, statistics_memory
+from jobs.estimate import Estimate, Expected, polygons_memory, publish_memory, statistics_memory
 from jobs.infer import require_ingested
 from jobs.last_map import changed_since, last_map
 from jobs.map_files import write_config, write_map_files, write_styles
@@ -50,6 +50,7 @@ def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> 
     settings: list[Any] = [run.config.fuse.model_dump(), sorted(run.config.outputs)]
     regions = region_facts(run.config)
     settings += [] if regions is None else [regions]
+    settings += [run.config.polygons.model_dump()] if "polygons" in run.config.outputs else []
     return key_of(CONTRACTS["publish"], plan.name, *settings, sorted(quarantined))
 
 
@@ -169,9 +170,11 @@ def estimate(run: Run) -> Estimate:
 def memory(run: Run) -> int:
     """Return the expected peak of the process that publishes, in bytes."""
     cores = os.cpu_count() or 1
-    rasters = publish_memory(CELL_PX, len(run.classes), cores, len(LAYERS))
+    wanted, classes = run.config.outputs, len(run.classes)
     return max(
-        rasters, statistics_memory(CELL_PX, len(run.classes), cores) if "statistics" in run.config.outputs else 0
+        publish_memory(CELL_PX, classes, cores, len(LAYERS)),
+        statistics_memory(CELL_PX, classes, cores) if "statistics" in wanted else 0,
+        polygons_memory(CELL_PX, classes) if "polygons" in wanted else 0,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from jobs.config import EngineConfig, Frozen, LimitsConfig
+from jobs.config import EngineConfig, LimitsConfig
+from jobs.frozen import Frozen
 from jobs.gates_config import NetworkGates, TrainingGates
 from models.card import NAME, Label
 from models.network_options import UNSET, with_encoder

@@ -12,7 +12,7 @@ from tiler.classes import value_names
 from tiler.grids import Box, MapGrid
 from tiler.regions import Regions, read_regions
 
-NEEDED_BY = ("statistics",)
+NEEDED_BY = ("statistics", "polygons")
 """Those of `outputs` that regions change."""
 COLUMNS = ("region", "mapped")
 """What columns of the statistics begin with that are not of a class."""

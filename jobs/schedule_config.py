@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from jobs.config import Frozen, RunConfig
+from jobs.config import RunConfig
 from jobs.drift_config import DriftConfig
+from jobs.frozen import Frozen
 from jobs.gates_config import QualityGates
 from tiler.sources import Sources, check_address
 
