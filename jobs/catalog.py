@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,22 @@ import shapely.geometry
 from jobs.cells import MosaicPlan
 from jobs.plan import LogitPlan, Run
 from jobs.record import git_commit, versions
-from tiler.catalog_facts import STATISTICS, AssetFacts, BandFacts, CatalogFacts, ClassFacts, ModelFacts, SceneFacts
+from jobs.sheets import Sheet
+from tiler.catalog_facts import (
+    COG_TYPE,
+    STATISTICS,
+    VRT_TYPE,
+    AssetFacts,
+    BandFacts,
+    CatalogFacts,
+    ClassFacts,
+    ModelFacts,
+    SceneFacts,
+)
 from tiler.classes import value_names
-from tiler.grids import PixelGrid
+from tiler.grids import Box, MapGrid, PixelGrid
 from tiler.product_specs import specs_of
+from tiler.vrt import SUFFIX, driver_of
 
 
 def outline(grid: PixelGrid) -> tuple[dict[str, Any], list[float]]:
@@ -52,14 +65,19 @@ def _wrapped(longitude: float) -> float:
     return longitude if -180 <= longitude <= 180 else (longitude + 180) % 360 - 180
 
 
+Files = Mapping[str, Mapping[str, Any]]
+"""Name to what is known of a file: address in the map's folder, size, digest."""
+
+
 def catalog_facts(
     run: Run,
     plans: Sequence[LogitPlan],
     plan: MosaicPlan,
     folder: Path,
-    files: Mapping[str, Mapping[str, Any]],
+    files: Files,
     key: str,
     last: str | None = None,
+    sheets: Mapping[Sheet, Files] | None = None,
 ) -> CatalogFacts:
     """Gather the facts of a run's catalogue.
 
@@ -68,11 +86,39 @@ def catalog_facts(
         plans: the logits that it was made of.
         plan: the map.
         folder: of its files.
-        files: name to what is known of each.
+        files: of the whole.
         key: of the published map.
         last: key of the map that was published before.
+        sheets: files of each sheet, where there are any.
     """
-    grid = plan.grid.grid_of(plan.extent)
+    whole = _map_facts(run, plans, plan, folder, files)
+    whole = replace(whole, version=key, predecessor=None if last is None else f"../{last}/map.json")
+    return replace(
+        whole, sheets={s.name: _sheet(whole, run, plans, plan, folder, s, f) for s, f in (sheets or {}).items()}
+    )
+
+
+def _sheet(
+    whole: CatalogFacts,
+    run: Run,
+    plans: Sequence[LogitPlan],
+    plan: MosaicPlan,
+    folder: Path,
+    sheet: Sheet,
+    files: Files,
+) -> CatalogFacts:
+    """Return what is said of a sheet: as of the map, but for its place, its files and the scenes that reach it."""
+    cells = set(MapGrid.cells_of(sheet.box))
+    reaching = {name for task in plan.tasks if task.cell in cells for name in task.scenes}
+    part = _map_facts(run, [p for p in plans if p.name in reaching], plan, folder, files, sheet.box)
+    inside = {name: replace(asset, href=Path(asset.href).name) for name, asset in part.assets.items()}
+    return replace(part, created=whole.created, assets=inside, version=whole.version)
+
+
+def _map_facts(
+    run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, folder: Path, files: Files, box: Box | None = None
+) -> CatalogFacts:
+    grid = plan.grid.grid_of(plan.extent if box is None else box)
     geometry, bbox = outline(grid)
     times = [p.source.scene.acquired for p in plans if p.source.scene.acquired is not None]
     assets = {name: _asset(name, folder / str(file["href"]), file, run.classes) for name, file in files.items()}
@@ -99,8 +145,6 @@ def catalog_facts(
         ],
         software={k: v for k, v in {**versions(), "sandan-commit": git_commit() or "unknown"}.items()},
         properties={"sandan:map": plan.name, **threshold},
-        version=key,
-        predecessor=None if last is None else f"../{last}/map.json",
     )
 
 
@@ -111,16 +155,17 @@ def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence
         media_type, roles = str(file["media_type"]), [str(role) for role in file["roles"]]
         return AssetFacts(str(file["href"]), str(file["title"]), media_type, roles, size_bytes=size, sha256=digest)
     spec = specs[name]
-    with rasterio.open(path, driver="GTiff") as data:
+    with rasterio.open(path, driver=driver_of(path)) as data:
         tags = [data.tags(number) for number in data.indexes]
-    bands = [BandFacts(title, _statistics(found)) for title, found in zip(spec.bands or [name], tags, strict=True)]
+    titles = zip(spec.bands or [name], spec.band_units, tags, strict=True)
+    bands = [BandFacts(title, _statistics(found), unit) for title, unit, found in titles]
     colors = {value: color[:3] for value, color in (spec.colors or {}).items()}
     return AssetFacts(
         href=str(file["href"]),
         title=spec.description,
+        media_type=VRT_TYPE if path.suffix == SUFFIX else COG_TYPE,
         dtype=spec.dtype,
         nodata=spec.nodata,
-        unit=spec.unit,
         bands=bands,
         classes=[ClassFacts(value, values[value], color) for value, color in colors.items()],
         size_bytes=size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobs.config import FuseConfig
+from jobs.map_config import FuseConfig
 from tiler.classes import value_names
 
 

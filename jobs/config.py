@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from cluster.engine import ENGINES, Resources
 from jobs.addresses import addresses
 from jobs.frozen import Frozen
+from jobs.map_config import FuseConfig, PublishConfig
 from jobs.polygons_config import PolygonsConfig
 from tiler.coarse import CoarseSpec
 from tiler.dataset_spec import Dataset
@@ -66,6 +67,16 @@ class InferConfig(Frozen):
     maps of hours."""
     tune: bool = True
     """Whether "auto" is measured, once for bundles and machine; else it is what usually suits the kind of device."""
+    uncertainty: bool = False
+    """Whether mean probability and mean entropy are kept beside logit and spread, and mapped (`uncertainty.tif`)."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> InferConfig:
+        if self.uncertainty and self.adaptive is not None:
+            raise ValueError(
+                "uncertainty needs every network in every view on every window, which `adaptive` saves; take one out"
+            )
+        return self
 
 
 class AdaptConfig(Frozen):
@@ -77,13 +88,6 @@ class AdaptConfig(Frozen):
     """How far a class of the map may differ from the full map: their Jaccard distance, which no IoU can change by more
     than."""
     seed: int = 0
-
-
-class FuseConfig(Frozen):
-    """How logits become classes."""
-
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Probability from which a pixel is of the class."""
 
 
 class EngineConfig(Frozen):
@@ -237,6 +241,7 @@ class RunConfig(Frozen):
     adapt: AdaptConfig = AdaptConfig()
     embed: EmbedConfig | None = None
     fuse: FuseConfig = FuseConfig()
+    publish: PublishConfig = PublishConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     polygons: PolygonsConfig = PolygonsConfig()
     predict: PredictConfig = PredictConfig()

@@ -87,15 +87,15 @@ def infer_memory(
     bands: int,
     itemsize: int,
     coarse: int,
-    classes: int,
+    layers: int,
     tiles_per_pass: int,
     activation_bytes: float,
     weight_bytes: int,
 ) -> int:
     """Return the expected peak of a worker of Infer.
 
-    It holds the pixels under its units as they are stored (and once more while they are decoded), whole windows of
-    logits and spreads in float16 (as computed, as the block of a shard, and encoded), one pass, and the weights (as a
+    It holds the pixels under its units as they are stored (and once more while they are decoded), whole windows in
+    all layers in float16 (as computed, as the block of a shard, and encoded), one pass, and the weights (as a
     file, and as a network).
 
     Args:
@@ -103,7 +103,7 @@ def infer_memory(
         bands: of the sensor, stored with `itemsize` bytes a pixel.
         itemsize: bytes of a stored value.
         coarse: channels of coarse modalities.
-        classes: of the networks.
+        layers: of a window.
         tiles_per_pass: windows times views of one forward pass.
         activation_bytes: of one pixel of one tile.
         weight_bytes: of all networks.
@@ -111,7 +111,7 @@ def infer_memory(
     count, tile = lattice.shard_windows, lattice.tile_px
     region = ((count - 1) * lattice.stride_px + tile) ** 2
     read = region * (2 * (bands * itemsize + 1) + 4 * coarse)
-    written = 3 * count**2 * tile**2 * 2 * classes * 2
+    written = 3 * count**2 * tile**2 * layers * 2
     one_pass = int(KEPT * tiles_per_pass * tile**2 * activation_bytes)
     return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + written) + one_pass + 2 * weight_bytes
 
@@ -123,19 +123,19 @@ def activation_bytes(architectures: Iterable[str], precision: str) -> float:
     return fp32 if precision == "fp32" else fp32 * HALF_PRECISION_SHARE
 
 
-def mosaic_memory(cell_px: int, classes: int) -> int:
+def mosaic_memory(cell_px: int, layers: int) -> int:
     """Return the expected peak of a worker of Mosaic: sums of a cell, and one scene's blended and warped part of it."""
-    return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (2 * classes * 16 + 32)
+    return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (layers * 16 + 32)
 
 
-def publish_memory(cell_px: int, classes: int, cores: int, products: int) -> int:
+def publish_memory(cell_px: int, bands: int, cores: int, products: int) -> int:
     """Return the expected peak of the process that publishes.
 
     As many products as there are cores are written at once, each from one cell's layer: as it is stored, as it is read
     and as it is written, float32; and GDAL compresses each on all cores.
     """
     at_once = min(cores, products)
-    layer = 3 * classes * cell_px**2 * 4
+    layer = 3 * bands * cell_px**2 * 4
     return BASE_MEMORY_BYTES + PUBLISH_MEMORY_BYTES + at_once * (layer + cores * COMPRESSION_BYTES)
 
 

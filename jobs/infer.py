@@ -29,7 +29,7 @@ from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stale import Wanted, explained, stale_stores
 from jobs.time_left import Rest
 from jobs.window_faults import read_faults, remarks
-from tiler.logit_store import create_logit_store
+from tiler.logit_store import create_logit_store, layer_names
 from tiler.stores import is_complete, keep_facts
 
 
@@ -37,8 +37,14 @@ def make_logit_store(run: Run, plan: LogitPlan) -> None:
     """Make the empty logit store of a scene, if there is none."""
     url = run.url("infer", plan.name)
     if not is_complete(url):
-        create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted)
+        uncertainty = run.config.infer.uncertainty
+        create_logit_store(url, plan.source.scene.id, plan.lattice, run.classes, plan.wanted, uncertainty)
         keep_facts(url, {"made_of": dict(plan.made_of)})
+
+
+def window_layers(run: Run) -> int:
+    """Return how many layers a window of logits has."""
+    return len(layer_names(run.classes, run.config.infer.uncertainty))
 
 
 def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Infer:
@@ -52,6 +58,7 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> I
         average=run.config.infer.average,
         precision=precision,
         rule=run.rule,
+        uncertainty=run.config.infer.uncertainty,
     )
 
 
@@ -124,7 +131,7 @@ def estimate(run: Run) -> Estimate:
         unit="window shards",
         done=units - left,
         read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize(plans) + 1),
-        write_bytes=windows * tile**2 * 2 * len(run.classes) * 2,
+        write_bytes=windows * tile**2 * window_layers(run) * 2,
         peak_memory_bytes=memory(run, plans, assumed),
         folder=run.config.out if run.storage.is_local else "",
         notes=(*notes, *explained("infer", stale_stores(run.storage, "infer", wanted(plans)))),
@@ -137,7 +144,8 @@ def _work(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Work:
     lattices, settings = {plan.name: plan.lattice for plan in plans}, run.config.infer
     rule = None if run.rule is None else run.rule.digest()
     bundles = [card.digest() for card in run.cards]
-    how = (CONTRACTS["infer"], bundles, settings.tile_px, settings.tta, settings.average, asdict(precision), rule)
+    how = [CONTRACTS["infer"], bundles, settings.tile_px, settings.tta, settings.average, asdict(precision), rule]
+    how += ["uncertainty"] * settings.uncertainty
     return Work(lambda shard: lattices[shard.scene].windows_in(shard.row, shard.col), key_of(how))
 
 
@@ -154,7 +162,7 @@ def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
         bands=len(run.sensor.bands),
         itemsize=itemsize(plans),
         coarse=len(run.coarse_channels),
-        classes=len(run.classes),
+        layers=window_layers(run),
         tiles_per_pass=precision.batch * VIEWS[run.config.infer.tta],
         activation_bytes=activation_bytes((card.architecture for card in run.cards), precision.precision),
         weight_bytes=sum(sizes) + (max(sizes) if run.rule else 0),  # the first pass has a copy of its own

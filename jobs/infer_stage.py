@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Infer:
-    """Run every network in every view on each window of a shard; keep mean logit and spread of the whole window."""
+    """Run every network in every view on each window of a shard; keep what they say of the whole window on average."""
 
     stores: dict[str, tuple[str, str]]
     """Logit store name to the addresses of the scene store and of the logit store."""
@@ -43,6 +43,8 @@ class Infer:
     precision: Precision
     rule: Rule | None = None
     """Of adaptive inference."""
+    uncertainty: bool = False
+    """Whether mean probability and mean entropy are kept, too."""
 
     def __call__(self) -> Callable[[WindowShard], dict]:
         """Prepare a worker: load the networks once.
@@ -67,6 +69,7 @@ class Infer:
             device=self.precision.device,
             batch=self.precision.batch,
             compile=self.precision.compile,
+            uncertainty=self.uncertainty,
         )
         adaptive = None
         if self.rule is not None:

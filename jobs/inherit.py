@@ -21,7 +21,7 @@ from tiler.map_store import MapStore, cell_keys
 
 SCENES, LACKING = "scenes", "quarantined_windows"
 """In the marker of a cell: a digest of what touches it, and windows that are missing there."""
-SAME = ("contract", "grid", "classes")
+SAME = ("contract", "grid", "classes", "fusion", "uncertainty")
 """Of what a map is made of, what its cells must share."""
 
 

@@ -59,21 +59,27 @@ class PublishedMap:
 def compare(before: PublishedMap, now: PublishedMap) -> MapChange | None:
     """Count how a map differs from the one before; None where grids or classes are others.
 
-    Cells that the same scenes made, at the same threshold, are the same, and are read once.
+    Cells that the same scenes made, by the same rule of fusion, at the same threshold, are the same, and are read once.
     """
     old, new = before.store(), now.store()
     if (old.grid, old.classes) != (new.grid, new.classes):
         return None
+    alike = before.threshold == now.threshold and _fusion(old) == _fusion(new)
     counted = np.zeros(3, np.int64)
     for row, cells in _rows(new.extent, old.extent):
         theirs, ours = before.scenes_of(row), now.scenes_of(row)
         for box, cell in cells:
             made = [of.get(CellTask(one.name, cell, ()).unit) for of, one in ((theirs, before), (ours, now))]
             was = _mapped(old, box, before.threshold)
-            same = made[0] is not None and made[0] == made[1] and before.threshold == now.threshold
+            same = alike and made[0] is not None and made[0] == made[1]
             counted += _count(was, was if same else _mapped(new, box, now.threshold))
     before_px, gained_px, lost_px = counted.tolist()
     return MapChange(before_px, gained_px, lost_px, now.pixel_area_m2)
+
+
+def _fusion(store: MapStore) -> object:
+    made_of = store.group.attrs.get("made_of")
+    return made_of.get("fusion") if isinstance(made_of, dict) else None
 
 
 def _count(was: np.ndarray, is_now: np.ndarray) -> list[int]:

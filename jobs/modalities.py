@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 
 from cluster.storage import Storage
@@ -144,3 +144,10 @@ def _match(
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more, listed in OUT/unmatched.csv" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def coarse_facts(coarse: Coarse) -> tuple[object, ...]:
+    """Return what identifies a modality of a scene: its sensor, where its files lie and what is in them."""
+    grid = None if coarse.grid is None else coarse.grid.to_json()
+    pieces = [(asdict(p.box), p.row, p.col, p.nodata) for p in coarse.pieces]
+    return coarse.sensor.model_dump(mode="json"), grid, pieces, coarse.fingerprint

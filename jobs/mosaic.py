@@ -16,7 +16,7 @@ from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.estimate import Estimate, mosaic_memory
-from jobs.infer import complete, require_ingested
+from jobs.infer import complete, require_ingested, window_layers
 from jobs.inherit import heirs, inherit
 from jobs.pace import Work
 from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
@@ -36,7 +36,8 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
     """Make every cell of the map that is not made yet."""
     url = run.url("mosaic", plan.name)
     if not is_complete(url):
-        create_map_store(url, plan.grid, (t.cell for t in plan.tasks), plan.extent, run.classes)
+        cells_of_map = (t.cell for t in plan.tasks)
+        create_map_store(url, plan.grid, cells_of_map, plan.extent, run.classes, run.config.infer.uncertainty)
         keep_facts(url, {"made_of": dict(plan.made_of)})
     taken = 0 if supervision().joins else inherit(run.storage, markers_of(run.storage, "mosaic"), plan)
     if taken:
@@ -44,8 +45,9 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
     stage = Mosaic(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
         map_url=url,
+        most=run.config.fuse.most,
     )
-    expected = mosaic_memory(CELL_PX, len(run.classes))
+    expected = mosaic_memory(CELL_PX, _map_layers(run))
     cells = plan.tasks.by_row()
     return run_stage(engine, run.storage, "mosaic", stage, cells, "cells", memory_bytes=expected, work=_work(run))
 
@@ -53,8 +55,14 @@ def mosaic(run: Run, engine: Engine, plans: Sequence[LogitPlan], plan: MosaicPla
 def _work(run: Run) -> Work:
     """Return what the time of Mosaic goes with: the scenes of a cell."""
     settings = run.config.infer
-    how = (CONTRACTS["mosaic"], run.classes, settings.tile_px, settings.overlap_px)
+    how = [CONTRACTS["mosaic"], run.classes, settings.tile_px, settings.overlap_px]
+    how += ["uncertainty"] * settings.uncertainty
     return Work(lambda task: len(task.scenes), key_of(how))
+
+
+def _map_layers(run: Run) -> int:
+    """Return how many float32 layers a map has."""
+    return window_layers(run) + (len(run.classes) if run.config.infer.uncertainty else 0)
 
 
 def estimate(run: Run) -> Estimate:
@@ -67,7 +75,6 @@ def estimate(run: Run) -> Estimate:
     masks = unfinished(markers, groups)
     left = sum(map(sum, masks)) - sum(1 for _ in heirs(run.storage, markers, plan))
     rest = Rest("mosaic", "cells", groups, masks, left * plan.tasks.scenes_per_cell)
-    layers = 2 * len(run.classes)
     scene_px = sum(p.source.scene.grid.height * p.source.scene.grid.width for p in plans)
     share = left / len(plan.tasks)
     return Estimate(
@@ -75,9 +82,9 @@ def estimate(run: Run) -> Estimate:
         units=len(plan.tasks),
         unit="cells",
         done=len(plan.tasks) - left,
-        read_bytes=int(scene_px * (layers * 2 + 1) * share),
-        write_bytes=int(plan.extent.height * plan.extent.width * (layers * 4 + 2 + 4) * share),
-        peak_memory_bytes=mosaic_memory(CELL_PX, len(run.classes)),
+        read_bytes=int(scene_px * (window_layers(run) * 2 + 1) * share),
+        write_bytes=int(plan.extent.height * plan.extent.width * (_map_layers(run) * 4 + 2 + 4) * share),
+        peak_memory_bytes=mosaic_memory(CELL_PX, _map_layers(run)),
         folder=run.config.out if run.storage.is_local else "",
         notes=tuple(explained("mosaic", stale_stores(run.storage, "mosaic", [wanted(plan)]))),
         time=rest.time(run.storage, _work(run), crew_here(run.config.engine)) if left else None,

@@ -51,7 +51,7 @@ def write_page(run: Run, record: Mapping[str, Any]) -> None:
         trust=seam_table(record["products"]["numbers"]["seams"]),
         quality=[_quality(stores), _bands(stores)],
         evaluation=[] if evaluation is None else evaluation_tables(evaluation),
-        evaluation_figures=[] if evaluation is None else evaluation_pictures(run.storage),
+        evaluation_figures=[] if evaluation is None else evaluation_pictures(run.storage, evaluation),
         models=[_models(record)],
         timings=[_timings(record), _ledger(record)],
         config_yaml=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),

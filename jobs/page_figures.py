@@ -22,6 +22,7 @@ from jobs.training_figures import learning_curves
 from tiler.classes import class_colors, value_names
 from tiler.grids import PixelGrid
 from tiler.scene_store import SceneStore
+from tiler.vrt import driver_of
 from tiler.warp import Mapping as PixelMapping
 from tiler.warp import nearest
 
@@ -42,8 +43,9 @@ def _local(run: Run, key: str) -> Iterator[Path]:
 
 def _read_small(run: Run, name: str) -> tuple[np.ndarray, PixelGrid]:
     """Read a product at picture size, from its overviews: (band, y, x) and the grid of what was read."""
-    folder = current(run.storage)["folder"]
-    with _local(run, f"{folder}/{name}.tif") as path, rasterio.open(path, driver="GTiff") as data:
+    pointer = current(run.storage)
+    key = f"{pointer['folder']}/{pointer['files'][name]['href']}"
+    with _local(run, key) as path, rasterio.open(path, driver=driver_of(path)) as data:
         step = max(1.0, max(data.height, data.width) / PICTURE_PX)
         height, width = math.ceil(data.height / step), math.ceil(data.width / step)
         values = data.read(out_shape=(data.count, height, width))
@@ -81,7 +83,8 @@ def page_figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, Scene
         record: its `run.json`.
         stores: its scenes, by id.
     """
-    out = [_map_figure(run, stores)] if "class" in record["products"]["files"] else []
+    there = "class" in record["products"]["files"] and (run.storage.is_local or "sheets" not in record["products"])
+    out = [_map_figure(run, stores)] if there else []  # the sheets of a bucket are too much to fetch for a picture
     several = len(run.classes) > 1
     counts = np.array(record["products"]["numbers"]["probability_counts"])
     edges = np.linspace(0.0, 1.0, len(counts) + 1)

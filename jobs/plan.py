@@ -21,13 +21,14 @@ from jobs.bundles import fitting_card
 from jobs.cells import CellTasks, MosaicPlan
 from jobs.classes import check_classes
 from jobs.config import RunConfig
-from jobs.modalities import Modalities, match_modalities
+from jobs.modalities import Modalities, coarse_facts, match_modalities
 from jobs.preflight import check_writable, map_grid, open_scenes, scene_specs
+from jobs.scene_order import further_layers, in_order, rule_of_fusion
 from jobs.window_faults import read_faults
 from models.adaptive_rule import Rule
 from models.card import Card
 from tiler.area import area_digest, read_area, touched_blocks
-from tiler.coarse import Coarse, offered_channels
+from tiler.coarse import offered_channels
 from tiler.grids import Box, MapGrid, footprint
 from tiler.labels import Labels, open_labels
 from tiler.lattice import Lattice
@@ -194,6 +195,7 @@ class Run:
             "bundles": [card.digest() for card in self.cards],
             "area": area,
             "adaptive rule": None if self.rule is None else self.rule.digest(),
+            **further_layers(self.config),
         }
         digests = {name: key_of(value) for name, value in how.items()}
         return tuple(self._logit_plan(scene, digests, precision.precision) for scene in self.scenes)
@@ -211,6 +213,7 @@ class Run:
         A map that lacks windows, because their logits are not finite, has a name of its own: once they were inferred
         after all, it is another map.
         """
+        logits = in_order(self, logits)
         extent, touched = self.touched([plan.source for plan in logits])
         names = [p.name for p in logits]
         faults = read_faults(self.storage, logits)
@@ -220,6 +223,8 @@ class Run:
             "classes": self.classes,
             "logits": names,
             "quarantined windows": faults.facts,
+            **further_layers(self.config),
+            **rule_of_fusion(self.config),
         }
         made_of = {word: key_of(value) for word, value in what.items()}
         name = key_of(made_of, faults)
@@ -286,13 +291,7 @@ def _scene_plan(scene: Scene, labels: Labels | None) -> ScenePlan:
         "arrangement of files": [(p.bands, asdict(p.box), p.nodata) for p in scene.pieces],
         "date": str(scene.acquired),
         "labels": near.fingerprint if near else None,
-        "modalities": [_coarse_facts(coarse) for coarse in scene.coarse],
+        "modalities": [coarse_facts(coarse) for coarse in scene.coarse],
     }
     made_of = {word: key_of(value) for word, value in what.items()}
     return ScenePlan(scene, near, f"{scene.id}-{key_of(made_of)}", made_of)
-
-
-def _coarse_facts(coarse: Coarse) -> tuple[object, ...]:
-    grid = None if coarse.grid is None else coarse.grid.to_json()
-    pieces = [(asdict(p.box), p.row, p.col, p.nodata) for p in coarse.pieces]
-    return coarse.sensor.model_dump(mode="json"), grid, pieces, coarse.fingerprint

@@ -19,6 +19,7 @@ from cluster.exchange import exchange
 from cluster.lock import RunLock
 from cluster.removal import remove_folder
 from cluster.storage import Storage
+from jobs.map_config import PublishConfig
 from jobs.plan import CONTRACTS, Run, key_of
 from jobs.regions import region_facts
 from jobs.schedule_decisions import Inputs, Pointer
@@ -47,6 +48,7 @@ def inputs_of(run: Run) -> Inputs:
     }
     regions = region_facts(config)
     settings |= {} if regions is None else {"regions": regions}
+    settings |= {} if config.publish == PublishConfig() else {"publish": config.publish.model_dump()}
     settings |= {"polygons": config.polygons.model_dump()} if "polygons" in config.outputs else {}
     scenes = {plan.scene.id: plan.name for plan in run.scenes}
     return Inputs(scenes, {word: key_of(value) for word, value in settings.items()})

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from tiler.classes import NO_CLASS, value_names
-from tiler.cog import write_cog
+from tiler.cog import BandStatistics, write_cog
+from tiler.doubt import doubts_of
 from tiler.grids import Box, MapGrid
-from tiler.map_store import MapStore
-from tiler.product_specs import specs_of
+from tiler.map_store import DOUBTS, MapStore
+from tiler.product_specs import UNCERTAINTY, specs_of
+from tiler.stores import CHUNK_PX
 
 PROBABILITY_BINS = 50
 
@@ -96,13 +98,36 @@ def count_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
     return store.read("count", box)
 
 
+def latest_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
+    """Return int32 (y, x): days since 1970-01-01 of the latest scene that saw the pixel, the least int32 for none."""
+    del threshold
+    return store.read("latest", box)
+
+
+def uncertainty_layer(store: MapStore, box: Box, threshold: float) -> np.ndarray:
+    """Return `tiler.doubt.doubts_of` a part of a map, float32 (3, y, x); some rows at a time, for their logarithms."""
+    del threshold
+    out = np.empty((len(UNCERTAINTY.bands), box.height, box.width), np.float32)
+    for start in range(box.y0, box.y1, CHUNK_PX):
+        rows = replace(box, y0=start, y1=min(start + CHUNK_PX, box.y1))
+        out[:, rows.y0 - box.y0 : rows.y1 - box.y0] = doubts_of(*(store.read(name, rows) for name in DOUBTS))
+    return out
+
+
 LAYERS: dict[str, Callable[[MapStore, Box, float], np.ndarray]] = {
     "probability": probability_layer,
     "class": class_layer,
     "spread": spread_layer,
     "count": count_layer,
+    "latest": latest_layer,
+    "uncertainty": uncertainty_layer,
 }
 """Product (a file `NAME.tif`, described in `tiler.product_specs.PRODUCTS`) to what reads a block of it."""
+
+
+def products_of(uncertainty: bool) -> list[str]:
+    """Return the products that a map has."""
+    return [name for name in LAYERS if uncertainty or name != UNCERTAINTY.name]
 
 
 @dataclass(frozen=True)
@@ -126,10 +151,37 @@ class MapNumbers:
         return asdict(self)
 
 
+def write_product(
+    store: MapStore, name: str, box: Box, path: Path, threshold: float, tags: dict[str, str], threads: int = 1
+) -> tuple[BandStatistics, ...]:
+    """Write one product of a part of a map; return the statistics of its bands.
+
+    Args:
+        store: the map.
+        name: a key of `LAYERS`.
+        box: absolute map pixels.
+        path: of the file, which appears whole or not at all.
+        threshold: probability from which a pixel is of the class.
+        tags: written into the file.
+        threads: for compression.
+    """
+    grid, spec = store.grid.grid_of(box), specs_of(store.classes)[name]
+    return write_cog(
+        path,
+        replace(spec, tags={**spec.tags, **tags}),
+        height=grid.height,
+        width=grid.width,
+        crs=grid.pyproj_crs.to_wkt(),
+        transform=grid.affine,
+        blocks=((part.y0 - box.y0, part.x0 - box.x0, LAYERS[name](store, part, threshold)) for part in blocks_of(box)),
+        threads=threads,
+    )
+
+
 def write_products(
     store: MapStore, folder: Path, threshold: float, tags: dict[str, str], threads: int = 1
 ) -> dict[str, Path]:
-    """Write every product of a map, as many at once as there are threads.
+    """Write every product of a map as one file, as many at once as there are threads.
 
     Args:
         store: the map.
@@ -141,33 +193,19 @@ def write_products(
     Returns:
         Product name to file.
     """
-    grid = store.grid.grid_of(store.extent)
-    specs = specs_of(store.classes)
+    paths = {name: folder / f"{name}.tif" for name in products_of(store.uncertainty)}
 
-    def write(name: str) -> Path:
-        spec, layer, path = specs[name], LAYERS[name], folder / f"{name}.tif"
-        write_cog(
-            path,
-            replace(spec, tags={**spec.tags, **tags}),
-            height=grid.height,
-            width=grid.width,
-            crs=grid.pyproj_crs.to_wkt(),
-            transform=grid.affine,
-            blocks=(
-                (box.y0 - store.extent.y0, box.x0 - store.extent.x0, layer(store, box, threshold))
-                for box in blocks_of(store.extent)
-            ),
-            threads=threads,
-        )
-        return path
+    def write(name: str) -> None:
+        write_product(store, name, store.extent, paths[name], threshold, tags, threads)
 
     with ThreadPoolExecutor(threads, "products") as pool:
-        return dict(zip(LAYERS, pool.map(write, LAYERS), strict=True))
+        list(pool.map(write, paths))
+    return paths
 
 
-def is_empty(store: MapStore) -> bool:
-    """Whether no scene saw any pixel of a map; reads no further than to the first that one did."""
-    return not any(store.read("count", box).any() for box in blocks_of(store.extent))
+def is_empty(store: MapStore, box: Box | None = None) -> bool:
+    """Whether no scene saw any pixel of a map, or of a part of it; reads no further than to the first that one did."""
+    return not any(store.read("count", part).any() for part in blocks_of(store.extent if box is None else box))
 
 
 def map_numbers(store: MapStore, threshold: float) -> MapNumbers:

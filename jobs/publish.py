@@ -31,26 +31,30 @@ from jobs.mosaic import planned_map
 from jobs.pace import UNKNOWN
 from jobs.page import write_page
 from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
-from jobs.products import LAYERS, map_numbers, sha256_of, write_products
+from jobs.products import map_numbers, products_of, sha256_of
 from jobs.progress_file import shown
 from jobs.published import current, new_folder, show, switch
 from jobs.record import differences, run_record
 from jobs.regions import check_regions, region_facts
 from jobs.runner import Outcome, held_already, markers_of, quarantine, report_failures, say_memory, stage_facts
 from jobs.seams import measured_seams
+from jobs.sheets import Written, in_sheets, write_rasters
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
 from tiler.grids import CELL_PX
 from tiler.map_store import MapStore
+from tiler.product_specs import UNCERTAINTY
 
 
 def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> str:
     """Return what identifies the published files; a map with holes where units failed is another one."""
-    settings: list[Any] = [run.config.fuse.model_dump(), sorted(run.config.outputs)]
+    settings: list[Any] = [{"threshold": run.config.fuse.threshold}, sorted(run.config.outputs)]
     regions = region_facts(run.config)
     settings += [] if regions is None else [regions]
     settings += [run.config.polygons.model_dump()] if "polygons" in run.config.outputs else []
+    if in_sheets(plan.extent, run.config.publish):
+        settings.append(run.config.publish.sheet_cells)
     return key_of(CONTRACTS["publish"], plan.name, *settings, sorted(quarantined))
 
 
@@ -83,7 +87,8 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
             "expected_memory_bytes": expected,
         }
         say_memory("publish", cost["peak_memory_bytes"], expected)
-        cost["bytes_written"] = sum(p["size_bytes"] for p in products["files"].values())
+        parts = [sheet["files"] for sheet in products.get("sheets", {}).values()]
+        cost["bytes_written"] = sum(p["size_bytes"] for files in (products["files"], *parts) for p in files.values())
         cost |= {"pixels": plan.extent.height * plan.extent.width, "like": _like(run)}
         run.storage.put("stages/publish.json", json.dumps(cost).encode())
         switch(run.storage, key, products)
@@ -102,21 +107,25 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
     with new_folder(run.storage, key) as folder, shown(run.storage, 4, "publish", unit="steps") as progress:
-        rasters: dict[str, Path] = {}
+        rasters = Written({})
         if "cog" in run.config.outputs:
-            rasters = write_products(store, folder, threshold, {"SANDAN_MAP": plan.name}, os.cpu_count() or 1)
+            tags, settings = {"SANDAN_MAP": plan.name}, run.config.publish
+            rasters = write_rasters(store, folder, threshold, tags, settings, os.cpu_count() or 1)
         progress.advance()
-        described = {name: _described(path) for name, path in rasters.items()}
-        others = [*write_styles(rasters, run.classes), *write_map_files(run, store, folder), write_config(run, folder)]
-        described |= {file.name: _described(file.path) | file.facts() for file in others}
+        described = _described(folder, rasters.products)
+        sheets = {sheet: _described(folder, files) for sheet, files in rasters.sheets.items()}
+        styles = write_styles(rasters.products, run.classes)
+        for file in (*styles, *write_map_files(run, store, folder), write_config(run, folder)):
+            described |= {file.name: _described(folder, {file.name: file.path})[file.name] | file.facts()}
         progress.advance()
         numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans)}
         progress.advance()
         last = last_map(current(run.storage), key)
         if "stac" in run.config.outputs:
-            facts = catalog_facts(run, plans, plan, folder, described, key, None if last is None else last["key"])
-            write_catalog(folder, facts=facts)
+            before = None if last is None else last["key"]
+            write_catalog(folder, facts=catalog_facts(run, plans, plan, folder, described, key, before, sheets))
         progress.advance()
+    told = {sheet.name: {"box": list(vars(sheet.box).values()), "files": files} for sheet, files in sheets.items()}
     return {
         "files": described,
         "numbers": numbers,
@@ -125,16 +134,29 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
         "published": datetime.now(UTC).isoformat(timespec="seconds"),
         "last": last,
         "change": changed_since(run, last, plan.name),
+        **({"sheets": told} if told else {}),
     }
 
 
-def _described(path: Path) -> dict[str, Any]:
-    return {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+def _described(folder: Path, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """Return address in the folder, size and digest of each file."""
+    return {
+        name: {
+            "href": path.relative_to(folder).as_posix(),
+            "size_bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
+        for name, path in files.items()
+    }
 
 
 def _like(run: Run) -> str:
     """Return a digest of what publishing a pixel may take another time for."""
-    return key_of(CONTRACTS["publish"], len(run.classes), sorted(run.config.outputs), os.cpu_count())
+    return key_of(CONTRACTS["publish"], len(run.classes), _products(run), sorted(run.config.outputs), os.cpu_count())
+
+
+def _products(run: Run) -> list[str]:
+    return products_of(run.config.infer.uncertainty)
 
 
 def _time(run: Run, pixels: int) -> Expected:
@@ -150,16 +172,19 @@ def estimate(run: Run) -> Estimate:
     """Return what Publish has to do."""
     precision = decide(run, None)
     plan = None if precision is None else run.mosaic(run.logits(precision))
-    done = len(LAYERS) if plan is not None and is_published(run, plan) else 0
+    rasters = len(_products(run))
+    done = rasters if plan is not None and is_published(run, plan) else 0
     pixels = 0 if plan is None or done else plan.extent.height * plan.extent.width
-    layers = 2 * len(run.classes)  # float32: logits and spread in, probability and spread out
+    read = out = 2 * len(run.classes)  # float32: logits and spread in, probability and spread out
+    if run.config.infer.uncertainty:
+        read, out = read + 2 * len(run.classes) + 1, out + len(UNCERTAINTY.bands)
     return Estimate(
         stage="publish",
-        units=len(LAYERS),
+        units=rasters,
         unit="rasters",
         done=done,
-        read_bytes=pixels * (layers * 4 + 6),
-        write_bytes=pixels * (layers * 4 + 3) * 4 // 3,  # overviews add a third
+        read_bytes=pixels * (read * 4 + 6),
+        write_bytes=pixels * (out * 4 + 7) * 4 // 3,  # overviews add a third
         peak_memory_bytes=memory(run),
         folder=run.config.out if run.storage.is_local else "",
         workers_at_most=1,
@@ -169,10 +194,11 @@ def estimate(run: Run) -> Estimate:
 
 def memory(run: Run) -> int:
     """Return the expected peak of the process that publishes, in bytes."""
+    bands = max(len(run.classes), len(UNCERTAINTY.bands) if run.config.infer.uncertainty else 0)
     cores = os.cpu_count() or 1
     wanted, classes = run.config.outputs, len(run.classes)
     return max(
-        publish_memory(CELL_PX, classes, cores, len(LAYERS)),
+        publish_memory(CELL_PX, bands, cores, len(_products(run))),
         statistics_memory(CELL_PX, classes, cores) if "statistics" in wanted else 0,
         polygons_memory(CELL_PX, classes) if "polygons" in wanted else 0,
     )
@@ -202,8 +228,8 @@ class PlannedPublish:
 def print_paths(run: Run) -> None:
     """Say where the results lie."""
     folder, out = show(run.storage), run.config.out.rstrip("/")
-    inside = current(run.storage)["folder"]
-    for label, name in (("map", "class.tif"), ("catalogue", "catalog.json")):
+    inside, classes = current(run.storage)["folder"], current(run.storage)["files"].get("class", {})
+    for label, name in (("map", classes.get("href", "class.tif")), ("catalogue", "catalog.json")):
         if run.storage.exists(f"{inside}/{name}"):
             print(f"{label:10} {folder.replace(run.storage.url, out, 1)}/{name}")
     if run.storage.exists("report.html"):

@@ -167,24 +167,29 @@ class Mosaic:
     stores: dict[str, tuple[str, str]]
     """Logit store name to the addresses of the scene store and of the logit store."""
     map_url: str
+    most: int | None = None
+    """Scenes that a pixel takes, the first of those that saw it; None: all."""
 
     def __call__(self) -> Callable[[CellTask], dict]:
         """Prepare a worker."""
         prepare_worker()
-        return cell_work(opener_of(self.stores), MapStore(self.map_url))
+        return cell_work(opener_of(self.stores), MapStore(self.map_url), self.most)
 
 
-def cell_work(opened: Callable[[str], tuple[SceneStore, WindowLayers]], target: MapStore) -> Callable[[CellTask], dict]:
+def cell_work(
+    opened: Callable[[str], tuple[SceneStore, WindowLayers]], target: MapStore, most: int | None = None
+) -> Callable[[CellTask], dict]:
     """Return what makes one cell of a map from whatever windows there are: logits, or anything else of that form.
 
     Args:
         opened: opens the stores of a scene by the name in the task.
         target: the map.
+        most: scenes that a pixel takes, in the order of the task; None: all.
     """
 
     def work(task: CellTask) -> dict:
         box = MapGrid.box_of(task.cell)
-        fusion = Fusion(len(target.classes), box.height, box.width)
+        fusion = Fusion(len(target.classes), box.height, box.width, target.uncertainty, most)
         clock, missed = Clock(), 0
         for name in task.scenes:
             scene, logits = opened(name)

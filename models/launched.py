@@ -33,7 +33,7 @@ class Answer:
     """What networks said of some windows, and what has to be known of it."""
 
     windows: np.ndarray
-    """float16 (n, 2 K, side, side). One that is broken holds NaN, or the largest float16 where it was infinite."""
+    """float16 (n, layers, side, side). One that is broken holds NaN, or the largest float16 where it was infinite."""
     broken: np.ndarray
     """int64 (n,): values of a window that were NaN or infinite."""
     clamped: np.ndarray
@@ -77,7 +77,7 @@ class Launched:
     """Windows on their way to the host."""
 
     windows: Tensor
-    """float16 (n, 2 K, side, side), on the host."""
+    """float16 (n, layers, side, side), on the host."""
     counts: Tensor
     """int64 (n, 2), on the host: values of a window that are `Answer.broken`, and that are `Answer.clamped`."""
     asked: Asked
@@ -127,9 +127,9 @@ class Outlet:
 
 
 def store_as_float16(values: Tensor, out: Tensor, counts: Tensor) -> None:
-    """Write logits or spreads as float16: what is beyond it becomes its largest, NaN stays NaN; count both.
+    """Write layers as float16: what is beyond it becomes its largest, NaN stays NaN; count both.
 
-    values: float32 (n, K, side, side), changed. out: float16 (n, K, side, side). counts: int64 (n, 2), added to: values
+    values: float32 (n, any, side, side), changed. out: float16, the same shape. counts: int64 (n, 2), added to: values
     that are NaN or infinite, and finite ones that are beyond float16.
     """
     largest = torch.finfo(torch.float16).max

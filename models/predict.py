@@ -3,6 +3,8 @@
     mean   = 1 / (K V) * sum over networks k and views v of invert_v(network_k(apply_v(tile))) / T_k
     spread = population standard deviation of the same K V logits
 
+and on request mean probability and mean entropy of the same K V answers (`models.uncertainty`).
+
 T_k is the temperature in the card of network k, 1 unless it was calibrated. Logits are averaged, unless probabilities
 are asked for: the sigmoid then comes before this mean instead of after, and what is returned as mean is the logit of
 the mean probability (of several classes: its logarithm), so that a map is blended, warped and fused in the same way.
@@ -27,6 +29,7 @@ from models.names import lookup
 from models.networks import SegmentationNetwork
 from models.precision import choose, prepare
 from models.tta import VIEWS, View
+from models.uncertainty import Average, with_uncertainty
 
 T = TypeVar("T")
 
@@ -60,12 +63,14 @@ class Ensemble:
         batch: int = 8,
         average: str = "logit",
         compile: str = "none",
+        uncertainty: bool = False,
     ) -> None:
         """Copy the networks to `device`; the ones passed in are left as they are.
 
         channels: names of the channels of the tiles, in order; each network picks its own by name.
         tta: a key of `models.tta.VIEWS`. precision: "auto", "bf16" or "fp32". average: a key of `AVERAGES`.
         compile: "none" or a mode of torch.compile; the first pass then takes minutes.
+        uncertainty: whether `launch` gives mean probability and mean entropy, too.
         Raises ValueError: no members, unlike classes, a channel that the tiles lack, an unknown name, or
         a precision that the device does not have.
         """
@@ -75,7 +80,11 @@ class Ensemble:
         self.names = tuple(card.name for card, _ in members)
         self.channels = tuple(channels)
         self.views: tuple[View, ...] = lookup(VIEWS, tta, "test-time augmentation")
-        self._average = lookup(AVERAGES, average, "average")
+        self._average: Average = lookup(AVERAGES, average, "average")
+        self._layers = 2 * len(self.classes)
+        if uncertainty:
+            self._average = with_uncertainty(self._average)
+            self._layers += len(self.classes) + 1
         self.precision = choose(device, precision)
         self.device = torch.device(device)
         self.batch = self._planned_batch = batch
@@ -115,13 +124,13 @@ class Ensemble:
         means, spreads = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for start in range(0, len(tiles), self.batch):
             part = slice(start, min(start + self.batch, len(tiles)))
-            mean, spread = self._reduce(self._filled(tiles[part]))
+            mean, spread, *_ = self._reduce(self._filled(tiles[part]))
             means[part] = mean[: part.stop - start].cpu().numpy()
             spreads[part] = spread[: part.stop - start].cpu().numpy()
         return means, spreads
 
     def predict_windows(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> np.ndarray:
-        """Return what `launch` launches: float16 (n, 2 K, side_px, side_px). Raises what `predict` raises."""
+        """Return what `launch` launches: float16 (n, layers, side_px, side_px). Raises what `predict` raises."""
         return self.launch(imagery, corners, side_px).result().whole()
 
     @torch.inference_mode()
@@ -130,8 +139,9 @@ class Ensemble:
 
         imagery: on the ensemble's device, with its channels in its order (bands, mask, more).
         corners: row and column of each window in the imagery.
-        returns: float16 (n, 2 K, side_px, side_px), on its way: means of all classes, then spreads; what is beyond
-        float16 is its largest, and counted. Windows with an answer that is not finite are counted too, not raised.
+        returns: float16 (n, layers, side_px, side_px), on its way: means of all K classes, then spreads, and with
+        uncertainty mean probabilities, then one mean entropy: 2 K or 3 K + 1 layers. What is beyond float16 is its
+        largest, and counted. Windows with an answer that is not finite are counted too, not raised.
         """
         if imagery.channels != len(self.channels):
             raise ValueError(
@@ -147,17 +157,18 @@ class Ensemble:
         return self._outlet.bring(begun, windows, counts, asked)
 
     def _answers(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> tuple[Tensor, Tensor]:
-        count = len(self.classes)
-        shape = (len(corners), 2 * count, side_px, side_px)
+        shape = (len(corners), self._layers, side_px, side_px)
         out = torch.empty(shape, dtype=torch.float16, device=self.device)
         counts = torch.zeros((len(corners), 2), dtype=torch.int64, device=self.device)
         for start in range(0, len(corners), self.batch):
             part = list(corners[start : start + self.batch])
             here = slice(start, start + len(part))
             tiles = imagery.tiles(part + part[-1:] * (self.batch - len(part)), side_px)
-            for place, values in enumerate(self._reduce(tiles)):
-                layers = slice(place * count, (place + 1) * count)
+            first = 0
+            for values in self._reduce(tiles):
+                layers = slice(first, first + values.shape[1])
                 store_as_float16(values[: len(part)], out[here, layers], counts[here])
+                first = layers.stop
         return out, counts
 
     def _within_memory(self, passes: Callable[[], T]) -> T:
@@ -177,7 +188,7 @@ class Ensemble:
             tiles = np.concatenate([tiles, np.repeat(tiles[-1:], absent, axis=0)])
         return torch.tensor(tiles, dtype=torch.float32, device=self.device)  # a copy: tiles may be read-only
 
-    def _reduce(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+    def _reduce(self, tiles: Tensor) -> tuple[Tensor, ...]:
         return self._average(self._logits(tiles))
 
     def _logits(self, tiles: Tensor) -> Iterator[Tensor]:
@@ -206,9 +217,11 @@ def load_ensemble(
     batch: int = 8,
     average: str = "logit",
     compile: str = "none",
+    uncertainty: bool = False,
 ) -> Ensemble:
     """Make an ensemble of bundles given as files by name; raises what `load_files` and `Ensemble` raise."""
-    return Ensemble([load_files(files) for files in bundles], channels, tta, precision, device, batch, average, compile)
+    members = [load_files(files) for files in bundles]
+    return Ensemble(members, channels, tta, precision, device, batch, average, compile, uncertainty)
 
 
 def _common_classes(cards: Sequence[Card]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Layout, all links relative, so the folder can be moved or copied into a bucket a
     catalog.json
     map.json                      the products, with projection, statistics, sizes and checksums; its version
     models/NAME/NAME.json         one item per network (machine learning model extension)
+    sheets/NAME/NAME.json         one item per sheet of a map that is too large for one file
 
 Extension fields are plain data here: pystac's helper classes change between its versions, the fields do not.
 """
@@ -45,10 +46,11 @@ def write_catalog(directory: Path, *, facts: CatalogFacts) -> Path:
     """
     map_id = f"{facts.run_id}-map"
     catalog = pystac.Catalog(id=facts.run_id, title=facts.title, description=facts.lineage)
+    sheets = {f"{map_id}-{name}": _sheet_path(name) for name in facts.sheets}
+    paths = {map_id: "map.json", **sheets, **{model.name: _model_path(model.name) for model in facts.models}}
     catalog.add_items([_map_item(map_id, facts), *(_model_item(model, facts) for model in facts.models)])
-    folders = CustomLayoutStrategy(
-        item_func=lambda item, top: f"{top}/map.json" if item.id == map_id else f"{top}/{_model_path(item.id)}"
-    )
+    catalog.add_items([_map_item(f"{map_id}-{name}", sheet, "../../", name) for name, sheet in facts.sheets.items()])
+    folders = CustomLayoutStrategy(item_func=lambda item, top: f"{top}/{paths[item.id]}")
     catalog.normalize_hrefs(str(Path(directory).absolute()), strategy=folders)
     catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
     if facts.predecessor is not None:
@@ -71,9 +73,14 @@ def _model_path(name: str) -> str:
     return f"models/{name}/{name}.json"
 
 
-def _map_item(map_id: str, facts: CatalogFacts) -> pystac.Item:
+def _sheet_path(name: str) -> str:
+    return f"sheets/{name}/{name}.json"
+
+
+def _map_item(map_id: str, facts: CatalogFacts, up: str = "./", sheet: str = "") -> pystac.Item:
+    """The item of a map, or of a sheet of it whose folder lies below that of the catalogue."""
     properties = {
-        "title": facts.title,
+        "title": f"{facts.title}, sheet {sheet}" if sheet else facts.title,
         "created": _text(facts.created),
         "proj:code": f"EPSG:{facts.epsg}" if facts.epsg else None,
         "proj:wkt2": facts.crs_wkt,
@@ -93,7 +100,7 @@ def _map_item(map_id: str, facts: CatalogFacts) -> pystac.Item:
     item = _item(map_id, facts, properties, used)
     for key, asset in facts.assets.items():
         item.add_asset(key, _asset(key, asset, facts))
-    item.add_links(_sources(facts))
+    item.add_links(_sources(facts, up))
     return item
 
 
@@ -111,13 +118,13 @@ def _item(name: str, facts: CatalogFacts, properties: dict[str, Any], extensions
     )
 
 
-def _sources(facts: CatalogFacts) -> list[pystac.Link]:
+def _sources(facts: CatalogFacts, up: str) -> list[pystac.Link]:
     """Of what the map was derived: its scenes' files, then the items of its networks."""
     scenes = [pystac.Link("derived_from", href, title=scene.id) for scene in facts.scenes for href in scene.hrefs]
     models = [
         pystac.Link(
             "derived_from",
-            f"./{_model_path(model.name)}",
+            f"{up}{_model_path(model.name)}",
             "application/geo+json",
             extra_fields={"mlm:name": model.name},
         )
@@ -159,8 +166,8 @@ def _band(facts_of_band: BandFacts, asset: AssetFacts, facts: CatalogFacts) -> d
     band: dict[str, Any] = {"name": facts_of_band.name, "data_type": asset.dtype, "raster:sampling": "area"}
     if asset.nodata is not None:
         band["nodata"] = "nan" if math.isnan(asset.nodata) else asset.nodata
-    if asset.unit:
-        band["unit"] = asset.unit
+    if facts_of_band.unit:
+        band["unit"] = facts_of_band.unit
     if facts_of_band.statistics:
         known = facts_of_band.statistics
         band["statistics"] = {name: known[name] for name in STATISTICS if name in known}

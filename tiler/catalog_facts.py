@@ -6,6 +6,8 @@ from datetime import datetime as Datetime
 from typing import Any
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+VRT_TYPE = "application/xml"
+"""Of a virtual raster over sheets: the format has no media type of its own."""
 STATISTICS = ("minimum", "maximum", "mean", "stddev", "valid_percent")
 
 
@@ -26,6 +28,7 @@ class BandFacts:
     name: str
     statistics: Mapping[str, float] = field(default_factory=dict)
     """Any of `STATISTICS`, over the valid pixels."""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,6 @@ class AssetFacts:
     dtype: str | None = None
     """numpy name of the pixel type; None for what is no raster."""
     nodata: float | None = None
-    unit: str = ""
     bands: Sequence[BandFacts] = ()
     classes: Sequence[ClassFacts] = ()
     size_bytes: int | None = None
@@ -116,6 +118,8 @@ class CatalogFacts:
     """Of the map: no two maps of a folder have one."""
     predecessor: str | None = None
     """Where the item of the last map lies, seen from the catalogue."""
+    sheets: Mapping[str, "CatalogFacts"] = field(default_factory=dict)
+    """By name, the parts that a large map is published in: their place, files and scenes."""
 
     def __post_init__(self) -> None:
         """Refuse facts that STAC cannot hold."""

@@ -50,8 +50,8 @@ class CogSpec:
     """Red, green, blue, alpha (0-255) for each value; a block with a value outside this table is refused."""
     description: str = ""
     """One sentence for people; becomes the band's description where `bands` are not named."""
-    unit: str = ""
-    """Unit of the pixel values, empty for pure numbers."""
+    unit: str | Sequence[str] = ""
+    """Unit of the pixel values, empty for pure numbers; one for each of `bands`, where they differ."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Further metadata of the file."""
     bands: Sequence[str] = ()
@@ -69,11 +69,18 @@ class CogSpec:
             raise ValueError(f"product {self.name!r}: colour table on {self.dtype} asked; store its codes as uint8")
         if self.colors is not None and self.bands:
             raise ValueError(f"product {self.name!r}: colour table on {len(self.bands)} bands asked; colours need one")
+        if not isinstance(self.unit, str) and len(self.unit) != len(self.bands):
+            raise ValueError(f"product {self.name!r}: {len(self.bands)} bands have {len(self.unit)} units; name each")
 
     @property
     def band_names(self) -> Sequence[str]:
         """The description of each band."""
         return self.bands or (self.description or self.name,)
+
+    @property
+    def band_units(self) -> Sequence[str]:
+        """The unit of each band."""
+        return [self.unit] * len(self.band_names) if isinstance(self.unit, str) else self.unit
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ def write_cog(
     with _scratch_folder(path) as scratch:
         plain, cog = scratch / "plain.tif", scratch / "cog.tif"
         statistics = _write_plain(plain, spec, profile, blocks)
-        _convert(plain, cog, spec, _overview_count(height, width), threads)
+        _convert(plain, cog, spec, overview_count(height, width), threads)
         _publish(cog, path)
     return statistics
 
@@ -200,9 +207,9 @@ def _describe(dataset: DatasetWriter, spec: CogSpec) -> None:
     """Names, units and colours; before the first pixel, because the colour table is part of the layout."""
     if spec.colors is not None:
         dataset.write_colormap(1, dict(spec.colors))
-    for band, name in enumerate(spec.band_names, start=1):
+    for band, (name, unit) in enumerate(zip(spec.band_names, spec.band_units, strict=True), start=1):
         dataset.set_band_description(band, name)
-        dataset.set_band_unit(band, spec.unit)
+        dataset.set_band_unit(band, unit)
     about = {"TIFFTAG_IMAGEDESCRIPTION": spec.description} if spec.bands else {}
     dataset.update_tags(AREA_OR_POINT="Area", PRODUCT=spec.name, **about, **spec.tags)
 
@@ -230,8 +237,11 @@ def _checked(spec: CogSpec, y0: int, x0: int, block: NDArray, height: int, width
     return statistics
 
 
-def _overview_count(height: int, width: int) -> int:
-    """Halve until one block holds the raster; no oftener than the width can be, from which readers tell levels."""
+def overview_count(height: int, width: int) -> int:
+    """Return how often a raster is halved until one block holds it.
+
+    No oftener than the width can be, from which readers tell levels.
+    """
     return min(max(0, math.ceil(math.log2(max(height, width) / BLOCK_PX))), width.bit_length() - 1)
 
 

@@ -230,3 +230,28 @@ def add_scene(
                 if seen[y, x]:
                     before = sums[layer, y, x] if count[y, x] > 1 else np.float32(0)
                     sums[layer, y, x] = before + layers[layer, y, x]
+
+
+@njit(cache=True, nogil=True)
+def add_squares(squares: np.ndarray, sums: np.ndarray, count: np.ndarray, layers: np.ndarray, seen: np.ndarray) -> None:
+    """Add a scene to the sums of squared distances from the mean; before `add_scene` adds it to mean and count.
+
+    squares += (value - mean of n before)^2 * n / (n + 1)      (Welford 1962: nothing cancels)
+
+    Args:
+        squares: float32 (layer, y, x), changed; what it holds where no scene was seen is not read.
+        sums: float32 (layer or more, y, x), of the scenes before.
+        count: uint16 (y, x), of the scenes before.
+        layers: float32 (layer or more, y, x).
+        seen: bool (y, x).
+    """
+    for layer in range(len(squares)):
+        for y in range(seen.shape[0]):
+            for x in range(seen.shape[1]):
+                if seen[y, x]:
+                    n = np.float32(count[y, x])
+                    if n == 0:
+                        squares[layer, y, x] = 0
+                    else:
+                        away = layers[layer, y, x] - sums[layer, y, x] / n
+                        squares[layer, y, x] += away * away * (n / (n + np.float32(1)))

@@ -59,8 +59,22 @@ def window_shards(scene: str, lattice: Lattice) -> Iterator[WindowShard]:
             yield WindowShard(scene, row, col)
 
 
+def layer_names(classes: Sequence[str], uncertainty: bool) -> list[str]:
+    """Return the layers of a window in order: a logit for each class, then a spread for each class.
+
+    With uncertainty then a mean probability for each class, and one mean entropy.
+    """
+    kinds = ("logit", "spread", "probability") if uncertainty else ("logit", "spread")
+    return [f"{kind}_{name}" for kind in kinds for name in classes] + ["entropy"] * uncertainty
+
+
 def create_logit_store(
-    url: str, scene: str, lattice: Lattice, classes: tuple[str, ...], wanted: np.ndarray | None
+    url: str,
+    scene: str,
+    lattice: Lattice,
+    classes: tuple[str, ...],
+    wanted: np.ndarray | None,
+    uncertainty: bool = False,
 ) -> None:
     """Make the empty logit store of a scene, padded to whole shards.
 
@@ -70,9 +84,10 @@ def create_logit_store(
         lattice: its windows.
         classes: names of the classes that have a logit each.
         wanted: bool (rows, cols), False for windows outside the area of interest; None wants all.
+        uncertainty: as `layer_names`.
     """
-    group = new_group(url)
-    n, tile, channels = lattice.shard_windows, lattice.tile_px, 2 * len(classes)
+    group, names = new_group(url), layer_names(classes, uncertainty)
+    n, tile, channels = lattice.shard_windows, lattice.tile_px, len(names)
     shape = (lattice.shard_rows * n, lattice.shard_cols * n, channels, tile, tile)
     dims = ("row", "col", "channel", "y", "x")
     chunk, shard = (1, 1, channels, tile, tile), (n, n, channels, tile, tile)
@@ -82,7 +97,6 @@ def create_logit_store(
     add_array(
         group, FLAGS, ("row", "col"), shape[:2], (n, n), None, "uint8", 0, {"bits": {f.name: f.value for f in Flag}}
     )
-    names = [f"{kind}_{name}" for kind in ("logit", "spread") for name in classes]
     finish_group(
         group, {"scene": scene, "lattice": asdict(lattice), "class_names": list(classes), "channel_names": names}
     )
@@ -96,13 +110,10 @@ class LogitStore:
         attrs = attributes_of(self.group)
         self.lattice = Lattice(**attrs["lattice"])
         self.classes: tuple[str, ...] = tuple(attrs["class_names"])
+        self.layers = len(attrs["channel_names"])
+        """Layers of a window: `layer_names`."""
         self._wanted = np.asarray(array_of(self.group, "wanted")[...])
         self._logits = array_of(self.group, "logits")
-
-    @property
-    def layers(self) -> int:
-        """Channels of a window: a logit for each class, then a spread for each class."""
-        return 2 * len(self.classes)
 
     def windows_of(self, shard: WindowShard) -> list[tuple[int, int]]:
         """Return the wanted windows `(row, col)` of a shard."""

@@ -1,4 +1,4 @@
-"""The map store: fused logits, spread, count and latest date on the map grid; a cell is a shard, written once."""
+"""The map store: fused logits and what goes with them on the map grid; a cell is a shard, written once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ from tiler.stores import (
     write_shard,
 )
 
+LAYERS = ("logit", "spread", "count", "latest")
+"""The arrays of every map store."""
+DOUBTS = ("probability", "entropy", "disagreement")
+"""Those that a map with uncertainty has, too."""
 
-def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box, classes: tuple[str, ...]) -> None:
+
+def create_map_store(
+    url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box, classes: tuple[str, ...], uncertainty: bool = False
+) -> None:
     """Make the empty map store of a run: the rectangle of cells that holds all of `cells`, no data anywhere.
 
     Args:
@@ -30,6 +37,7 @@ def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box
         cells: the cells that scenes touch.
         extent: the absolute map pixels that scenes touch: what Publish cuts out.
         classes: names of the classes.
+        uncertainty: whether it holds `DOUBTS`, too.
     """
     places = np.fromiter(((c.row, c.col) for c in cells), np.dtype((np.int64, 2)))
     (top, left), (rows, cols) = places.min(axis=0).tolist(), (np.ptp(places, axis=0) + 1).tolist()
@@ -37,13 +45,19 @@ def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box
     group = new_group(url)
     attributes = add_georeference(group, grid.grid_of(box))
     plane, k = (box.height, box.width), len(classes)
-    layers = (
-        ("logit", ("class", "y", "x"), (k,), "float32", float("nan")),
-        ("spread", ("class", "y", "x"), (k,), "float32", float("nan")),
-        ("count", ("y", "x"), (), "uint16", 0),
-        ("latest", ("y", "x"), (), "int32", int(NO_DATE)),
-    )
-    for name, dims, lead, dtype, fill in layers:
+    forms: dict[str, tuple[tuple[int, ...], str, float]] = {
+        "logit": ((k,), "float32", float("nan")),
+        "spread": ((k,), "float32", float("nan")),
+        "count": ((), "uint16", 0),
+        "latest": ((), "int32", int(NO_DATE)),
+        "probability": ((k,), "float32", float("nan")),
+        "entropy": ((), "float32", float("nan")),
+        "disagreement": ((k,), "float32", float("nan")),
+    }
+    names = (*LAYERS, *DOUBTS) if uncertainty else LAYERS
+    for name in names:
+        lead, dtype, fill = forms[name]
+        dims = ("class", "y", "x") if lead else ("y", "x")
         extra = {"long_name": "days since 1970-01-01 of the latest scene"} if name == "latest" else {}
         chunks, shards = (*lead, CHUNK_PX, CHUNK_PX), (*lead, CELL_PX, CELL_PX)
         add_array(group, name, dims, (*lead, *plane), chunks, shards, dtype, fill, {**attributes, **extra})
@@ -55,11 +69,7 @@ def create_map_store(url: str, grid: MapGrid, cells: Iterable[Cell], extent: Box
         "extent": [extent.y0, extent.x0, extent.y1, extent.x1],
         "class_names": list(classes),
     }
-    finish_group(group, facts)
-
-
-LAYERS = ("logit", "spread", "count", "latest")
-"""The arrays of a map store."""
+    finish_group(group, facts | ({"uncertainty": True} if uncertainty else {}))
 
 
 class MapStore:
@@ -71,9 +81,16 @@ class MapStore:
         self.classes: tuple[str, ...] = tuple(attrs["class_names"])
         self.grid = MapGrid(str(attrs["crs"]), tuple(attrs["resolution"]), tuple(attrs["phase"]))
         self.extent = Box(*attrs["extent"])
+        self.uncertainty = bool(attrs.get("uncertainty", False))
+        """Whether there are the layers `DOUBTS`."""
         first_row, first_col = attrs["first_cell"]
         self.origin = int(first_row) * CELL_PX, int(first_col) * CELL_PX
         """Absolute map pixel `(row, col)` of the arrays' first pixel."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The arrays."""
+        return (*LAYERS, *DOUBTS) if self.uncertainty else LAYERS
 
     def _slices(self, box: Box) -> tuple[slice, slice]:
         return box.shift(-self.origin[0], -self.origin[1]).slices
@@ -81,23 +98,23 @@ class MapStore:
     def write(self, cell: Cell, fused: Fused) -> int:
         """Write one cell: one whole shard of each array. Return bytes before compression."""
         rows, cols = self._slices(self.grid.box_of(cell))
-        layers = {"logit": fused.logit, "spread": fused.spread, "count": fused.count, "latest": fused.latest}
-        for name, layer in layers.items():
+        written = {name: fused.layers[name] for name in self.layers}
+        for name, layer in written.items():
             write_shard(array_of(self.group, name), (*(slice(None),) * (layer.ndim - 2), rows, cols), layer)
-        return sum(layer.nbytes for layer in layers.values())
+        return sum(layer.nbytes for layer in written.values())
 
     def read(self, name: str, box: Box) -> np.ndarray:
-        """Read absolute map pixels of `logit`, `spread` (class, y, x), `count` or `latest` (y, x)."""
+        """Read absolute map pixels of one of `layers`: (class, y, x), or (y, x) of count, latest and entropy."""
         rows, cols = self._slices(box)
         array = array_of(self.group, name)
         return np.asarray(array[(*(slice(None),) * (array.ndim - 2), rows, cols)])
 
 
 def cell_keys(store: MapStore, cell: Cell) -> list[str]:
-    """Return the keys of what `MapStore.write` writes of a cell, a file or an object for each of `LAYERS`.
+    """Return the keys of what `MapStore.write` writes of a cell, a file or an object for each of its layers.
 
     A layer of fill values has none.
     """
     row, col = cell.row - store.origin[0] // CELL_PX, cell.col - store.origin[1] // CELL_PX
-    arrays = [array_of(store.group, name) for name in LAYERS]
+    arrays = [array_of(store.group, name) for name in store.layers]
     return [f"{a.path}/{a.metadata.encode_chunk_key((*(0,) * (a.ndim - 2), row, col))}" for a in arrays]

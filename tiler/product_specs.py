@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tiler.classes import NO_CLASS, class_colors, value_names
 from tiler.cog import CogSpec
+from tiler.fuse import NO_DATE
 
 PRODUCTS: dict[str, CogSpec] = {
     "probability": CogSpec(
@@ -26,12 +27,33 @@ PRODUCTS: dict[str, CogSpec] = {
     "count": CogSpec(
         "count", "uint16", 65535, "nearest", None, "Scenes that saw the pixel: 0 none, 65535 outside the map", "scenes"
     ),
+    "latest": CogSpec(
+        "latest",
+        "int32",
+        int(NO_DATE),
+        "nearest",
+        None,
+        "Day on which the pixel was last seen, in days since 1970-01-01 (UTC)",
+        "days since 1970-01-01",
+    ),
 }
-"""The products of a map of one class; `specs_of` makes those of a run."""
+"""The products of every map of one class; `specs_of` makes those of a run."""
+UNCERTAINTY = CogSpec(
+    "uncertainty",
+    "float32",
+    math.nan,
+    "average",
+    None,
+    "What the map does not know: entropy of the mean probability (total), the mutual information in it (epistemic: "
+    "networks, views and scenes contradict each other), and the standard deviation of the logit over scenes",
+    ("nat", "nat", "logit"),
+    bands=("entropy", "mutual_information", "disagreement"),
+)
+"""The product of a map with uncertainty, whatever its classes; `tiler.doubt` has the formulas."""
 
 
 def specs_of(classes: Sequence[str]) -> Mapping[str, CogSpec]:
-    """Return the products of a map of these classes.
+    """Return the products of a map of these classes: `PRODUCTS`, then `UNCERTAINTY`, which not every map has.
 
     The class map carries its names as tags `CLASS_<value>`. With several classes, probability and spread have a band
     for each, named by it.
@@ -42,7 +64,7 @@ def specs_of(classes: Sequence[str]) -> Mapping[str, CogSpec]:
     names = value_names(classes)
     tags = {f"CLASS_{value}": name for value, name in enumerate(names)}
     if len(classes) == 1:
-        return PRODUCTS | {"class": replace(PRODUCTS["class"], tags=tags)}
+        return PRODUCTS | {"class": replace(PRODUCTS["class"], tags=tags), "uncertainty": UNCERTAINTY}
     meanings = ", ".join(f"{value} {name}" for value, name in enumerate(names))
     return PRODUCTS | {
         "probability": replace(
@@ -59,4 +81,5 @@ def specs_of(classes: Sequence[str]) -> Mapping[str, CogSpec]:
             bands=names,
             description="Standard deviation of each class's logits over networks and views",
         ),
+        "uncertainty": UNCERTAINTY,
     }

@@ -46,6 +46,8 @@ class SceneSpec(BaseModel):
     """Band name to band number (from 1), or to the file that holds it. Default: the sensor's bands are 1, 2, 3..."""
     acquired: datetime | None = None
     """Time of acquisition; without a zone it is UTC."""
+    cloud_cover: float | None = Field(default=None, ge=0, le=100)
+    """Clouds in percent, as a catalogue tells (`eo:cloud_cover`): which scene is the clearest."""
     nodata: float | None = None
     """Missing value; it counts before what the files declare."""
     crs: str | None = None
@@ -85,6 +87,8 @@ class Scene:
     quality: QualityBand | None = None
     coarse: tuple[Coarse, ...] = ()
     """Every modality of the run in order, also those that the scene lacks."""
+    cloud_cover: float | None = None
+    """In percent, where it is known."""
 
     def read(self, box: Box, scratch: Scratch | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Read a rectangle.
@@ -151,6 +155,7 @@ def open_scene(spec: SceneSpec, sensor: Sensor, georeferenced: Sequence[Header] 
         fingerprint=digest([fingerprint(p) for p in chosen] + ([] if quality is None else [quality.fingerprint])),
         size_bytes=sum(h.size_bytes for h in headers.values()),
         quality=quality,
+        cloud_cover=spec.cloud_cover,
     )
 
 

@@ -119,6 +119,7 @@ def scene_of(item: Mapping[str, Any], wanted: Wanted, address: Address) -> ItemS
                 "files": files,
                 "bands": bands,
                 "acquired": time_of(item),
+                "cloud_cover": cloud_cover_of(item),
                 "nodata": None if value == wanted.sensor.nodata else value,
                 "quality": _quality(assets, wanted.quality, address),
             }
@@ -137,6 +138,13 @@ def time_of(item: Mapping[str, Any]) -> str | None:
     properties = properties if isinstance(properties, dict) else {}
     found = properties.get("datetime") or properties.get("start_datetime")
     return found if isinstance(found, str) else None
+
+
+def cloud_cover_of(item: Mapping[str, Any]) -> float | None:
+    """Return how cloudy an item says it is, in percent; None where it does not say, or nothing that can be."""
+    properties = item.get("properties")
+    found = _number(properties.get("eo:cloud_cover")) if isinstance(properties, dict) else None
+    return found if found is not None and 0 <= found <= 100 else None
 
 
 def _chosen(assets: Mapping[str, Mapping[str, Any]], wanted: Wanted) -> dict[str, _Band]:

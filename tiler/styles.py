@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import rasterio
 
 from tiler.cog import CogSpec
+from tiler.vrt import driver_of
 
 Rgb = tuple[int, int, int]
 HEADER = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
@@ -55,7 +56,7 @@ def write_style(path: Path, spec: CogSpec, names: Mapping[int, str]) -> Path:
     """Write the style of a product's file beside it, and return its path.
 
     Args:
-        path: of the product, a GeoTIFF with statistics.
+        path: of the product, which has statistics.
         spec: what it holds.
         names: of the values of a class map.
     """
@@ -67,7 +68,7 @@ def write_style(path: Path, spec: CogSpec, names: Mapping[int, str]) -> Path:
 
 def _range(path: Path) -> tuple[float, float]:
     """Return the ends of the first band's values, as its statistics say; apart, so that ramps have steps."""
-    with rasterio.open(path, driver="GTiff") as data:
+    with rasterio.open(path, driver=driver_of(path)) as data:
         tags = data.tags(1)
     low, high = (float(tags.get(f"STATISTICS_{end}", "nan")) for end in ("MINIMUM", "MAXIMUM"))
     low = 0.0 if math.isnan(low) else low

@@ -12,6 +12,7 @@ import numpy as np
 
 from jobs.cells import CellTask, MosaicPlan
 from jobs.config import EvaluateConfig
+from jobs.evaluation.doubt import count_doubt
 from jobs.evaluation.ground import read_bands, read_labels, read_logits
 from jobs.evaluation.objects import pieces_of
 from jobs.evaluation.scoring import Ground, Rule, classes_of, count
@@ -115,9 +116,11 @@ class ScoreCells:
         judged = np.where(ground.missing, np.uint8(IGNORE), truth)[inner]
         regions = None if ground.regions is None else ground.regions[inner]
         found = classes_of(logits, self.threshold)[inner]
+        doubt = {"doubt": count_doubt(target, box, judged, found)} if target.uncertainty else {}
         return {
             "counted_px": int((judged != IGNORE).sum()),
             "counts": counts.to_json(),
+            **doubt,
             "objects": pieces_of(judged, found, sight.labels, box, regions),
             "peak_memory_bytes": peak_memory_bytes(),
         }

@@ -57,28 +57,30 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        found = {name: _sparse(getattr(self.reliability, name)) for name in ("counts", "correct", "confidence")}
+        found = {name: sparse(getattr(self.reliability, name)) for name in ("counts", "correct", "confidence")}
         if isinstance(self.logits, SlopeGrid):
             grid = self.logits
             return found | {"slopes": [grid.slopes.tolist(), grid.curvatures.tolist(), grid.count]}
-        return found | {"logits": _sparse(self.logits.reshape(-1))}
+        return found | {"logits": sparse(self.logits.reshape(-1))}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Calibration:
         """Undo `to_json`."""
-        parts = (_dense(values[name], FINE_BINS) for name in ("counts", "correct", "confidence"))
+        parts = (dense(values[name], FINE_BINS) for name in ("counts", "correct", "confidence"))
         if "slopes" in values:
             slopes, curvatures, count = values["slopes"]
             return Calibration(Reliability(*parts), SlopeGrid(np.array(slopes), np.array(curvatures), count))
-        return Calibration(Reliability(*parts), _dense(values["logits"], 2 * LOGIT_BINS).reshape(2, LOGIT_BINS))
+        return Calibration(Reliability(*parts), dense(values["logits"], 2 * LOGIT_BINS).reshape(2, LOGIT_BINS))
 
 
-def _sparse(values: np.ndarray) -> list[list[int]]:
+def sparse(values: np.ndarray) -> list[list[int]]:
+    """Return a histogram as plain values: where it is not 0, and what it is there."""
     places = np.flatnonzero(values)
     return [places.tolist(), values[places].tolist()]
 
 
-def _dense(values: Sequence[Sequence[int]], size: int) -> np.ndarray:
+def dense(values: Sequence[Sequence[int]], size: int) -> np.ndarray:
+    """Undo `sparse`: int64 (size,)."""
     out = np.zeros(size, np.int64)
     out[np.array(values[0], np.int64)] = values[1]
     return out

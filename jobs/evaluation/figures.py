@@ -114,6 +114,33 @@ def size_bars(by_size: Sequence[Mapping[str, Any]]) -> bytes:
     return png_bytes(figure)
 
 
+def doubt(uncertainty: Mapping[str, Any]) -> bytes:
+    """Draw the share of wrong pixels against each band of uncertainty, over how many pixels."""
+    figure = new_figure(3.4 * len(uncertainty) + 0.8, 4.4)
+    panels = figure.subplots(2, len(uncertainty), sharex="col", sharey="row", squeeze=False, height_ratios=(4, 1))
+    for (panel, below), (name, told) in zip(panels.T, uncertainty.items(), strict=True):
+        for kind, color, marker in (("equal_width", LINE_COLORS[0], "o"), ("equal_mass", LINE_COLORS[1], "s")):
+            known = [(v, w) for v, w in zip(told[kind]["value"], told[kind]["wrong"], strict=True) if w is not None]
+            x, y = ([pair[k] for pair in known] for k in (0, 1))
+            panel.plot(x, y, color=color, marker=marker, markersize=4, linewidth=1.2, label=kind.replace("_", " "))
+        panel.axhline(told["wrong_pixels"] / told["pixels"], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        panel.set_title(f"{name.replace('_', ' ')}\nAUROC {_number(told['auroc'])}", fontsize=10, color=INK, loc="left")
+        places, pixels = told["equal_width"]["value"], told["equal_width"]["pixels"]
+        shown = [(x, n) for x, n in zip(places, pixels, strict=True) if x is not None]
+        below.vlines([x for x, _ in shown], 0.5, [n for _, n in shown], color=LINE_COLORS[5], linewidth=5)
+        below.set_yscale("log")
+        below.minorticks_off()
+        below.set_ylim(bottom=0.5)
+        below.set_xlabel(told["unit"], fontsize=9, color=INK)
+        for axes in (panel, below):
+            quiet(axes, grid="y")
+    panels[0, 0].set_ylim(bottom=0)
+    panels[0, 0].set_ylabel("share that is wrong", fontsize=9, color=INK)
+    panels[1, 0].set_ylabel("pixels", fontsize=9, color=INK)
+    panels[0, 0].legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
+    return png_bytes(figure)
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
@@ -139,8 +166,18 @@ PICTURES: dict[str, tuple[str, str, Callable[[Mapping[str, Any]], bytes]]] = {
         "Labelled objects by their area on the judged ground.",
         lambda e: size_bars(e["objects"]["by_size"]),
     ),
+    "uncertainty": (
+        "Where the map is unsure",
+        "Share of wrong pixels by the value of each band of uncertainty; dashed: of all pixels.",
+        lambda e: doubt(e["uncertainty"]),
+    ),
 }
 """File to title, caption and what draws it."""
+
+
+def pictures_of(evaluation: Mapping[str, Any]) -> Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], bytes]]]:
+    """Return those of `PICTURES` that an evaluation has numbers for."""
+    return {name: one for name, one in PICTURES.items() if name != "uncertainty" or evaluation.get("uncertainty")}
 
 
 def _title(evaluation: Mapping[str, Any]) -> str:
@@ -149,4 +186,4 @@ def _title(evaluation: Mapping[str, Any]) -> str:
 
 def pictures(evaluation: Mapping[str, Any]) -> dict[str, bytes]:
     """Draw every picture of an evaluation: file name without suffix to PNG."""
-    return {name: draw(evaluation) for name, (_, _, draw) in PICTURES.items()}
+    return {name: draw(evaluation) for name, (_, _, draw) in pictures_of(evaluation).items()}

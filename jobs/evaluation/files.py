@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.storage import Storage
-from jobs.evaluation.figures import PICTURES, pictures
+from jobs.evaluation.doubt import doubt_rows
+from jobs.evaluation.figures import pictures, pictures_of
 from jobs.evaluation.objects import ObjectRow, by_size, object_columns, tally
 from jobs.report import Figure, Table
 
@@ -38,6 +39,7 @@ def write_evaluation(
         "missing.csv": evaluation["missing"],
         "sizes.csv": evaluation["objects"]["by_size"],
         "regions.csv": evaluation["regions"],
+        "uncertainty.csv": doubt_rows(evaluation),
         "objects.csv": [object_columns(o, regions, parts[o.part]) for o in objects],
     }
     for name, rows in files.items():
@@ -103,9 +105,24 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> list[Table]:
     out.append(_table("By class", f"Columns: {words}.", evaluation["by_class"]))
     out.append(_table("With and without missing pixels", "Missing pixels count as background.", evaluation["missing"]))
     out.append(_table("Objects by size", "Labelled and mapped objects.", evaluation["objects"]["by_size"]))
+    doubts = [{"band": name, **_summary(told)} for name, told in evaluation.get("uncertainty", {}).items()]
+    out.append(_table("Where the map is unsure", DOUBT_CAPTION, doubts))
     if evaluation["regions"]:
         out.append(_table("Regions", "An object belongs to the region that holds most of it.", evaluation["regions"]))
     return [t for t in out if t.rows]
+
+
+DOUBT_CAPTION = (
+    "Wrong pixels among the tenth with the smallest and with the largest values of a band (as near as bins allow). "
+    "AUROC: how often a wrong pixel has a larger value than a right one; 0.5 is a band that knows nothing. "
+    "Disagreement is of pixels that several scenes saw."
+)
+
+
+def _summary(told: Mapping[str, Any]) -> dict[str, Any]:
+    wrong = [share for share in told["equal_mass"]["wrong"] if share is not None]
+    ends = {"wrong where smallest": wrong[0], "wrong where largest": wrong[-1]}
+    return {"pixels": told["pixels"], "wrong": told["wrong_pixels"] / told["pixels"], **ends, "AUROC": told["auroc"]}
 
 
 def _interval(row: Mapping[str, Any]) -> str | None:
@@ -119,10 +136,10 @@ def _table(title: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Table
     return Table(title, caption, header, [[row.get(n) for n in names] for row in rows])
 
 
-def evaluation_pictures(storage: Storage) -> list[Figure]:
+def evaluation_pictures(storage: Storage, evaluation: Mapping[str, Any]) -> list[Figure]:
     """Return the figures of an evaluation as a report shows them."""
     out = []
-    for name, (title, caption, _) in PICTURES.items():
+    for name, (title, caption, _) in pictures_of(evaluation).items():
         key = f"{FOLDER}/figures/{name}.png"
         if storage.exists(key):
             out.append(Figure(title, caption, storage.get(key)))

@@ -14,9 +14,10 @@ from cluster.units import grouped
 from jobs.estimate import Estimate, Expected, mosaic_memory
 from jobs.evaluation.cells import SAMPLE_PX, SampleCells, ScoreCells, Sight, cell_tasks, red_and_nir
 from jobs.evaluation.counts import Counts
+from jobs.evaluation.doubt import doubt_of
 from jobs.evaluation.files import with_objects, write_evaluation
 from jobs.evaluation.objects import objects_of
-from jobs.evaluation.summary import Subject, evaluation_of, region_rows
+from jobs.evaluation.summary import Subject, evaluation_of, plain, region_rows
 from jobs.evaluation.text import definitions, map_definition, table
 from jobs.pace import UNKNOWN, Work
 from jobs.page import write_page
@@ -50,7 +51,7 @@ class PlannedEvaluate:
     def estimates(self) -> list[Estimate]:
         """Return what there is to do."""
         tasks, extent = self.publish.map.tasks, self.publish.map.extent
-        memory = mosaic_memory(CELL_PX, len(self.publish.planned.classes))
+        memory = mosaic_memory(CELL_PX, 2 * len(self.publish.planned.classes))
         bytes_per_px = 2 * (2 * len(self.publish.planned.sensor.bands) + 2) + 4 * len(self.publish.planned.classes)
         read_bytes = extent.height * extent.width * bytes_per_px
         return [Estimate("evaluate", len(tasks), "cells", 0, read_bytes, 0, memory, time=self._time())]
@@ -154,6 +155,7 @@ class PlannedEvaluate:
             "definition": map_definition(found, settings),
             "definitions": definitions(found, settings),
             **found,
+            "uncertainty": plain(doubt_of([r["doubt"] for r in told if "doubt" in r], len(run.classes))),
             "regions": region_rows(counts, regions, subject),
         }
         whole = with_objects(evaluation, objects, regions)

@@ -96,7 +96,7 @@ class PlannedTileEvaluation:
             bands=len(source.sensor.bands),
             itemsize=np.dtype(source.dtype).itemsize,
             coarse=len(channels - {*source.sensor.bands, "mask"}),
-            classes=len(self.cards[0].classes),
+            layers=2 * len(self.cards[0].classes),
             tiles_per_pass=precision.batch * views,
             activation_bytes=activation_bytes((card.architecture for card in self.cards), precision.precision),
             weight_bytes=weights,

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.classes import check_classes
-from jobs.config import FuseConfig
+from jobs.map_config import FuseConfig
 
 NAMES = ("background", "industrial", "quarry")
 

@@ -50,9 +50,9 @@ SIZES = st.integers(1, 64)
 
 
 @given(SIZES, st.sampled_from([1, 2, 4]), SIZES, SIZES, SIZES, st.integers(1, 9), st.sampled_from([0, 32]))
-def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize, coarse, classes, tiles, across, gap):
+def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize, coarse, layers, tiles, across, gap):
     lattice = Lattice(64 * across, 64, 64, gap)
-    zero = {"bands": 0, "itemsize": 0, "coarse": 0, "classes": 0, "tiles_per_pass": 0, "activation_bytes": 9.5}
+    zero = {"bands": 0, "itemsize": 0, "coarse": 0, "layers": 0, "tiles_per_pass": 0, "activation_bytes": 9.5}
     empty = infer_memory(lattice, **zero, weight_bytes=0)
     count = lattice.shard_windows
     region = ((count - 1) * (64 - gap) + 64) ** 2
@@ -62,8 +62,8 @@ def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize,
     assert one_pass == int(KEPT * tiles * 64**2 * 9.5)
     read = infer_memory(lattice, **(zero | {"bands": bands, "itemsize": itemsize, "coarse": coarse}), weight_bytes=0)
     assert read - empty == IN_FLIGHT * region * (2 * bands * itemsize + 4 * coarse)
-    windows = infer_memory(lattice, **(zero | {"classes": classes}), weight_bytes=0) - empty
-    assert windows == IN_FLIGHT * count**2 * 64**2 * 2 * classes * 2 * 3
+    windows = infer_memory(lattice, **(zero | {"layers": layers}), weight_bytes=0) - empty
+    assert windows == IN_FLIGHT * count**2 * 64**2 * layers * 2 * 3
 
 
 def test_activations_are_of_the_hungriest_network_and_fewer_in_half_precision():
@@ -82,7 +82,7 @@ def test_memory_grows_with_the_work(side, bands, itemsize):
     assert ingest_memory(shard + 1, bands, itemsize) > ingest < ingest_memory(shard, bands + 1, itemsize)
     assert ingest < ingest_memory(shard, bands, itemsize + 1)
     mosaic = mosaic_memory(shard, bands)
-    assert mosaic > BASE_MEMORY_BYTES + shard**2 * (2 * bands * 4 + 2 + 4)
+    assert mosaic > BASE_MEMORY_BYTES + shard**2 * (bands * 4 + 2 + 4)
     assert mosaic_memory(shard + 1, bands) > mosaic < mosaic_memory(shard, bands + 1)
     coarse = coarse_memory(bands * shard**2)
     assert coarse >= BASE_MEMORY_BYTES + bands * shard**2 * (4 + 4 + 8)

@@ -12,7 +12,7 @@ from jobs import map as map_job
 from tests.jobs.worlds import World, answering, image, world
 from tests.tiler.test_styles import LOAD, SYSTEM_PYTHON, has_qgis
 
-PRODUCTS = ("probability", "class", "spread", "count")
+PRODUCTS = ("probability", "class", "spread", "count", "latest")
 
 
 @pytest.fixture(scope="module")

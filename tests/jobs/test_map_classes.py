@@ -121,7 +121,7 @@ def test_spreads_and_counts_are_those_of_each_class(mapped):
     assert set(np.unique(count)) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", ["probability", "class", "spread", "count"])
+@pytest.mark.parametrize("name", ["probability", "class", "spread", "count", "latest"])
 def test_every_product_says_what_it_holds(mapped, name):
     path = mapped.out / "map" / f"{name}.tif"
     assert cog_validate(str(path), strict=True, quiet=True) == (True, [], [])
@@ -165,7 +165,7 @@ def test_publishing_is_estimated_with_its_bands(mapped):
         found = estimate(plan_run(load(RunConfig, mapped.config, ["outputs=[cog]"])))
     assert found.done == 0
     assert found.read_bytes == HEIGHT * WIDTH * (3 * 8 + 2 + 4)  # logits and spreads; count, latest
-    written = sum(product(mapped.out, name).nbytes for name in ("probability", "class", "spread", "count"))
+    written = sum(product(mapped.out, name).nbytes for name in ("probability", "class", "spread", "count", "latest"))
     assert found.write_bytes == pytest.approx(written * 4 / 3, rel=1e-3)
 
 

@@ -18,7 +18,7 @@ from tests.jobs.worlds import answering, image, small_cells, world
 from tests.store_proxy import store_proxy
 
 STAGES = {"ingest": ingest, "infer": infer, "mosaic": mosaic}
-RASTERS = ("probability", "class", "spread", "count")
+RASTERS = ("probability", "class", "spread", "count", "latest")
 
 
 @pytest.fixture(scope="module")

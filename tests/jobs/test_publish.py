@@ -36,7 +36,7 @@ from tiler.fuse import Fused
 from tiler.grids import CELL_PX, Box, Cell, MapGrid
 from tiler.map_store import MapStore, create_map_store
 
-PRODUCTS = ("probability", "class", "spread", "count")
+PRODUCTS = ("probability", "class", "spread", "count", "latest")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,7 @@ def expected(here: World, threshold: float = 0.5) -> dict[str, np.ndarray]:
         "class": np.where(found["count"] > 0, inside.astype(np.uint8), 255),
         "spread": found["spread"],
         "count": found["count"],
+        "latest": found["latest"],
     }
 
 
@@ -175,7 +176,7 @@ def test_a_threshold_is_published_anew_and_nothing_else_is_done(published, monke
     assert estimate(planned).done == 0
     try:
         assert main(published.command("fuse.threshold=0.7")) == 0
-        assert estimate(planned).done == estimate(planned).units == 4
+        assert estimate(planned).done == estimate(planned).units == len(PRODUCTS)
         with rasterio.open(published.out / "map" / "class.tif") as data:
             np.testing.assert_array_equal(data.read(1), expected(published, 0.7)["class"])
         assert (published.out / "map" / "probability.tif").read_bytes() == probability

@@ -20,6 +20,8 @@ from jobs.record import git_commit, read_record, versions
 from models.card import read_card
 from tests.jobs.worlds import World, answering, image, moved, world
 
+RASTERS = ("probability", "class", "spread", "count", "latest")
+
 
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory) -> World:
@@ -81,8 +83,9 @@ def test_every_stage_says_what_it_cost(mapped):
         assert facts["peak_memory_bytes"] > 50 * 2**20
         assert name == "quality" or facts["bytes_written"] > 0
     assert stages["ingest"]["bytes_written"] == (60 * 80 + 64 * 64) * 9
-    written = sum((mapped.out / "map" / f"{n}.tif").stat().st_size for n in ("probability", "class", "spread", "count"))
-    assert stages["publish"]["bytes_written"] == written
+    written = [p for p in (mapped.out / "map").iterdir() if p.suffix in (".tif", ".qml", ".yaml")]
+    assert stages["publish"]["bytes_written"] == sum(path.stat().st_size for path in written)
+    assert len(written) == 2 * len(RASTERS) + 1
 
 
 def test_the_ledger_tells_rates_and_where_time_went(mapped):
@@ -100,7 +103,7 @@ def test_the_ledger_tells_rates_and_where_time_went(mapped):
 
 def test_products_are_named_by_their_hash(mapped):
     products = json.loads((mapped.out / "run.json").read_text())["products"]
-    assert set(products["files"]) == {"probability", "class", "spread", "count"}
+    assert set(products["files"]) == {*RASTERS, *(f"{name}_style" for name in RASTERS), "config"}
     for file in products["files"].values():
         data = (mapped.out / "map" / file["href"]).read_bytes()
         assert (file["size_bytes"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())

@@ -46,6 +46,7 @@ def direct(place):
             "id": name,
             "bands": {band: f"{place}/{name}/{band}.tif" for band in BANDS},
             "acquired": f"2024-06-0{number + 1}T02:11:00Z",
+            "cloud_cover": 5.0,
             "quality": {"files": f"{place}/{name}/scl.tif", "rule": "scl"},
         }
         for number, name in enumerate(NAMES)

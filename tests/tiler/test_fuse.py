@@ -1,4 +1,4 @@
-"""Fusion: the mean over the scenes that saw a pixel, how many did, and when the latest one did."""
+"""Fusion: the mean over the scenes that saw a pixel, or over the first of them; how many did, when, how they differ."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -13,12 +13,12 @@ from tiler.fuse import NO_DATE, Fusion, days_since_1970
 HEIGHT, WIDTH = 7, 11
 
 
-def scenes(count, classes, seed):
+def scenes(count, classes, seed, planes=None):
     rng = np.random.default_rng(seed)
     for _ in range(count):
         day = int(rng.integers(-900, 20_000))
         acquired = None if rng.random() < 0.3 else datetime(1970, 1, 1, 5, tzinfo=UTC) + timedelta(days=day)
-        layers = rng.normal(size=(2 * classes, HEIGHT, WIDTH)).astype(np.float32)
+        layers = rng.normal(size=(planes or 2 * classes, HEIGHT, WIDTH)).astype(np.float32)
         yield layers, rng.random((HEIGHT, WIDTH)) > 0.4, acquired
 
 
@@ -79,3 +79,58 @@ def test_one_scene_comes_out_as_it_went_in():
 )
 def test_days(moment, day):
     assert days_since_1970(moment) == day
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 6), st.integers(1, 3), st.integers(1, 4), st.booleans(), st.integers(0, 999))
+def test_a_pixel_takes_the_first_that_saw_it(count, classes, most, uncertainty, seed):
+    """Count and date are still those of all that saw it."""
+    added = list(scenes(count, classes, seed, 3 * classes + 1 if uncertainty else 2 * classes))
+    whole, first = (Fusion(classes, HEIGHT, WIDTH, uncertainty, n) for n in (None, most))
+    for scene in added:
+        whole.add(*scene)
+        first.add(*scene)
+    everything, fused = whole.result(), first.result()
+    assert_array_equal(fused.count, everything.count)
+    assert_array_equal(fused.latest, everything.latest)
+    taken = np.zeros((HEIGHT, WIDTH), int)
+    chosen = Fusion(classes, HEIGHT, WIDTH, uncertainty)
+    for layers, seen, acquired in added:
+        chosen.add(layers, seen & (taken < most), acquired)
+        taken += seen
+    expected = chosen.result().layers
+    for name, found in fused.layers.items():
+        if name not in ("count", "latest"):
+            assert_array_equal(found, expected[name])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 6), st.integers(1, 3), st.integers(0, 999))
+def test_doubt_is_means_and_how_scenes_differ(count, classes, seed):
+    added = list(scenes(count, classes, seed, 3 * classes + 1))
+    fusion = Fusion(classes, HEIGHT, WIDTH, True)
+    for scene in added:
+        fusion.add(*scene)
+    doubt = fusion.result().doubt
+    values = np.full((max(count, 1), 3 * classes + 1, HEIGHT, WIDTH), np.nan)
+    for place, (layers, seen, _) in enumerate(added):
+        values[place][:, seen] = layers[:, seen]
+    masked = np.ma.masked_invalid(values)
+    for found, expected in (
+        (doubt.probability, masked[:, 2 * classes : 3 * classes].mean(0)),
+        (doubt.entropy, masked[:, 3 * classes].mean(0)),
+        (doubt.disagreement, masked[:, :classes].std(0)),
+    ):
+        assert found.dtype == np.float32
+        assert_allclose(found, expected.filled(np.nan), atol=2e-6)
+
+
+def test_scenes_that_agree_on_a_large_logit_do_not_differ():
+    """What sums of squares would lose in float32."""
+    fusion = Fusion(1, 1, 2, True)
+    for step in (0, 1, 2):
+        layers = np.zeros((4, 1, 2), np.float32)
+        layers[0] = [[20_000, 20_000 + step]]
+        fusion.add(layers, np.ones((1, 2), bool), None)
+    found = fusion.result().doubt.disagreement
+    assert_allclose(found, [[[0, np.std([0, 1, 2])]]], rtol=1e-3)

@@ -111,6 +111,15 @@ def test_times():
 
 
 @pytest.mark.parametrize(
+    ("said", "found"),
+    [({}, None), ({"eo:cloud_cover": 12.5}, 12.5), ({"eo:cloud_cover": 0}, 0), ({"eo:cloud_cover": "few"}, None)]
+    + [({"eo:cloud_cover": value}, None) for value in (-1, 101, math.nan, True)],
+)
+def test_clouds_are_what_the_item_says_and_nonsense_is_nothing(said, found):
+    assert scene_of(item("a", properties=said), Wanted(SN10), at).spec.cloud_cover == found
+
+
+@pytest.mark.parametrize(
     ("name", "spec"), [("S2:A/1 x", "S2-A-1-x"), ("../../etc", "etc"), ("-a.b_c", "a.b_c"), ("산단7", "7")]
 )
 def test_ids_become_file_names(name, spec):

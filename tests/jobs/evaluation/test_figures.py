@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.evaluation.figures import PICTURES, confusion, pictures, reliability, score_bars, size_bars
+from jobs.evaluation.figures import PICTURES, confusion, pictures, pictures_of, reliability, score_bars, size_bars
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 
@@ -41,6 +41,25 @@ EVALUATION = {
     "confusion": [[90, 10], [0, 0]],
     "objects": {"by_size": SIZES},
 }
+CURVE = {"value": [0.01, None, 0.6], "pixels": [900, 0, 100], "wrong": [0.01, None, 0.4]}
+DOUBT = {
+    "entropy": {
+        "unit": "nat",
+        "pixels": 1000,
+        "wrong_pixels": 49,
+        "auroc": 0.9,
+        "equal_width": CURVE,
+        "equal_mass": CURVE,
+    },
+    "disagreement": {
+        "unit": "logit",
+        "pixels": 3,
+        "wrong_pixels": 0,
+        "auroc": None,
+        "equal_width": CURVE,
+        "equal_mass": CURVE,
+    },
+}
 
 
 def opened(png: bytes) -> np.ndarray:
@@ -48,11 +67,18 @@ def opened(png: bytes) -> np.ndarray:
 
 
 def test_every_picture_is_drawn_and_always_the_same():
-    first, again = pictures(EVALUATION), pictures(EVALUATION)
-    assert set(first) == set(PICTURES) == {"scores", "reliability", "confusion", "sizes"}
+    first, again = (pictures(EVALUATION | {"uncertainty": DOUBT}) for _ in range(2))
+    assert set(first) == set(PICTURES) == {"scores", "reliability", "confusion", "sizes", "uncertainty"}
     assert first == again
     for png in first.values():
         assert opened(png).std() > 1
+
+
+def test_a_map_that_knows_no_uncertainty_has_no_picture_of_it():
+    assert set(PICTURES) - set(pictures_of(EVALUATION)) == set(PICTURES) - set(
+        pictures_of(EVALUATION | {"uncertainty": {}})
+    )
+    assert "uncertainty" not in pictures_of(EVALUATION)
 
 
 @pytest.mark.parametrize(
