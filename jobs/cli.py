@@ -39,6 +39,8 @@ TOOLS = {
     "curate": "report on a data set, balance, clean and filter it by lists that can be undone",
     "propose": "choose windows to label next: like the errors at hand, and unlike each other",
     "audit": "rank windows whose labels are unlike those of windows that look the same",
+    "serve": "show a published map, or a run at work, in a browser",
+    "export-page": "write the map page as a folder for any static web server",
     "reproduce": "train and judge what a source document describes; print its table",
 }
 """Commands with arguments of their own."""
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code (2 for an unknown command)."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())))
+        print(HELP.format(commands="\n".join(f"  {name:11} {text}" for name, text in COMMANDS.items())))
         return 0 if words else 2
     if words[0] == "--version":
         from importlib.metadata import version
@@ -77,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cluster.heap import keep_memory
 
     keep_memory()  # before numpy and torch start threads
-    return int(importlib.import_module(f"jobs.{name}").main(rest))
+    return int(importlib.import_module(f"jobs.{name.replace('-', '_')}").main(rest))
 
 
 if __name__ == "__main__":

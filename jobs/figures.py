@@ -98,6 +98,24 @@ def side_by_side(
     return png_bytes(figure)
 
 
+def planes(named: Mapping[str, NDArray[np.floating]], extent: Extent) -> bytes:
+    """PNG of up to three planes (y, x) over the same ground, NaN where missing, each with a bar of its own colours.
+
+    Colours begin at 0 and end at the 99th percentile of what is known.
+    """
+    figure, panels, drop = _panels(extent)
+    for panel, (title, values) in zip(panels, named.items(), strict=False):
+        _ground(panel, title, extent)
+        step = max(1, math.ceil(max(values.shape) / PANEL_PX))
+        thin = np.ma.masked_invalid(values[::step, ::step])
+        top = float(np.percentile(thin.compressed(), 99)) if thin.count() else 1.0
+        shown = _draw(panel, thin, extent, cmap=matplotlib.colormaps["viridis"], vmin=0, vmax=top or 1.0)
+        _color_bar(figure, panel, shown, drop, None)
+    for panel in panels[len(named) :]:
+        panel.remove()
+    return png_bytes(figure)
+
+
 def _panels(extent: Extent) -> tuple[Figure, list[Axes], float]:
     """Three panels beside each other, or above each other where the ground is much wider than tall.
 

@@ -37,6 +37,10 @@ class MapFile:
         return {"title": self.title, "media_type": self.media_type, "roles": list(self.roles)}
 
 
+STATISTICS, OUTLINES = "statistics", "statistics_parquet"
+SITES, INDEXED_SITES = "polygons", "polygons_flatgeobuf"
+"""Names of files that others look for in `map.json`: areas by region, and with outlines; sites, and with an index."""
+
 Writer = Callable[[Run, MapStore, Path], list[MapFile]]
 
 
@@ -52,7 +56,7 @@ def _polygons(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
     return write_run_polygons(run, store, folder)
 
 
-WRITERS: dict[str, Writer] = {"statistics": _statistics, "polygons": _polygons}
+WRITERS: dict[str, Writer] = {STATISTICS: _statistics, SITES: _polygons}
 """A name of `outputs` to what writes it."""
 
 

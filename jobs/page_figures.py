@@ -18,9 +18,12 @@ from jobs.plan import Run
 from jobs.products import positive_probability
 from jobs.published import current
 from jobs.report import Figure
+from jobs.run_map import run_map
+from jobs.run_map_figure import run_map_picture
 from jobs.training_figures import learning_curves
 from tiler.classes import class_colors, value_names
 from tiler.grids import PixelGrid
+from tiler.product_specs import UNCERTAINTY
 from tiler.scene_store import SceneStore
 from tiler.vrt import driver_of
 from tiler.warp import Mapping as PixelMapping
@@ -85,6 +88,8 @@ def page_figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, Scene
     """
     there = "class" in record["products"]["files"] and (run.storage.is_local or "sheets" not in record["products"])
     out = [_map_figure(run, stores)] if there else []  # the sheets of a bucket are too much to fetch for a picture
+    if there and "uncertainty" in record["products"]["files"]:
+        out.append(_uncertainty_figure(run))
     several = len(run.classes) > 1
     counts = np.array(record["products"]["numbers"]["probability_counts"])
     edges = np.linspace(0.0, 1.0, len(counts) + 1)
@@ -95,6 +100,10 @@ def page_figures(run: Run, record: Mapping[str, Any], stores: Mapping[str, Scene
     seconds = {name: facts["seconds"] for name, facts in record["stages"].items()}
     if seconds:
         out.append(Figure("Time of each stage", "Wall time when the stage last had work.", figures.timing_bar(seconds)))
+    work = run_map_picture(run_map(run))
+    if work is not None:
+        caption = "Units of work on the ground, in degrees: what was done, and what is not in the map."
+        out.append(Figure("Where the work was", caption, work))
     histories = {m["name"]: [_shown(row) for row in m["history"]] for m in _histories(run) if m["history"]}
     if histories:
         out.append(Figure("Training", "By epoch.", learning_curves(histories)))
@@ -106,11 +115,7 @@ def _map_figure(run: Run, stores: Mapping[str, SceneStore]) -> Figure:
     probability, grid = _read_small(run, "probability")
     classes, _ = _read_small(run, "class")
     rgb, valid = imagery(stores, grid)
-    crs, names = grid.pyproj_crs, value_names(run.classes)[1:]
-    (left, top), (right, bottom) = (
-        tuple(float(v) for v in grid.xy(np.array(r), np.array(c))) for r, c in ((0, 0), (grid.height, grid.width))
-    )
-    extent = figures.Extent(left, bottom, right, top, crs.name, "°" if crs.is_geographic else "m")
+    names = value_names(run.classes)[1:]
     several = len(run.classes) > 1
     threshold = None if several else run.config.fuse.threshold
     picture = figures.side_by_side(
@@ -118,13 +123,37 @@ def _map_figure(run: Run, stores: Mapping[str, SceneStore]) -> Figure:
         positive_probability(probability) if several else probability[0],
         classes[0],
         valid,
-        extent,
+        _extent(grid),
         class_colors=_colors(names) if several else {names[0]: figures.INDUSTRIAL},
         threshold=threshold,
     )
     largest = f"Class: the most probable one. Probability: the largest of {', '.join(names)}, background left out."
     caption = largest if several else f"Class from a probability of {threshold:g} on."
-    return Figure("The map beside the imagery", caption, picture)
+    return Figure("The map beside the imagery", caption, picture, wide=True)
+
+
+def _uncertainty_figure(run: Run) -> Figure:
+    bands, grid = _read_small(run, "uncertainty")
+    titles = [
+        f"{name.replace('_', ' ').capitalize()}, {unit}"
+        for name, unit in zip(UNCERTAINTY.bands, UNCERTAINTY.band_units, strict=True)
+    ]
+    return Figure(
+        "Where the map is unsure",
+        "Entropy: however it comes. Mutual information: because networks, views or scenes contradict each other. "
+        "Disagreement: between scenes; 0 where one was taken.",
+        figures.planes(dict(zip(titles, bands, strict=True)), _extent(grid)),
+        wide=True,
+    )
+
+
+def _extent(grid: PixelGrid) -> figures.Extent:
+    """Return where a raster lies, for a picture."""
+    crs = grid.pyproj_crs
+    (left, top), (right, bottom) = (
+        tuple(float(v) for v in grid.xy(np.array(r), np.array(c))) for r, c in ((0, 0), (grid.height, grid.width))
+    )
+    return figures.Extent(left, bottom, right, top, crs.name, "°" if crs.is_geographic else "m")
 
 
 def _colors(names: Sequence[str]) -> dict[str, str]:

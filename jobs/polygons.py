@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyproj
 
-from jobs.map_files import MapFile
+from jobs.map_files import SITES, MapFile
 from jobs.plan import Run
 from jobs.polygons_config import PolygonsConfig
 from jobs.products import class_of, probability_of
@@ -27,8 +27,6 @@ from tiler.polygon_files import MEDIA_TYPES, batches_of, schema_of, write_polygo
 from tiler.polygons import PolygonJob, cell_boxes, scratch_folder
 from tiler.regions import Regions
 from tiler.sites import Sites
-
-NAME = "polygons"
 
 
 def site_layers(store: MapStore, box: Box, threshold: float, regions: Regions | None) -> SiteLayers:
@@ -91,14 +89,17 @@ def write_map_polygons(
     Returns:
         Format to file.
     """
-    with scratch_folder(folder) as scratch, Progress(2 * len(cell_boxes(store.extent)), NAME, unit="cells") as progress:
+    with (
+        scratch_folder(folder) as scratch,
+        Progress(2 * len(cell_boxes(store.extent)), SITES, unit="cells") as progress,
+    ):
         job = PolygonJob(store.grid, store.extent, config.rules, Path(scratch))
         sites = job.sites(lambda box: site_layers(store, box, threshold, regions), progress.advance)
         attributes = site_attributes(sites, store.classes, regions)
         kind = "MultiPolygon" if config.connectivity == 8 else "Polygon"
         tables = batches_of(((d.numbers, d.shapes) for d in job.draw(sites, progress.advance)), attributes)
         crs = pyproj.CRS.from_user_input(store.grid.crs)
-        return write_polygons(folder, NAME, config.formats, tables, schema_of(attributes), crs, kind)
+        return write_polygons(folder, SITES, config.formats, tables, schema_of(attributes), crs, kind)
 
 
 def write_run_polygons(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
@@ -107,7 +108,7 @@ def write_run_polygons(run: Run, store: MapStore, folder: Path) -> list[MapFile]
     files = write_map_polygons(store, folder, run.config.polygons, run.config.fuse.threshold, regions)
     return [
         MapFile(
-            NAME if form == "geoparquet" else f"{NAME}-{form}",
+            SITES if form == "geoparquet" else f"{SITES}_{form}",
             path,
             f"One polygon for each site, with area, probability and dates ({path.suffix[1:]})",
             MEDIA_TYPES[form],

@@ -20,7 +20,7 @@ import pyproj
 import shapely
 
 from jobs.estimate import STATISTICS_AT_ONCE
-from jobs.map_files import MapFile
+from jobs.map_files import OUTLINES, STATISTICS, MapFile
 from jobs.plan import Run
 from jobs.products import class_layer
 from jobs.regions import region_facts
@@ -53,15 +53,19 @@ def write_statistics(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
     (folder / PARQUET).write_bytes(geoparquet_bytes(columns, [_outline(s) for s in outlines], polygons.crs))
     (folder / FACTS).write_bytes(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False).encode())
     return [
-        MapFile("statistics", folder / TABLE, "Area and share of each class by region", "text/csv"),
+        MapFile(STATISTICS, folder / TABLE, "Area and share of each class by region", "text/csv"),
         MapFile(
-            "statistics_parquet",
+            OUTLINES,
             folder / PARQUET,
             "Area and share of each class by region, with outlines",
             "application/vnd.apache.parquet",
         ),
         MapFile(
-            "statistics_facts", folder / FACTS, "Sums and remarks on regions", "application/json", roles=("metadata",)
+            f"{STATISTICS}_facts",
+            folder / FACTS,
+            "Sums and remarks on regions",
+            "application/json",
+            roles=("metadata",),
         ),
     ]
 

@@ -20,6 +20,8 @@ class Figure:
     title: str
     caption: str
     png: bytes
+    wide: bool = False
+    """Whether it takes the whole width of the page, as panels beside each other do."""
 
     @property
     def source(self) -> str:

@@ -17,7 +17,7 @@ def test_help_names_every_command(capsys, words):
     assert main(words) == 0
     told = capsys.readouterr().out
     for name, summary in JOBS.items():
-        assert f"  {name:10} {summary}" in told
+        assert f"  {name:11} {summary}" in told
     assert "examples:" in told
 
 

@@ -105,6 +105,16 @@ def test_the_panels_must_show_the_same_ground():
         side_by_side(imagery, probability[:-1], classes, valid, EXTENT)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_planes_have_colours_where_something_is_known_and_hatching_elsewhere(count):
+    plane = np.linspace(0, 3, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    plane[:, : WIDTH // 2] = np.nan
+    named = {f"plane {number}, nat": plane * (number + 1) for number in range(count)}
+    seen, nothing = (pixels(figures.planes(n, EXTENT)) for n in (named, {name: plane * np.nan for name in named}))
+    yellow, most = "#fde725", 0.02 * count  # the end of viridis: the last hundredth, and the ends of bars
+    assert 0 < shares(nothing, yellow) < shares(seen, yellow) < most
+
+
 def test_large_rasters_are_thinned(monkeypatch):
     monkeypatch.setattr(figures, "PANEL_PX", 50)
     assert pixels(side_by_side(*ground(), EXTENT)).shape[1] > 700

@@ -1,12 +1,14 @@
-"""Other programs open what a run publishes: GDAL's command line, and QGIS with the styles beside the files."""
+"""Other programs open what a run publishes: geopandas, GDAL's command line, and QGIS, with the styles beside files."""
 
 import json
 import shutil
 import subprocess
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import rasterio.features
 
 from jobs import map as map_job
 from tests.jobs.worlds import World, answering, image, world
@@ -17,11 +19,43 @@ PRODUCTS = ("probability", "class", "spread", "count", "latest")
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory) -> World:
-    here = world(tmp_path_factory.mktemp("interop"))
-    here.scene("only", image(330, 540))
+    folder = tmp_path_factory.mktemp("interop")
+    here = world(folder, outputs=["cog", "stac", "polygons", "statistics"])
+    here.scene("only", image(330, 540), "2024-03-02")
+    everything = {"type": "Polygon", "coordinates": [[[120, 30], [140, 30], [140, 45], [120, 45], [120, 30]]]}
+    whole = {"type": "Feature", "properties": {"name": "all"}, "geometry": everything}
+    (folder / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [whole]}))
+    here.settings["regions"] = {"file": str(folder / "regions.geojson"), "name": "name"}
     with answering():
         assert map_job.main(here.command()) == 0
     return here
+
+
+def test_geopandas_opens_polygons_and_statistics(published):
+    folder = published.out / "map"
+    sites, same = geopandas.read_parquet(folder / "polygons.parquet"), geopandas.read_file(folder / "polygons.fgb")
+    with rasterio.open(folder / "class.tif") as data:
+        assert sites.crs.to_epsg() == same.crs.to_epsg() == data.crs.to_epsg()
+        found = rasterio.features.shapes(data.read(1), connectivity=8, transform=data.transform)
+        shapes = [shape for shape, value in found if value == 1]
+        pixels = int((data.read(1) == 1).sum())
+    assert len(sites) == len(same) == len(shapes) > 0
+    assert sites.pixels.sum() == same.pixels.sum() == pixels
+    assert sites.geometry.is_valid.all()
+    assert sorted(sites.geometry.area.round(3)) == sorted(same.geometry.area.round(3))
+    regions = geopandas.read_parquet(folder / "statistics.parquet")
+    assert regions.region.tolist() == ["all"]
+    assert regions.industrial_m2.sum() == pytest.approx(sites.area_m2.sum(), rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("ogrinfo"), reason="GDAL's command line is not installed")
+def test_ogr_counts_the_sites(published):
+    command = ["ogrinfo", "-so", "-al", str(published.out / "map" / "polygons.fgb")]
+    told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    count = len(geopandas.read_parquet(published.out / "map" / "polygons.parquet"))
+    assert f"Feature Count: {count}" in told
+    assert "area_m2: Real" in told
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_it_names_scenes_networks_settings_and_metrics(reported):
 def test_its_figures_are_pictures(reported):
     page = Page((reported.out / "report.html").read_text())
     pictures = [base64.b64decode(a.split(",", 1)[1]) for a in page.addresses if a.startswith("data:image/png")]
-    assert len(pictures) == 8  # map, probabilities, time, training; the four of the evaluation
+    assert len(pictures) == 9  # map, probabilities, time, work, training; the four of the evaluation
     for picture in pictures:
         opened = Image.open(io.BytesIO(picture))
         assert min(opened.size) > 100
@@ -115,7 +115,7 @@ def test_a_report_without_rasters_and_on_a_geographic_grid(tmp_path):
         assert map_job.main(here.command()) == 0
     text = (here.out / "report.html").read_text()
     assert "mapped, km²" not in Page(text).words  # a pixel of degrees has no one area
-    assert text.count("data:image/png") == 3
+    assert text.count("data:image/png") == 4
 
 
 def test_imagery_shows_the_first_scene_and_true_colours(reported):

@@ -141,10 +141,10 @@ def test_publish_writes_lists_and_replaces_them(tmp_path, capsys):
         assert map_job.main(here.command()) == 0
     folder = here.out / "map"
     files = json.loads((here.out / "map.json").read_text())["files"]
-    for name in ("polygons", "polygons-flatgeobuf"):
+    for name in ("polygons", "polygons_flatgeobuf"):
         assert (folder / files[name]["href"]).stat().st_size == files[name]["size_bytes"]
     items = pystac.Catalog.from_file(str(folder / "catalog.json")).get_items(recursive=True)
-    assert any("polygons-flatgeobuf" in item.assets for item in items)
+    assert any("polygons_flatgeobuf" in item.assets for item in items)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     table = pq.read_table(folder / "polygons.parquet")
     with rasterio.open(folder / "class.tif") as raster:

@@ -119,6 +119,7 @@ def test_adaptive_inference_cannot_tell(mapped, capsys):
     assert "every network in every view" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_classes_have_one_entropy(tmp_path):
     from tests.jobs.worlds import write_bundle
 
