@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,3 +163,10 @@ def _asked(gate: str, bound: float, key: str) -> str:
         return "none may"
     least = "at least" if gate.startswith("min") else "at most"
     return f"{least} {bound:g} is asked ({key}.{gate})"
+
+
+def announced(judged: Sequence[Verdict]) -> str:
+    """Tell every verdict on stderr, and return what was not passed as one sentence; "" where all were."""
+    for one in judged:
+        print(f"gate {'passed' if one.passed else 'NOT PASSED'}: {one.told}", file=sys.stderr)
+    return "; ".join(one.told for one in refused(judged))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cluster.storage import Storage
 from jobs.embed_recipe_config import EmbedRecipeConfig
 from jobs.estimate import Estimate
-from jobs.gates import Verdict, refused
+from jobs.gates import Verdict, announced
 from jobs.gates_config import NetworkGates
 from jobs.image_recipe_config import AutoencodeRecipeConfig, ClassifyRecipeConfig
 from jobs.recipe_config import Recipe, RecipeConfig
@@ -43,13 +43,9 @@ class GatedTraining:
         code = self.planned.run()
         if code != DONE:
             return code
-        judged = judge(self.gates, json.loads(Storage(self.out).get(CARD_FILE))["metrics"])
-        for one in judged:
-            print(f"gate {'passed' if one.passed else 'NOT PASSED'}: {one.told}", file=sys.stderr)
-        failed = refused(judged)
+        failed = announced(judge(self.gates, json.loads(Storage(self.out).get(CARD_FILE))["metrics"]))
         if failed:
-            told = "; ".join(one.told for one in failed)
-            print(f"sandan train: the network of {self.out} does not pass: {told}: {ADVICE}", file=sys.stderr)
+            print(f"sandan train: the network of {self.out} does not pass: {failed}: {ADVICE}", file=sys.stderr)
         return INCOMPLETE if failed else DONE
 
 

@@ -118,7 +118,7 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
         for file in (*styles, *write_map_files(run, store, folder), write_config(run, folder)):
             described |= {file.name: _described(folder, {file.name: file.path})[file.name] | file.facts()}
         progress.advance()
-        numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans)}
+        numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans, plan.tasks)}
         progress.advance()
         last = last_map(current(run.storage), key)
         if "stac" in run.config.outputs:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from jobs.cells import CellTask
 from jobs.plan import LogitPlan
 from jobs.report import Table
 from models.bootstrap import Interval, block_bootstrap
+from tiler.grids import MapGrid
 from tiler.map_store import MapStore
 from tiler.seams import KINDS, SeamScene, seam_blocks, seam_ratios, steps
 
@@ -19,18 +21,22 @@ UNIT = 1e-6
 """Of a logit, in which sums are counted as whole numbers."""
 
 
-def measured_seams(store: MapStore, plans: Sequence[LogitPlan]) -> dict[str, Any]:
+def measured_seams(store: MapStore, plans: Sequence[LogitPlan], tasks: Iterable[CellTask]) -> dict[str, Any]:
     """Return the seam index of windows and of cells, each with its interval; None where there is no such border.
 
     Args:
         store: the map.
         plans: the logits that it was made of.
+        tasks: its cells, with the names of the logits that touch each: of thousands of scenes few reach a block.
     """
-    scenes = [SeamScene(plan.source.scene.grid, plan.lattice) for plan in plans]
-    blocks = [
-        steps(store.read("logit", block), block, scenes, store.grid.pixels)
-        for block in seam_blocks(store.extent, MOST_BLOCKS)
-    ]
+    scenes = {plan.name: SeamScene(plan.source.scene.grid, plan.lattice) for plan in plans}
+    places = {block: set(MapGrid.cells_of(block)) for block in seam_blocks(store.extent, MOST_BLOCKS)}
+    wanted = set().union(*places.values())
+    reaching = {task.cell: task.scenes for task in tasks if task.cell in wanted}
+    blocks = []
+    for block, cells in places.items():
+        names = sorted({name for cell in cells for name in reaching.get(cell, ())})
+        blocks.append(steps(store.read("logit", block), block, [scenes[n] for n in names], store.grid.pixels))
     sums = np.array([block for block in blocks if block[-1, 1]]).reshape(-1, len(KINDS), 2)
     found = dict.fromkeys(KINDS[:-1])
     if len(sums) > 1:

@@ -11,7 +11,7 @@ from jobs.config import RunConfig
 from jobs.curate_frame import lonely
 from jobs.curate_subject import Subject, TileSubject
 from jobs.curate_windows import WindowSubject
-from jobs.gates import QualityFacts, Verdict, drift_verdict, quality_verdicts, refused
+from jobs.gates import QualityFacts, Verdict, announced, drift_verdict, quality_verdicts
 from jobs.gates_config import ReferenceDrift, TrainingGates
 from jobs.parsing import load
 from jobs.quality_gate import outlier_facts, quality_facts
@@ -23,13 +23,9 @@ ADVICE = "leave it out (sandan curate filter or clean, then apply, and data.cura
 
 def passes(data: TrainingData, gates: TrainingGates | None, engine: Engine) -> bool:
     """Return whether ingested data pass the gates of a recipe; what they do not pass is told on stderr."""
-    judged = [] if gates is None else judge(data, gates, engine)
-    for one in judged:
-        print(f"gate {'passed' if one.passed else 'NOT PASSED'}: {one.told}", file=sys.stderr)
-    failed = refused(judged)
+    failed = announced([] if gates is None else judge(data, gates, engine))
     if failed:
-        told = "; ".join(one.told for one in failed)
-        print(f"sandan train: nothing was trained: {told}: {ADVICE}", file=sys.stderr)
+        print(f"sandan train: nothing was trained: {failed}: {ADVICE}", file=sys.stderr)
     return not failed
 
 
