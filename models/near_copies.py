@@ -65,7 +65,7 @@ def explained(pictures: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.n
     plain and times the place: the first order of a shift and a stretch along each axis (Lucas and Kanade 1981).
 
     What is fitted with is made once for each picture, however many pairs it is in; a pair then costs the product of ten
-    rows and a picture: some microseconds.
+    rows and a picture: tens of microseconds.
 
     Args:
         pictures: (n, band, y, x).
