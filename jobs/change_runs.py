@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cluster.storage import Storage
-from jobs.config import RegionsConfig, RunConfig
-from jobs.parsing import load, parse
-from jobs.published import current
+from jobs.config import RegionsConfig
+from jobs.parsing import parse
+from jobs.published_runs import published
 from tiler.grids import Box, same_crs
 from tiler.map_store import MapStore
 
@@ -47,20 +44,9 @@ def published_run(target: str) -> PublishedRun:
     Raises:
         ValueError: there is no run, nothing of it is published, or its map store is gone.
     """
-    out = load(RunConfig, target).out if Path(target).is_file() else target
-    storage = Storage(out)
-    pointer = current(storage)
-    if not pointer:
-        there = storage.exists("stages/mosaic.json") or any(True for _ in storage.children("logs"))
-        what = "is not published yet; run `sandan map` to its end" if there else "is not the folder of a run"
-        raise ValueError(f"{target} {what}" + ("" if there else " (it has no map.json); check the path"))
-    try:
-        record = json.loads(storage.get("run.json"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{target} has a map but no run.json; repeat `sandan publish`") from error
-    if record["products"]["key"] != pointer["key"]:
-        raise ValueError(f"{target}: run.json is not that of the published map; repeat `sandan publish`")
-    url = f"{storage.url}/mosaic/{record['map']['key']}.zarr"
+    found = published(target)
+    pointer, record = found.pointer, found.record
+    url = f"{found.storage.url}/mosaic/{record['map']['key']}.zarr"
     try:
         store = MapStore(url)
     except (FileNotFoundError, KeyError, ValueError) as error:
@@ -68,7 +54,7 @@ def published_run(target: str) -> PublishedRun:
     config = record["config"]
     regions = config.get("regions")
     return PublishedRun(
-        out.rstrip("/"),
+        found.out.rstrip("/"),
         pointer["key"],
         store,
         float(config["fuse"]["threshold"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from cluster.storage import Storage
-from jobs.config import RunConfig
-from jobs.parsing import load
 from jobs.products import class_of, probability_of
-from jobs.published import current
+from jobs.published_runs import published
 from tiler.classes import NO_CLASS, value_names
 from tiler.grids import Box
 from tiler.map_store import MapStore
@@ -89,13 +86,8 @@ def open_map(address: str, changes: Sequence[str] = ()) -> OpenedMap:
     Raises:
         ValueError: no such run, nothing published, or its store is gone.
     """
-    is_file = address.lower().endswith((".yaml", ".yml"))
-    if changes and not is_file:
-        raise ValueError(f"--set changes the keys of a run's YAML; {address} is a folder: leave it out")
-    out = Storage(load(RunConfig, address, list(changes)).out if is_file else address)
-    if not current(out) or not out.exists("run.json"):
-        raise ValueError(f"{out.url} holds no published map; run `sandan map` (or `sandan publish`) first")
-    opened = OpenedMap(out, json.loads(out.get("run.json")))
+    found = published(address, changes)
+    opened, out = OpenedMap(found.storage, found.record), found.storage
     if not out.exists(f"mosaic/{opened.name}.zarr/zarr.json"):
         raise ValueError(f"{out.url}/mosaic/{opened.name}.zarr is gone, of which the map was made; run `sandan map`")
     return opened

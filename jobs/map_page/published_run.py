@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,11 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cluster.storage import Storage
-from jobs.config import RunConfig
-from jobs.parsing import load
-from jobs.progress_file import progress_of
-from jobs.published import current
+from jobs.published_runs import published
 
 
 @dataclass(frozen=True)
@@ -50,15 +45,6 @@ class PublishedRun:
         return {one["id"]: f"{self.out.rstrip('/')}/ingest/{one['store']}.zarr" for one in self.record["scenes"]}
 
 
-def folder_of(target: str) -> str:
-    """Return the folder of a run that is named by its YAML file or by that folder.
-
-    Raises:
-        ValueError: a file that is no run.
-    """
-    return load(RunConfig, target).out if Path(target).is_file() else target
-
-
 def open_published(target: str, held: ExitStack) -> PublishedRun:
     """Open the current map of a run; the files of one in an object store are copied to this machine.
 
@@ -69,14 +55,8 @@ def open_published(target: str, held: ExitStack) -> PublishedRun:
     Raises:
         ValueError: there is no finished map; says what there is and what to do.
     """
-    out = folder_of(target)
-    storage = Storage(out)
-    pointer = current(storage)
-    if not pointer:
-        raise ValueError(f"{out} has no published map yet{state_of(storage)}; run `sandan map` to its end first")
-    if not storage.exists("run.json"):
-        raise ValueError(f"{out} has a map but no run.json: its publishing was cut short; run `sandan publish` again")
-    record = dict(json.loads(storage.get("run.json")))
+    found = published(target)
+    out, storage, pointer = found.out, found.storage, found.pointer
     if storage.is_local:
         folder = storage.path(pointer["folder"])
     else:
@@ -88,12 +68,4 @@ def open_published(target: str, held: ExitStack) -> PublishedRun:
     lacking = [facts["href"] for facts in pointer["files"].values() if not (folder / facts["href"]).exists()]
     if lacking:
         raise ValueError(f"{out}/{pointer['folder']} lacks {lacking[:5]}, which map.json names; run `sandan publish`")
-    return PublishedRun(out, pointer, record, folder)
-
-
-def state_of(storage: Storage) -> str:
-    """Return how far a run is, as the end of a sentence."""
-    facts = progress_of(storage)
-    if facts is None:
-        return ""
-    return f": {facts['stage']} has {facts['done']} of {facts['total']} {facts['unit']} ({facts['state']})"
+    return PublishedRun(out, pointer, found.record, folder)

@@ -11,11 +11,12 @@ from cluster.storage import Storage
 from jobs.config import RunConfig
 from jobs.map_page.description import ShownRun, attribution_of, describe
 from jobs.map_page.live import LiveRun
-from jobs.map_page.published_run import folder_of, open_published, state_of
+from jobs.map_page.published_run import open_published
 from jobs.map_page.regions import has_regions
 from jobs.map_page.similar import Similar
 from jobs.map_page.sites import ZOOM, has_sites
 from jobs.published import current
+from jobs.published_runs import is_recorded, run_folder, state_of
 from jobs.status import config_of
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -44,7 +45,7 @@ class Shown:
             held: keeps copies of what is in an object store.
             hosts: names by which browsers may ask for it: others are refused, so that no page elsewhere reads the map.
         """
-        self.out, self.hosts, self.runs = folder_of(target).rstrip("/"), hosts, list[ShownRun]()
+        self.out, self.hosts, self.runs = run_folder(target).rstrip("/"), hosts, list[ShownRun]()
         self._attribution, self._held, self._lock = attribution, held, threading.Lock()
         config = _config(target)
         self.live = None if config is None else LiveRun(config)
@@ -60,8 +61,9 @@ class Shown:
     def refresh(self) -> None:
         """Take up a map that was published since."""
         with self._lock:
-            key = current(Storage(self.out)).get("key")
-            if key is None or (self.runs and self.runs[0].run.key == key):
+            storage = Storage(self.out)
+            key = current(storage).get("key")
+            if key is None or (self.runs and self.runs[0].run.key == key) or not is_recorded(storage, key):
                 return
             run = ShownRun.of("a", open_published(self.out, self._held))
             self.runs = [run] if self._other is None else [run, self._other]

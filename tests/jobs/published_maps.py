@@ -52,6 +52,7 @@ def publish_made(
     record = {
         "map": {"key": name, "crs": grid.crs, "resolution": list(grid.resolution), "classes": list(classes)},
         "config": {"out": str(out), "fuse": {"threshold": threshold}},
+        "products": {"key": name},
     }
     storage.put("run.json", json.dumps(record).encode())
     switch(storage, name, {"files": {}, "numbers": {}})

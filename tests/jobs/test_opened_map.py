@@ -44,7 +44,7 @@ def test_of_several_classes_the_most_probable_one_counts(tmp_path):
 
 
 def test_what_is_no_published_map_is_said(out, tmp_path):
-    with pytest.raises(ValueError, match="holds no published map; run `sandan map`"):
+    with pytest.raises(ValueError, match=r"has no published map yet: it is not the folder of a run .*run `sandan map`"):
         open_map(str(tmp_path / "elsewhere"))
     with pytest.raises(ValueError, match="is a folder: leave it out"):
         open_map(str(out), ["out=x"])

@@ -16,7 +16,7 @@ from jobs.serve import main
         (["{lacking}"], "lacks ['class.tif']"),
         (["{empty}", "--port", "70000"], "--port 70000"),
         (["{empty}", "--host", "example.org"], "'example.org' does not appear to be"),
-        (["{empty}/no.yaml"], "no.yaml has no published map"),
+        (["{empty}/no.yaml"], "no.yaml does not exist"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_a_sentence(tmp_path, capsys, words, said):
@@ -28,7 +28,7 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(tmp_path, capsys, words, 
     pointer = {"key": "k", "folder": "maps/k", "files": {"class": {"href": "class.tif"}}}
     for name in ("unrecorded", "lacking"):
         (folders[name] / "map.json").write_text(json.dumps(pointer))
-    (folders["lacking"] / "run.json").write_text("{}")
+    (folders["lacking"] / "run.json").write_text(json.dumps({"products": {"key": "k"}}))
     assert main([word.format(**folders) for word in words]) == 2
     told = capsys.readouterr().err
     assert said in told

@@ -1,6 +1,7 @@
 """A run at work on the map: states of its units, and what the page says of a run that is not finished."""
 
 import json
+import shutil
 from contextlib import ExitStack
 
 import numpy as np
@@ -135,13 +136,31 @@ def test_a_map_that_is_published_meanwhile_is_taken_up(here):
     assert asked.get("/tiles/a/class/14/0/0.png").status_code == 200
 
 
-def test_a_folder_without_a_configuration_cannot_be_followed(published, tmp_path):
-    import shutil
-
+def copied(published, folder) -> None:
     for name in ("maps", "map.json", "run.json"):
         source = published.out / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, tmp_path / name)
+        copy(source, folder / name)
+
+
+def test_a_map_is_taken_up_with_its_record_and_not_before(published, tmp_path):
+    """Publish writes the pointer first: what was read then would be the new files with what is told of the old ones."""
+    copied(published, tmp_path)
+    shown = Shown(str(tmp_path), None, None, ExitStack())
+    before = shown.runs[0].run.key
+    pointer = json.loads((tmp_path / "map.json").read_text())
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "map.json").write_text(json.dumps({**pointer, "key": "newer"}))
+    shown.refresh()
+    assert shown.runs[0].run.key == before
+    record["products"]["key"] = "newer"
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    shown.refresh()
+    assert shown.runs[0].run.key == "newer"
+
+
+def test_a_folder_without_a_configuration_cannot_be_followed(published, tmp_path):
+    copied(published, tmp_path)
     asked = TestClient(app_of(Shown(str(tmp_path), None, None, ExitStack())), base_url="http://localhost")
     told = asked.get("/page.json").json()
     assert told["live"] is False
