@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cluster.storage import Storage
-from jobs.evaluation.files import csv_of
+from jobs.lists import csv_of
 from jobs.report import ReportFacts, Table, render_report
 from jobs.text_table import TextTable
 from models.stratified import Accuracy, Estimate

@@ -17,7 +17,7 @@ import rasterio
 from rasterio.windows import Window
 
 from jobs.change_runs import PublishedRun
-from jobs.evaluation.files import csv_of
+from jobs.lists import csv_of
 from jobs.polygons import region_column
 from jobs.polygons_config import PolygonsConfig
 from jobs.products import class_of, sha256_of, sigmoid

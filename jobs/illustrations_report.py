@@ -13,10 +13,10 @@ import numpy as np
 
 from jobs.curate_figures import picture_of, sheet
 from jobs.curate_subject import Tiles
-from jobs.evaluation.files import csv_of
 from jobs.figures import INK, new_figure, png_bytes, quiet
 from jobs.illustrations_counts import EXAMPLE
 from jobs.illustrations_table import as_json
+from jobs.lists import csv_of
 from jobs.report import Figure, ReportFacts, render_report
 from jobs.text_table import TextTable
 from jobs.training_figures import learning_curves

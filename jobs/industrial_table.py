@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from jobs.evaluation.figures import score_bars
-from jobs.evaluation.files import csv_of
 from jobs.evaluation.lineup import TTA
 from jobs.industrial import MEMBERS, REPORTED, Reported
+from jobs.lists import csv_of
 from models.card import Card
 
 COLUMNS = ("row", "channels", "feature", "reported", "mIoU", "low", "high", "one_view", "iou_fg", "iou_bg", "weights")

@@ -6,13 +6,12 @@ stderr, in `OUT/unmatched.csv` and in `run.json`.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
 from cluster.storage import Storage
+from jobs.lists import csv_bytes
 from tiler.coarse import Coarse, CoarseSpec, modality_name, offered_channels, open_coarse
 from tiler.patterns import expand
 from tiler.rasters import read_header
@@ -56,11 +55,8 @@ class Modalities:
 
     def write(self, storage: Storage) -> None:
         """Write `unmatched.csv` where there are modalities, unless it says so already."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("modality", "kind", "name", "reason"))
-        rows.writerows((u.modality, u.kind, u.name, u.reason) for u in self.unmatched)
-        data = text.getvalue().encode()
+        rows = ((u.modality, u.kind, u.name, u.reason) for u in self.unmatched)
+        data = csv_bytes(("modality", "kind", "name", "reason"), rows)
         if self.sensors and not (storage.exists("unmatched.csv") and storage.get("unmatched.csv") == data):
             storage.put("unmatched.csv", data)
 

@@ -7,8 +7,6 @@ is odd about the regions).
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ import pyproj
 import shapely
 
 from jobs.estimate import STATISTICS_AT_ONCE
+from jobs.lists import csv_of
 from jobs.map_files import OUTLINES, STATISTICS, MapFile
 from jobs.plan import Run
 from jobs.products import class_layer
@@ -138,12 +137,3 @@ def facts_of(polygons: NamedPolygons, regions: Regions, sums: RegionSums, names:
         "without_area": list(polygons.without_area),
         "away_from_the_map": [name for name in polygons.names if name not in near],
     }
-
-
-def csv_of(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Return a table as CSV; what is not known is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

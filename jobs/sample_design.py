@@ -19,6 +19,7 @@ import pyproj
 import shapely
 
 from cluster.storage import Storage
+from jobs.lists import csv_of
 from jobs.opened_map import OpenedMap
 from models.stratified import allocation, sample_size
 from tiler.classes import NO_CLASS
@@ -230,10 +231,6 @@ def with_earlier_labels(out: Storage, points: Sequence[dict]) -> tuple[list[dict
 def write_sample(out: Storage, points: Sequence[Mapping[str, Any]], design: Mapping[str, Any], blind: bool) -> None:
     """Write the four files of a sample; where `blind`, table and GeoJSON do not tell what the map says."""
     shown = [name for name in points[0] if not (blind and name in TELLING)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, shown, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(points)
     features = [
         {
             "type": "Feature",
@@ -248,4 +245,4 @@ def write_sample(out: Storage, points: Sequence[Mapping[str, Any]], design: Mapp
     out.put(DESIGN, json.dumps(design, indent=1).encode())
     out.put(PARQUET, geoparquet_bytes(columns, shapes))
     out.put(OUTLINES, json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False).encode())
-    out.put(TABLE, text.getvalue().encode())
+    out.put(TABLE, csv_of([{name: point[name] for name in shown} for point in points]))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cluster.storage import Storage
-from jobs.evaluation.files import csv_of
+from jobs.lists import csv_of
 from jobs.shell import BAD_INPUT, FAULT, INTERRUPTED
 
 Row = Mapping[str, object]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from cluster.storage import Storage
-from jobs.evaluation.files import csv_of
+from jobs.lists import csv_of
 from jobs.report import Figure, ReportFacts, Table, render_report
 from jobs.text_table import TextTable
 from jobs.weather_evaluation import STATE_SCORES, Judged

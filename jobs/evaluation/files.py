@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +10,7 @@ from cluster.storage import Storage
 from jobs.evaluation.doubt import doubt_rows
 from jobs.evaluation.figures import pictures, pictures_of
 from jobs.evaluation.objects import ObjectRow, by_size, object_columns, tally
+from jobs.lists import csv_of
 from jobs.report import Figure, Table
 
 FOLDER = "evaluation"
@@ -74,16 +73,6 @@ def score_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
                 cells[f"{column}_low"], cells[f"{column}_high"] = row["intervals"][column]
         out.append(cells)
     return out
-
-
-def csv_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return rows as CSV; the columns are those of all rows, in the order of their first appearance."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def read_evaluation(storage: Storage, map_key: str, threshold: float) -> dict[str, Any] | None:
