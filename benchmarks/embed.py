@@ -10,8 +10,8 @@
 
 All have the same network (random weights), number format, batch and threads, and the same images: frames of 3 bands of
 224 px (uint8), windows of 4 bands of 512 px (uint16). Times begin when the network is loaded and has answered once.
-They take turns; the table shows medians, and in the last column the share in processor seconds, which other processes
-on the machine disturb less.
+Each is a process of its own; they take turns. The table shows medians, and in the last column the share in processor
+seconds, which other processes on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
 
 from cluster.engine import Done, SerialEngine
-from cluster.heap import keep_memory
+from cluster.heap import keep_memory, one_heap_for_children
 from cluster.marked import Marked
-from jobs.embed_network import Network
+from jobs.embed_network import load
 from jobs.embed_stage import Embed, Source
 from jobs.plan import Precision
+from models.card import CARD_FILE
 from models.embedder import EmbedderSpec, build_embedder
 from models.embedder_bundle import save_embedder
-from models.embedder_card import EmbedderCard
+from models.embedder_card import EmbedderCard, read_embedder_card
 from models.precision import choose
 from tiler.embedding_items import WHOLE, SceneItems
 from tiler.embedding_store import (
@@ -60,6 +63,7 @@ from tiler.stores import array_of, open_group, write_shard
 
 NETWORKS = {"vit_tiny": "vit_tiny_patch16_224", "vit_base": "vit_base_patch16_224"}
 FRAME_PX, TILE_PX, ACROSS = 224, 512, 16
+CONTENDERS = ("transformer", "embedder", "sandan")
 
 
 def bundle(folder: Path, architecture: str, channels: tuple[str, ...]) -> str:
@@ -120,12 +124,11 @@ def scene(folder: Path, count: int) -> str:
     return url
 
 
-def stage_of(
-    kind: str, images: str, folder: Path, model: str, count: int, how: Precision, turn: int
-) -> tuple[Any, list]:
+def stage_of(kind: str, images: str, folder: Path, model: str, count: int, how: Precision) -> tuple[Any, list]:
     """Return a stage that fills a new store, and its units."""
-    url, name = f"{folder}/vectors-{kind}-{turn}.zarr", f"bench-{turn}"
-    dimension = Network(model, how).card.dimension
+    name = f"bench-{uuid4().hex}"
+    url = f"{folder}/vectors-{kind}-{name}.zarr"
+    dimension = read_embedder_card((Path(model) / CARD_FILE).read_bytes()).dimension
     what = Embedded("bench", "bench", "BENCH", "bench", "sha256:0", dimension, 0.9)
     if kind == "frames":
         create_frame_embeddings(url, what, np.arange(count).astype("datetime64[h]"), (FRAME_PX, FRAME_PX))
@@ -138,51 +141,80 @@ def stage_of(
     return Embed({name: Source(url, images)}, model, how), [EmbedUnit(name, index) for index in range(units)]
 
 
-def measure(kind: str, network: str, count: int, how: Precision, rounds: int, folder: Path) -> dict[str, Any]:
-    """Measure all contenders on one kind of images."""
-    channels = ("ir", "swir", "wv") if kind == "frames" else ("red", "green", "blue", "nir")
-    model, images = bundle(folder, NETWORKS[network], channels), (frames if kind == "frames" else scene)(folder, count)
-    side = FRAME_PX if kind == "frames" else TILE_PX
+def run_one(contender: str, kind: str, network: str, count: int, how: Precision, folder: Path) -> dict[str, float]:
+    """Run one contender in this process; return seconds and processor seconds an image."""
+    model, images = _place(folder, kind, network)
+    side, channels = (FRAME_PX, 3) if kind == "frames" else (TILE_PX, 4)
     dtype = np.uint8 if kind == "frames" else np.uint16
-    stored = np.random.default_rng(5).integers(60, 200, (how.batch, len(channels), side, side)).astype(dtype)
-    valid, bare = np.ones((how.batch, 1, side, side), bool), Network(model, how)
-    device, passes = how.device, -(-count // how.batch)
-    with torch.inference_mode():
-        ready = bare.embedder.prepared(torch.from_numpy(stored).float().to(device), torch.from_numpy(valid).to(device))
-        ready = ready.to(next(bare.embedder.network.parameters()).dtype)
-
-    def transformer() -> None:
-        with torch.inference_mode():
-            for _ in range(passes):
-                bare.embedder.network(ready)
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-    def embedder() -> None:
-        with torch.inference_mode():
-            for _ in range(passes):
-                bare.embedder(torch.from_numpy(stored).to(device).float(), torch.from_numpy(valid).to(device)).cpu()
-
-    seconds: dict[str, list[float]] = {"transformer": [], "embedder": [], "sandan": []}
-    processor: dict[str, list[float]] = {name: [] for name in seconds}
-    for turn in range(rounds):
-        stage, units = stage_of(kind, images, folder, model, count, how, turn)
+    if contender == "sandan":
+        stage, units = stage_of(kind, images, folder, model, count, how)
         work = stage()
-        bare.embedder(torch.from_numpy(stored).to(device).float(), torch.from_numpy(valid).to(device))
+        work(units[0])  # the network answers once; done again below
+        marked = Marked(lambda: work, f"{folder}/markers-{kind}-{uuid4().hex}")
 
-        def sandan(work: Callable = work, units: list = units, turn: int = turn) -> None:
-            marked = Marked(lambda: work, f"{folder}/markers-{kind}-{turn}")
+        def run() -> None:
             results = list(SerialEngine(concurrency=2).run(marked, units))
             assert all(isinstance(one, Done) for one in results), results
 
-        for name, run in (("transformer", transformer), ("embedder", embedder), ("sandan", sandan)):
-            began, busy = time.perf_counter(), time.process_time()
-            run()
-            seconds[name].append(time.perf_counter() - began)
-            processor[name].append(time.process_time() - busy)
-    rates = {name: passes * how.batch / statistics.median(took) for name, took in seconds.items()}
-    rates["sandan"] = count / statistics.median(seconds["sandan"])
-    used = {name: statistics.median(took) for name, took in processor.items()}
+    else:
+        _, embedder = load(model, how)
+        stored = np.random.default_rng(5).integers(60, 200, (how.batch, channels, side, side)).astype(dtype)
+        valid = torch.from_numpy(np.ones((how.batch, 1, side, side), bool))
+        passes, device = -(-count // how.batch), how.device
+        with torch.inference_mode():
+            ready = embedder.prepared(torch.from_numpy(stored).float().to(device), valid.to(device))
+            ready = ready.to(next(embedder.network.parameters()).dtype)
+
+        def once() -> None:
+            if contender == "transformer":
+                embedder.network(ready)
+            else:
+                embedder(torch.from_numpy(stored).to(device).float(), valid.to(device)).cpu()
+
+        def run() -> None:
+            with torch.inference_mode():
+                for _ in range(passes):
+                    once()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+
+        with torch.inference_mode():
+            once()
+        count = passes * how.batch
+    began, busy = time.perf_counter(), time.process_time()
+    run()
+    return {"seconds": (time.perf_counter() - began) / count, "processor": (time.process_time() - busy) / count}
+
+
+def _place(folder: Path, kind: str, network: str) -> tuple[str, str]:
+    """Return where the bundle and the images of a measurement lie."""
+    channels = 3 if kind == "frames" else 4
+    return f"{folder}/{NETWORKS[network]}-{channels}", f"{folder}/{'frames' if kind == 'frames' else 'scene'}.zarr"
+
+
+def start(contender: str, kind: str, network: str, count: int, how: Precision, folder: Path) -> dict[str, float]:
+    """Run one contender in a process of its own: of two in one process, each slows the other's threads down."""
+    words = [sys.executable, "-m", "benchmarks.embed", "--one", contender, "--kinds", kind, "--networks", network]
+    words += ["--images", str(count), "--batch", str(how.batch), "--folder", str(folder)]
+    environment = dict(os.environ)
+    one_heap_for_children(environment)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{contender} failed:\n{done.stderr[-3000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(kind: str, network: str, count: int, how: Precision, rounds: int, folder: Path) -> dict[str, Any]:
+    """Measure all contenders on one kind of images."""
+    channels = ("ir", "swir", "wv") if kind == "frames" else ("red", "green", "blue", "nir")
+    made = bundle(folder, NETWORKS[network], channels), (frames if kind == "frames" else scene)(folder, count)
+    assert made == _place(folder, kind, network)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    for _ in range(rounds):
+        for name, told in found.items():
+            told.append(start(name, kind, network, count, how, folder))
+    rates = {name: 1 / statistics.median(one["seconds"] for one in told) for name, told in found.items()}
+    used = {name: statistics.median(one["processor"] for one in told) for name, told in found.items()}
     return {
         "images": kind,
         "network": network,
@@ -192,7 +224,7 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
         **{f"{name}_per_s": rate for name, rate in rates.items()},
         "of_embedder": rates["sandan"] / rates["embedder"],
         "of_transformer": rates["sandan"] / rates["transformer"],
-        "processor_of_embedder": used["embedder"] / used["sandan"] * count / (passes * how.batch),
+        "processor_of_embedder": used["embedder"] / used["sandan"],
     }
 
 
@@ -226,10 +258,17 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    keep_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batch = arguments.batch or {"cpu": 16, "cuda": 128}[device]
+    if arguments.one:
+        keep_memory()
+        how = Precision(device, choose(device), batch)
+        which = arguments.kinds[0], arguments.networks[0], arguments.images
+        print(json.dumps(run_one(arguments.one, *which, how, arguments.folder)))
+        return
     rows = []
     for network in arguments.networks:
         for kind in arguments.kinds:

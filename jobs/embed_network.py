@@ -1,4 +1,4 @@
-"""An embedder on a worker, on a thread of its own: each thread that computes would bring a team of helper threads."""
+"""An embedder on a worker, on a thread of its own: each thread that computes brings a team of helper threads."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class Network:
     """An embedder on a worker, on a thread of its own."""
 
     def __init__(self, bundle: str, precision: Precision) -> None:
-        self.card, self.embedder = load(bundle, precision)
+        self._thread = ThreadPoolExecutor(1, "network")
+        # Loaded there, too: the team of whoever loads would stay, and slow the other down (jobs/infer_stage.py).
+        self.card, self.embedder = self._thread.submit(load, bundle, precision).result()
         self.precision = precision
         self.channels = tuple(self.card.channels)
-        self._thread = ThreadPoolExecutor(1, "network")
 
     def __call__(self, images: Images, valid: Images, clock: Clock) -> np.ndarray:
         """Embed images in batches.

@@ -23,8 +23,10 @@ from tiler.logit_store import QUARANTINED, Flag, LogitStore, WindowShard
 from tiler.scene_store import SceneStore
 
 if TYPE_CHECKING:
+    from models.adaptive import Adaptive
     from models.imagery import Imagery
     from models.launched import Answer
+    from models.predict import Ensemble
 
 
 @dataclass(frozen=True)
@@ -50,31 +52,16 @@ class Infer:
         """Prepare a worker: load the networks once.
 
         The function it returns may run on several threads at once: reading and writing of some shards go on while
-        another computes. All networks run on one thread of their own: each thread that computes would bring a team of
-        helper threads, and all teams together are more than there are cores.
+        another computes. All networks are loaded and run on one thread of their own: each thread that computes brings a
+        team of helper threads, and where all teams together are more than the cores, OpenMP lets helpers sleep between
+        any two operations. One idle team beside the one that works made a small network a fifth slower.
         """
-        from models.adaptive import load_adaptive
         from models.imagery import Imagery
-        from models.predict import load_ensemble
 
         prepare_worker()
-        files = read_bundles(self.bundles)
         opened = opener_of(self.stores)
-        ensemble = load_ensemble(
-            files,
-            channels=self.channels,
-            tta=self.tta,
-            average=self.average,
-            precision=self.precision.precision,
-            device=self.precision.device,
-            batch=self.precision.batch,
-            compile=self.precision.compile,
-            uncertainty=self.uncertainty,
-        )
-        adaptive = None
-        if self.rule is not None:
-            adaptive = load_adaptive(files, ensemble, self.rule, self.precision.compile)
         networks = ThreadPoolExecutor(1, "networks")
+        ensemble, adaptive = networks.submit(self._load).result()
 
         def launch(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int) -> tuple[Callable[[], Answer], int]:
             if adaptive is None:
@@ -127,6 +114,26 @@ class Infer:
             }
 
         return work
+
+    def _load(self) -> tuple[Ensemble, Adaptive | None]:
+        from models.adaptive import load_adaptive
+        from models.predict import load_ensemble
+
+        files = read_bundles(self.bundles)
+        ensemble = load_ensemble(
+            files,
+            channels=self.channels,
+            tta=self.tta,
+            average=self.average,
+            precision=self.precision.precision,
+            device=self.precision.device,
+            batch=self.precision.batch,
+            compile=self.precision.compile,
+            uncertainty=self.uncertainty,
+        )
+        if self.rule is None:
+            return ensemble, None
+        return ensemble, load_adaptive(files, ensemble, self.rule, self.precision.compile)
 
 
 def digest_of(windows: np.ndarray, flags: Sequence[int]) -> str:

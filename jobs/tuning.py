@@ -14,6 +14,7 @@ import platform
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -87,7 +88,7 @@ class Tune:
         from models.bundle import load_files
         from models.memory import give_back
         from models.precision import choose, supports
-        from models.tuning import search, timer
+        from models.tuning import Choice, search, timer
 
         if self.threads != "auto":
             torch.set_num_threads(self.threads)
@@ -101,9 +102,15 @@ class Tune:
             return known
         began = time.monotonic()
         keep_memory()  # as workers of Infer do
-        members = [load_files(files) for files in read_bundles(self.bundles)]
-        measure = timer(members, self.tta, self.average, device)
-        choice = search(measure, formats, asked["batches"], self.tile_px, LIMIT_S)
+
+        def tried() -> Choice:
+            members = [load_files(files) for files in read_bundles(self.bundles)]
+            measure = timer(members, self.tta, self.average, device)
+            return search(measure, formats, asked["batches"], self.tile_px, LIMIT_S)
+
+        # On a thread that ends, and with it OpenMP's team of it: this process may go on to work, on another thread.
+        with ThreadPoolExecutor(1, "trials") as thread:
+            choice = thread.submit(tried).result()
         found = Tuned(
             Precision(device, choice.setting.precision, choice.setting.batch),
             tuple(
@@ -112,8 +119,7 @@ class Tune:
             ),
             time.monotonic() - began,
         )
-        del members, measure  # this process may go on to work: with as little as if it had not measured
-        gc.collect()
+        gc.collect()  # it goes on with as little as if it had not measured
         give_back(torch.device(device))
         give_memory_back()
         if choice.trials:  # where there was no time to try, the machine may only have been busy
