@@ -39,8 +39,12 @@ from peak_memory import wait_for
 from rasterio.windows import Window
 
 from cluster.engine import Done, Resources, open_engine
+from cluster.storage import Storage
 from jobs.cells import CellTask
-from jobs.products import LAYERS, blocks_of, map_numbers, write_products
+from jobs.map_config import PublishConfig
+from jobs.products import LAYERS, blocks_of, map_numbers
+from jobs.rasters import FinishedRasters
+from jobs.sheets import write_rasters
 from jobs.stages import Mosaic, prepare_worker
 from tiler.cog import write_cog
 from tiler.grids import MapGrid, PixelGrid, footprint
@@ -167,7 +171,8 @@ def sandan_cog(folder: Path) -> dict[str, Any]:
 def sandan_publish(folder: Path) -> dict[str, Any]:
     """Write all products and count."""
     store, started = MapStore(str(folder / "map.zarr")), time.monotonic()
-    write_products(store, folder / "products", 0.5, {}, os.cpu_count() or 1)
+    finished = FinishedRasters.open(Storage(str(folder)), str(time.time_ns()), folder / "products")  # none is finished
+    write_rasters(store, finished, 0.5, {}, PublishConfig(), os.cpu_count() or 1)
     numbers = asdict(map_numbers(store, 0.5))
     return {"seconds": time.monotonic() - started, "seen_px": numbers["seen_px"]}
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyproj
-import rasterio
 import shapely
 import shapely.geometry
 
@@ -29,9 +28,10 @@ from tiler.catalog_facts import (
     SceneFacts,
 )
 from tiler.classes import value_names
+from tiler.cog import BandStatistics
 from tiler.grids import Box, MapGrid, PixelGrid
 from tiler.product_specs import specs_of
-from tiler.vrt import SUFFIX, driver_of
+from tiler.vrt import SUFFIX
 
 
 def outline(grid: PixelGrid) -> tuple[dict[str, Any], list[float]]:
@@ -67,14 +67,16 @@ def _wrapped(longitude: float) -> float:
 
 Files = Mapping[str, Mapping[str, Any]]
 """Name to what is known of a file: address in the map's folder, size, digest."""
+Statistics = Mapping[str, Sequence[BandStatistics]]
+"""Address of a raster in the map's folder to the statistics of its bands."""
 
 
 def catalog_facts(
     run: Run,
     plans: Sequence[LogitPlan],
     plan: MosaicPlan,
-    folder: Path,
     files: Files,
+    statistics: Statistics,
     key: str,
     last: str | None = None,
     sheets: Mapping[Sheet, Files] | None = None,
@@ -85,16 +87,16 @@ def catalog_facts(
         run: whose map it is.
         plans: the logits that it was made of.
         plan: the map.
-        folder: of its files.
         files: of the whole.
+        statistics: of the rasters among all files.
         key: of the published map.
         last: key of the map that was published before.
         sheets: files of each sheet, where there are any.
     """
-    whole = _map_facts(run, plans, plan, folder, files)
+    whole = _map_facts(run, plans, plan, files, statistics)
     whole = replace(whole, version=key, predecessor=None if last is None else f"../{last}/map.json")
     return replace(
-        whole, sheets={s.name: _sheet(whole, run, plans, plan, folder, s, f) for s, f in (sheets or {}).items()}
+        whole, sheets={s.name: _sheet(whole, run, plans, plan, s, f, statistics) for s, f in (sheets or {}).items()}
     )
 
 
@@ -103,25 +105,32 @@ def _sheet(
     run: Run,
     plans: Sequence[LogitPlan],
     plan: MosaicPlan,
-    folder: Path,
     sheet: Sheet,
     files: Files,
+    statistics: Statistics,
 ) -> CatalogFacts:
     """Return what is said of a sheet: as of the map, but for its place, its files and the scenes that reach it."""
     cells = set(MapGrid.cells_of(sheet.box))
     reaching = {name for task in plan.tasks if task.cell in cells for name in task.scenes}
-    part = _map_facts(run, [p for p in plans if p.name in reaching], plan, folder, files, sheet.box)
+    part = _map_facts(run, [p for p in plans if p.name in reaching], plan, files, statistics, sheet.box)
     inside = {name: replace(asset, href=Path(asset.href).name) for name, asset in part.assets.items()}
     return replace(part, created=whole.created, assets=inside, version=whole.version)
 
 
 def _map_facts(
-    run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, folder: Path, files: Files, box: Box | None = None
+    run: Run,
+    plans: Sequence[LogitPlan],
+    plan: MosaicPlan,
+    files: Files,
+    statistics: Statistics,
+    box: Box | None = None,
 ) -> CatalogFacts:
     grid = plan.grid.grid_of(plan.extent if box is None else box)
     geometry, bbox = outline(grid)
     times = [p.source.scene.acquired for p in plans if p.source.scene.acquired is not None]
-    assets = {name: _asset(name, folder / str(file["href"]), file, run.classes) for name, file in files.items()}
+    area_px = grid.height * grid.width
+    found = {name: [one.tags(area_px) for one in statistics.get(str(f["href"]), ())] for name, f in files.items()}
+    assets = {name: _asset(name, file, found[name], run.classes) for name, file in files.items()}
     crs = grid.pyproj_crs
     threshold = {"sandan:threshold": run.config.fuse.threshold} if len(run.classes) == 1 else {}
     return CatalogFacts(
@@ -148,22 +157,22 @@ def _map_facts(
     )
 
 
-def _asset(name: str, path: Path, file: Mapping[str, Any], run_classes: Sequence[str]) -> AssetFacts:
+def _asset(
+    name: str, file: Mapping[str, Any], tags: Sequence[Mapping[str, str]], run_classes: Sequence[str]
+) -> AssetFacts:
     specs, values = specs_of(run_classes), value_names(run_classes)
     size, digest = int(file["size_bytes"]), str(file["sha256"])
     if name not in specs:
         media_type, roles = str(file["media_type"]), [str(role) for role in file["roles"]]
         return AssetFacts(str(file["href"]), str(file["title"]), media_type, roles, size_bytes=size, sha256=digest)
     spec = specs[name]
-    with rasterio.open(path, driver=driver_of(path)) as data:
-        tags = [data.tags(number) for number in data.indexes]
     titles = zip(spec.bands or [name], spec.band_units, tags, strict=True)
     bands = [BandFacts(title, _statistics(found), unit) for title, unit, found in titles]
     colors = {value: color[:3] for value, color in (spec.colors or {}).items()}
     return AssetFacts(
         href=str(file["href"]),
         title=spec.description,
-        media_type=VRT_TYPE if path.suffix == SUFFIX else COG_TYPE,
+        media_type=VRT_TYPE if str(file["href"]).endswith(SUFFIX) else COG_TYPE,
         dtype=spec.dtype,
         nodata=spec.nodata,
         bands=bands,

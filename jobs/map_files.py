@@ -15,6 +15,7 @@ import yaml
 
 from cluster.redact import redacted
 from jobs.plan import Run
+from jobs.rasters import RasterFile
 from tiler.classes import value_names
 from tiler.map_store import MapStore
 from tiler.product_specs import specs_of
@@ -65,18 +66,18 @@ def write_map_files(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
     return [file for name, write in WRITERS.items() if name in run.config.outputs for file in write(run, store, folder)]
 
 
-def write_styles(rasters: Mapping[str, Path], classes: Sequence[str]) -> list[MapFile]:
-    """Write a QGIS style beside each raster product."""
+def write_styles(folder: Path, rasters: Mapping[str, RasterFile], classes: Sequence[str]) -> list[MapFile]:
+    """Write a QGIS style beside the place of each raster product in the folder of a map."""
     specs, names = specs_of(classes), dict(enumerate(value_names(classes)))
     return [
         MapFile(
             f"{name}_style",
-            write_style(path, specs[name], names),
-            f"QGIS style of {path.name}",
+            write_style(folder / file.href, specs[name], names, file.statistics[0]),
+            f"QGIS style of {file.href}",
             "application/xml",
             ("metadata", "style"),
         )
-        for name, path in rasters.items()
+        for name, file in rasters.items()
     ]
 
 

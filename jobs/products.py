@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -152,7 +151,7 @@ class MapNumbers:
 
 
 def write_product(
-    store: MapStore, name: str, box: Box, path: Path, threshold: float, tags: dict[str, str], threads: int = 1
+    store: MapStore, name: str, box: Box, path: Path, threshold: float, tags: Mapping[str, str], threads: int = 1
 ) -> tuple[BandStatistics, ...]:
     """Write one product of a part of a map; return the statistics of its bands.
 
@@ -176,31 +175,6 @@ def write_product(
         blocks=((part.y0 - box.y0, part.x0 - box.x0, LAYERS[name](store, part, threshold)) for part in blocks_of(box)),
         threads=threads,
     )
-
-
-def write_products(
-    store: MapStore, folder: Path, threshold: float, tags: dict[str, str], threads: int = 1
-) -> dict[str, Path]:
-    """Write every product of a map as one file, as many at once as there are threads.
-
-    Args:
-        store: the map.
-        folder: where the files go; each appears whole or not at all.
-        threshold: probability from which a pixel is of the class.
-        tags: written into every file.
-        threads: cores that may be used.
-
-    Returns:
-        Product name to file.
-    """
-    paths = {name: folder / f"{name}.tif" for name in products_of(store.uncertainty)}
-
-    def write(name: str) -> None:
-        write_product(store, name, store.extent, paths[name], threshold, tags, threads)
-
-    with ThreadPoolExecutor(threads, "products") as pool:
-        list(pool.map(write, paths))
-    return paths
 
 
 def is_empty(store: MapStore, box: Box | None = None) -> bool:

@@ -34,11 +34,12 @@ from jobs.plan import CONTRACTS, LogitPlan, Run, key_of, plan_run
 from jobs.products import map_numbers, products_of, sha256_of
 from jobs.progress_file import shown
 from jobs.published import current, new_folder, show, switch
+from jobs.rasters import FinishedRasters, count_finished
 from jobs.record import differences, run_record
 from jobs.regions import check_regions, region_facts
 from jobs.runner import Outcome, held_already, markers_of, quarantine, report_failures, say_memory, stage_facts
 from jobs.seams import measured_seams
-from jobs.sheets import Written, in_sheets, write_rasters
+from jobs.sheets import Written, in_sheets, raster_count, write_rasters
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.catalog import write_catalog
@@ -80,7 +81,7 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
     if not is_published(run, plan, quarantined):
         started, key = time.monotonic(), publish_key(run, plan, quarantined)
         expected = memory(run) + held_already()
-        products = _write_files(run, plans, plan, key)
+        products, rasters = _write_files(run, plans, plan, key)
         cost: dict[str, Any] = {
             "seconds": round(time.monotonic() - started, 3),
             "peak_memory_bytes": peak_memory_bytes(),
@@ -88,8 +89,10 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
         }
         say_memory("publish", cost["peak_memory_bytes"], expected)
         parts = [sheet["files"] for sheet in products.get("sheets", {}).values()]
-        cost["bytes_written"] = sum(p["size_bytes"] for files in (products["files"], *parts) for p in files.values())
-        cost |= {"pixels": plan.extent.height * plan.extent.width, "like": _like(run)}
+        of_all = sum(p["size_bytes"] for files in (products["files"], *parts) for p in files.values())
+        cost["bytes_written"] = of_all - rasters.kept_bytes
+        pixels = plan.extent.height * plan.extent.width
+        cost |= {"pixels": round(pixels * rasters.share_written), "like": _like(run)}
         run.storage.put("stages/publish.json", json.dumps(cost).encode())
         switch(run.storage, key, products)
     show(run.storage)
@@ -102,31 +105,31 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
         write_page(run, record)
 
 
-def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: str) -> dict[str, Any]:
+def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: str) -> tuple[dict[str, Any], Written]:
     prepare_worker()
     store = MapStore(run.url("mosaic", plan.name))
     threshold = run.config.fuse.threshold
-    with new_folder(run.storage, key) as folder, shown(run.storage, 4, "publish", unit="steps") as progress:
+    with new_folder(run.storage, key) as folder:
         rasters = Written({})
         if "cog" in run.config.outputs:
-            tags, settings = {"SANDAN_MAP": plan.name}, run.config.publish
-            rasters = write_rasters(store, folder, threshold, tags, settings, os.cpu_count() or 1)
-        progress.advance()
-        described = _described(folder, rasters.products)
-        sheets = {sheet: _described(folder, files) for sheet, files in rasters.sheets.items()}
-        styles = write_styles(rasters.products, run.classes)
-        for file in (*styles, *write_map_files(run, store, folder), write_config(run, folder)):
-            described |= {file.name: _described(folder, {file.name: file.path})[file.name] | file.facts()}
-        progress.advance()
-        numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans, plan.tasks)}
-        progress.advance()
-        last = last_map(current(run.storage), key)
-        if "stac" in run.config.outputs:
-            before = None if last is None else last["key"]
-            write_catalog(folder, facts=catalog_facts(run, plans, plan, folder, described, key, before, sheets))
-        progress.advance()
+            finished, tags = FinishedRasters.open(run.storage, key, folder), {"SANDAN_MAP": plan.name}
+            rasters = write_rasters(store, finished, threshold, tags, run.config.publish, os.cpu_count() or 1)
+        with shown(run.storage, 3, "publish", unit="steps") as progress:
+            described = {name: file.facts() for name, file in rasters.products.items()}
+            sheets = {s: {name: file.facts() for name, file in files.items()} for s, files in rasters.sheets.items()}
+            styles = write_styles(folder, rasters.products, run.classes)
+            for file in (*styles, *write_map_files(run, store, folder), write_config(run, folder)):
+                described |= {file.name: _described(folder, file.path) | file.facts()}
+            progress.advance()
+            numbers = map_numbers(store, threshold).to_json() | {"seams": measured_seams(store, plans, plan.tasks)}
+            progress.advance()
+            last = last_map(current(run.storage), key)
+            if "stac" in run.config.outputs:
+                before, found = None if last is None else last["key"], rasters.statistics
+                write_catalog(folder, facts=catalog_facts(run, plans, plan, described, found, key, before, sheets))
+            progress.advance()
     told = {sheet.name: {"box": list(vars(sheet.box).values()), "files": files} for sheet, files in sheets.items()}
-    return {
+    products = {
         "files": described,
         "numbers": numbers,
         "map": plan.name,
@@ -136,17 +139,15 @@ def _write_files(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, key: st
         "change": changed_since(run, last, plan.name),
         **({"sheets": told} if told else {}),
     }
+    return products, rasters
 
 
-def _described(folder: Path, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """Return address in the folder, size and digest of each file."""
+def _described(folder: Path, path: Path) -> dict[str, Any]:
+    """Return address in the folder, size and digest of a file."""
     return {
-        name: {
-            "href": path.relative_to(folder).as_posix(),
-            "size_bytes": path.stat().st_size,
-            "sha256": sha256_of(path),
-        }
-        for name, path in files.items()
+        "href": path.relative_to(folder).as_posix(),
+        "size_bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
     }
 
 
@@ -172,9 +173,11 @@ def estimate(run: Run) -> Estimate:
     """Return what Publish has to do."""
     precision = decide(run, None)
     plan = None if precision is None else run.mosaic(run.logits(precision))
-    rasters = len(_products(run))
-    done = rasters if plan is not None and is_published(run, plan) else 0
-    pixels = 0 if plan is None or done else plan.extent.height * plan.extent.width
+    rasters, done = len(_products(run)), 0
+    if plan is not None:
+        rasters = raster_count(plan.extent, run.config.publish, rasters)
+        done = rasters if is_published(run, plan) else _finished(run, plan, rasters)
+    pixels = 0 if plan is None else plan.extent.height * plan.extent.width * (rasters - done) // rasters
     read = out = 2 * len(run.classes)  # float32: logits and spread in, probability and spread out
     if run.config.infer.uncertainty:
         read, out = read + 2 * len(run.classes) + 1, out + len(UNCERTAINTY.bands)
@@ -188,8 +191,13 @@ def estimate(run: Run) -> Estimate:
         peak_memory_bytes=memory(run),
         folder=run.config.out if run.storage.is_local else "",
         workers_at_most=1,
-        time=None if done else _time(run, pixels) if plan is not None else UNKNOWN,
+        time=None if done == rasters else _time(run, pixels) if plan is not None else UNKNOWN,
     )
+
+
+def _finished(run: Run, plan: MosaicPlan, rasters: int) -> int:
+    """Return how many rasters of a map that is not published are finished; never all: work is left."""
+    return min(count_finished(run.storage, publish_key(run, plan), len(_products(run))), rasters - 1)
 
 
 def memory(run: Run) -> int:

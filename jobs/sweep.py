@@ -25,6 +25,7 @@ from jobs.half_written import sweep_partial
 from jobs.kinds import Plan, plan_of
 from jobs.parsing import load, parse
 from jobs.plan import Run
+from jobs.rasters import MARKERS
 from jobs.shell import BAD_INPUT, BUSY, DONE, FAULT, guarded
 from jobs.status import config_of
 from jobs.supervise import supervised, supervision
@@ -127,7 +128,10 @@ def sweep(storage: Storage, found: Unused) -> int:
         forget(storage, stage, units)
     for key in found.decisions:
         storage.delete(key)
-    for folder in (*found.maps, *found.logs):
+    for folder in found.maps:
+        markers = remove_folder(storage, f"{MARKERS}/{folder.rpartition('/')[2]}")
+        freed += _told(folder, markers + remove_folder(storage, folder))
+    for folder in found.logs:
         freed += _told(folder, remove_folder(storage, folder))
     return freed
 

@@ -23,8 +23,9 @@ from jobs.frames import PlannedFrames
 from jobs.infer import complete
 from jobs.kinds import Plan
 from jobs.plan import Run
-from jobs.publish import is_published
+from jobs.publish import publish_key
 from jobs.published import FOLDER, current
+from jobs.rasters import MARKERS
 from jobs.stages import QUALITY
 from jobs.stale import KEY_DIGITS, SUFFIX
 
@@ -141,10 +142,10 @@ def _published(storage: Storage) -> dict[str, frozenset[str]]:
     }
 
 
-def is_current(run: Run) -> bool:
-    """Whether the published map is that of a plan, whole."""
+def wanted_map(run: Run) -> str | None:
+    """Return the key of the map of a plan, whole; None where only a cluster could say what that is."""
     precision = decide(run, None) if run.config.models else None
-    return precision is not None and is_published(run, run.mosaic(run.logits(precision)))
+    return None if precision is None else publish_key(run, run.mosaic(run.logits(precision)))
 
 
 def unused(storage: Storage, plans: Sequence[Plan], keep_maps: int, keep_logs: int, own_log: str = "") -> Unused:
@@ -160,7 +161,8 @@ def unused(storage: Storage, plans: Sequence[Plan], keep_maps: int, keep_logs: i
     Raises:
         Unknown: it cannot be said what the published map is made of.
     """
-    whole = any(isinstance(plan, Run) and is_current(plan) for plan in plans)
+    wanted = {wanted_map(plan) for plan in plans if isinstance(plan, Run)} - {None}
+    whole = current(storage).get("key") in wanted
     need = needed(storage, plans, whole)
     failures: dict[str, list[str]] = {}
     for stage in need.keys() - {"tiles"}:
@@ -170,9 +172,10 @@ def unused(storage: Storage, plans: Sequence[Plan], keep_maps: int, keep_logs: i
     decided = storage.children("decisions") if whole or not current(storage) else ()
     kept = {decision_name(plan.config) for plan in plans if plan.config.models}
     kept |= {embed_decision_name(plan.config) for plan in plans if plan.config.embed is not None}
+    maps = {*storage.folders(FOLDER), *storage.folders(MARKERS)}  # of empty sheets there are markers alone
     return Unused(
         tuple(store for folder in MARKED_BY if folder in need for store in _stores(storage, folder, need[folder])),
-        tuple(f"{FOLDER}/{key}" for key in old_maps(current(storage), storage.folders(FOLDER), keep_maps)),
+        tuple(f"{FOLDER}/{key}" for key in old_maps(current(storage), maps, keep_maps) if key not in wanted),
         tuple(f"logs/{name}" for name in old_logs(runs(storage), keep_logs) if name != own_log),
         tuple(sorted(set(decided) - kept)),
         failures,

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,15 @@ class BandStatistics:
             minimum=min(self.minimum, other.minimum),
             maximum=max(self.maximum, other.maximum),
         )
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return plain numbers that are read back exactly; no pixels have no range."""
+        return asdict(self) | ({} if self.count else {"minimum": None, "maximum": None})
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> "BandStatistics":
+        """Read back what `to_json` gave."""
+        return cls(**facts) if facts["count"] else cls()
 
     @property
     def stddev(self) -> float:

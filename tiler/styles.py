@@ -6,15 +6,11 @@ QGIS' own terms (`paletted` and `singlebandpseudocolor` of the QGIS 3 style form
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import rasterio
-
-from tiler.cog import CogSpec
-from tiler.vrt import driver_of
+from tiler.cog import BandStatistics, CogSpec
 
 Rgb = tuple[int, int, int]
 HEADER = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
@@ -52,26 +48,24 @@ def style_of(spec: CogSpec, low: float, high: float, names: Mapping[int, str] | 
     return HEADER + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def write_style(path: Path, spec: CogSpec, names: Mapping[int, str]) -> Path:
+def write_style(path: Path, spec: CogSpec, names: Mapping[int, str], first: BandStatistics) -> Path:
     """Write the style of a product's file beside it, and return its path.
 
     Args:
-        path: of the product, which has statistics.
+        path: of the product; the file itself may lie elsewhere already.
         spec: what it holds.
         names: of the values of a class map.
+        first: of the first band's pixels.
     """
-    low, high = (0.0, 1.0) if spec.name == "probability" else _range(path)
+    low, high = (0.0, 1.0) if spec.name == "probability" else _range(first)
     style = path.with_suffix(".qml")
     style.write_text(style_of(spec, low, high, names), encoding="utf-8")
     return style
 
 
-def _range(path: Path) -> tuple[float, float]:
-    """Return the ends of the first band's values, as its statistics say; apart, so that ramps have steps."""
-    with rasterio.open(path, driver=driver_of(path)) as data:
-        tags = data.tags(1)
-    low, high = (float(tags.get(f"STATISTICS_{end}", "nan")) for end in ("MINIMUM", "MAXIMUM"))
-    low = 0.0 if math.isnan(low) else low
+def _range(first: BandStatistics) -> tuple[float, float]:
+    """Return the ends of a band's values, apart, so that ramps have steps."""
+    low, high = (first.minimum, first.maximum) if first.count else (0.0, 0.0)
     return low, high if high > low else low + 1.0
 
 

@@ -6,13 +6,24 @@ from pathlib import Path
 import numpy as np
 
 from cluster.storage import Storage
+from jobs.map_config import PublishConfig
 from jobs.published import switch
+from jobs.rasters import FinishedRasters
+from jobs.sheets import Written, write_rasters
 from tiler.fuse import Fused
 from tiler.grids import Box, MapGrid
 from tiler.map_store import MapStore, create_map_store
 
 GRID = MapGrid("EPSG:5179", (10.0, 10.0), (3.0, 7.0))
 EXTENT = Box(-195_073, 100_010, -194_900, 100_333)
+
+
+def rasters_of_map(
+    store: MapStore, folder: Path, threshold: float = 0.5, tags: dict[str, str] | None = None
+) -> Written:
+    """Write every product of a map as one file into a folder, as Publish does; its run is the folder above."""
+    finished = FinishedRasters.open(Storage(str(folder.parent)), "0123456789ab", folder)
+    return write_rasters(store, finished, threshold, tags or {}, PublishConfig())
 
 
 def publish_made(

@@ -3,6 +3,7 @@
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import shapely
 
 from cluster.engine import SerialEngine
@@ -11,7 +12,7 @@ from jobs.config import RunConfig
 from jobs.mosaic import planned_map
 from jobs.parsing import load
 from jobs.plan import plan_run
-from jobs.products import sha256_of, write_products
+from tests.jobs.published_maps import rasters_of_map
 from tests.jobs.worlds import ORIGIN, UTM52, answering, image, make, moved, small_cells, world
 from tiler.grids import PixelGrid
 from tiler.map_store import MapStore
@@ -64,13 +65,9 @@ def test_facts_of_a_run(tmp_path):
         make(here, SerialEngine(1))
         run = plan_run(load(RunConfig, here.config, ["fuse.threshold=0.6"]))
         plans, plan = planned_map(run)
-        folder = here.out / "map"
-        files = write_products(MapStore(run.url("mosaic", plan.name)), folder, 0.6, {})
-    described = {
-        name: {"href": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for name, path in files.items()
-    }
-    facts = catalog_facts(run, plans, plan, folder, described, "now", "before")
+        rasters = rasters_of_map(MapStore(run.url("mosaic", plan.name)), here.out / "map", 0.6)
+    files = {name: file.facts() for name, file in rasters.products.items()}
+    facts = catalog_facts(run, plans, plan, files, rasters.statistics, "now", "before")
     assert facts.run_id == "out"
     assert [facts.start.date().isoformat(), facts.end.date().isoformat()] == ["2023-01-02", "2024-05-06"]
     assert facts.shape == (plan.extent.height, plan.extent.width)
@@ -81,6 +78,9 @@ def test_facts_of_a_run(tmp_path):
     assert facts.assets["probability"].classes == []
     (band,) = facts.assets["probability"].bands
     assert band.name == "probability"
+    with rasterio.open(here.out / "map" / "probability.tif") as data:
+        tags = data.tags(1)
+    assert band.statistics == {name: float(tags[f"STATISTICS_{name.upper()}"]) for name in band.statistics}
     assert 0 < band.statistics["mean"] < 1
     assert {s.id: s.datetime and s.datetime.year for s in facts.scenes} == {"a": 2023, "b": 2024, "c": None}
     assert {m.classes for m in facts.models} == {("background", "industrial")}
@@ -100,5 +100,5 @@ def test_on_degrees_there_is_no_resolution_in_metres(tmp_path):
         make(here, SerialEngine(1))
         run = plan_run(load(RunConfig, here.config))
         plans, plan = planned_map(run)
-    facts = catalog_facts(run, plans, plan, here.out / "map", {}, "now")
+    facts = catalog_facts(run, plans, plan, {}, {}, "now")
     assert (facts.epsg, facts.resolution_m, facts.start) == (4326, None, None)

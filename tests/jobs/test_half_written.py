@@ -5,7 +5,7 @@ import time
 import uuid
 
 from cluster.storage import Storage
-from jobs.half_written import OLD_S, sweep_partial
+from jobs.half_written import OLD_S, remove_scratch, sweep_partial
 
 
 def test_only_old_half_written_files_are_removed(tmp_path):
@@ -22,6 +22,22 @@ def test_only_old_half_written_files_are_removed(tmp_path):
     left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert left == {*kept, young}
     assert sweep_partial(Storage(str(tmp_path)), old_s=-1.0) == 1
+
+
+def test_scratch_of_rasters_goes_as_a_whole_once_nothing_in_it_is_young(tmp_path):
+    old, alive = (tmp_path / "maps" / "k" / f".class.tif.{name}" for name in ("abc_1234", "zz9zz9zz"))
+    others = [tmp_path / "maps" / ".class.tif.mine", tmp_path / "class.tif.abc_1234"]
+    for folder in (old, alive, *others):
+        folder.mkdir(parents=True)
+        for name in ("plain.tif", "cog.tif"):
+            (folder / name).write_bytes(b"1234567")
+            os.utime(folder / name, (time.time() - 2 * OLD_S,) * 2)
+        os.utime(folder, (time.time() - 2 * OLD_S,) * 2)
+    os.utime(alive / "cog.tif")  # written now, from a plain one that is finished
+    assert sweep_partial(Storage(str(tmp_path))) == 1
+    assert [folder.is_dir() for folder in (old, alive, *others)] == [False, True, True, True]
+    remove_scratch(tmp_path / "maps" / "k")
+    assert [folder.is_dir() for folder in (old, alive, *others)] == [False, False, True, True]
 
 
 def test_where_there_is_nothing_there_is_nothing_to_do(tmp_path):

@@ -5,17 +5,23 @@ Numbers are of requests, never of seconds. The store and its proxy are in a proc
 
 import itertools
 import json
+import os
+from dataclasses import replace
 
 import pytest
 
 from cluster.storage import Storage
+from jobs import sheets
 from jobs.infer import main as infer
 from jobs.ingest import main as ingest
 from jobs.map import main as make_map
 from jobs.mosaic import main as mosaic
-from jobs.shell import BAD_INPUT, DONE
+from jobs.rasters import FinishedRasters, Raster
+from jobs.shell import BAD_INPUT, DONE, INTERRUPTED
 from tests.jobs.worlds import answering, image, small_cells, world
 from tests.store_proxy import store_proxy
+from tiler.cog import BandStatistics
+from tiler.grids import Box
 
 STAGES = {"ingest": ingest, "infer": infer, "mosaic": mosaic}
 RASTERS = ("probability", "class", "spread", "count", "latest")
@@ -112,6 +118,61 @@ def test_a_map_through_faults_of_the_store_is_the_same_map(store, out, small, ha
             assert make_map(command) == DONE
     assert left < harm["times"], "some harm was done"
     assert products(out) == expected
+
+
+def test_a_raster_in_a_store_is_kept_as_long_as_it_has_its_size(out, tmp_path):
+    storage, raster, statistics = Storage(out), Raster("class", Box(0, 0, 3, 5), "r-1_c7"), (BandStatistics(),)
+    path, key = tmp_path / raster.href, f"maps/0123456789ab/{raster.href}"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"raster")
+    added = FinishedRasters.open(storage, "0123456789ab", tmp_path).add(raster, statistics)
+    assert not path.exists()
+    assert storage.get(key) == b"raster"
+    assert FinishedRasters.open(storage, "0123456789ab", tmp_path).find(raster) == replace(added, kept=True)
+    storage.put(key, b"half")
+    assert FinishedRasters.open(storage, "0123456789ab", tmp_path).find(raster) is None
+    assert not list(storage.list("markers"))
+
+
+@pytest.mark.slow
+def test_publishing_into_a_store_goes_on_where_it_was_ended(out, tmp_path, monkeypatch):
+    """Sheets go there one by one, and do not go twice; the map is that of a folder on a disk."""
+    here = world(tmp_path, publish={"one_file_px": 60, "sheet_cells": 1}, outputs=["cog", "stac"])
+    here.scene("only-20240203", image(70, 90))
+    command, written, write = here.command(f"out={out}"), [], sheets.write_product
+
+    def dies(store, name, box, path, *rest):
+        if len(written) == 7:
+            raise KeyboardInterrupt
+        written.append((name, box))
+        return write(store, name, box, path, *rest)
+
+    def goes_on(store, name, box, path, *rest):
+        assert not list(path.parents[1].rglob("*.tif")), "what is there is not kept here, too"
+        written.append((name, box))
+        return write(store, name, box, path, *rest)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with answering(), small_cells():
+        assert make_map(here.command()) == DONE
+        monkeypatch.setattr(sheets, "write_product", dies)
+        assert make_map(command) == INTERRUPTED
+        assert sum(key.endswith(".tif") for key in Storage(out).list("maps")) == 7
+        monkeypatch.setattr(sheets, "write_product", goes_on)
+        assert make_map(command) == DONE
+    assert len(written) == len(set(written)) == 4 * len(RASTERS)
+    storage = Storage(out)
+    folder = json.loads(storage.get("map.json"))["folder"]
+    local = {path.relative_to(here.out / "map").as_posix(): path for path in (here.out / "map").rglob("*.*")}
+    assert {key.removeprefix(f"{folder}/") for key in storage.list(folder)} == {
+        k for k, p in local.items() if p.is_file()
+    }
+    for name, path in local.items():
+        if path.suffix in (".tif", ".vrt"):
+            assert storage.get(f"{folder}/{name}") == path.read_bytes()
+        elif path.suffix == ".json" and path.parent.parent.name == "sheets":
+            found, expected = json.loads(storage.get(f"{folder}/{name}")), json.loads(path.read_bytes())
+            assert found["assets"] == expected["assets"]
 
 
 def test_scenes_in_a_store_are_read_where_the_environment_says(store, out, small, capsys):

@@ -22,8 +22,8 @@ from jobs.products import (
     sigmoid,
     softmax,
     spread_layer,
-    write_products,
 )
+from tests.jobs.published_maps import rasters_of_map
 from tests.jobs.worlds import small_cells
 from tiler.classes import class_colors
 from tiler.fuse import NO_DATE, Fused
@@ -138,10 +138,10 @@ def test_a_pixel_has_no_fixed_area_in_degrees_and_another_one_in_feet(tmp_path, 
 
 def test_every_layer_is_written_where_it_lies(tmp_path, store, logits):
     with small_cells():
-        files = write_products(store, tmp_path / "map", 0.4, {"SANDAN_MAP": "abc"})
+        files = rasters_of_map(store, tmp_path / "map", 0.4, {"SANDAN_MAP": "abc"}).products
     assert list(files) == products_of(uncertainty=False) == list(PRODUCTS)
-    for name, path in files.items():
-        with rasterio.open(path) as data:
+    for name, file in files.items():
+        with rasterio.open(tmp_path / "map" / file.href) as data:
             assert data.transform == GRID.grid_of(EXTENT).affine
             assert data.crs.to_epsg() == 32652
             assert data.tags()["SANDAN_MAP"] == "abc"
@@ -219,10 +219,10 @@ def several(tmp_path_factory, logits) -> tuple[MapStore, np.ndarray]:
 def test_products_of_several_classes_have_a_band_for_each(tmp_path, several):
     store, logits = several
     with small_cells():
-        files = write_products(store, tmp_path, 0.5, {"SANDAN_MAP": "abc"})
+        files = rasters_of_map(store, tmp_path / "map", 0.5, {"SANDAN_MAP": "abc"}).products
     found = {}
-    for name, path in files.items():
-        with rasterio.open(path) as data:
+    for name, file in files.items():
+        with rasterio.open(tmp_path / "map" / file.href) as data:
             assert data.transform == GRID.grid_of(EXTENT).affine
             assert data.descriptions == NAMES if name in ("probability", "spread") else data.count == 1
             if name == "class":

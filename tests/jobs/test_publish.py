@@ -182,7 +182,7 @@ def test_a_threshold_is_published_anew_and_nothing_else_is_done(published, monke
         assert (published.out / "map" / "probability.tif").read_bytes() == probability
         changed = {name for name, facts in files_below(published.out).items() if before.get(name) != facts}
         changed_places = {name.split("/")[0] for name in changed}
-        assert changed_places == {"maps", "map.json", "run.json", "report.html", "stages"}
+        assert changed_places == {"maps", "map.json", "run.json", "report.html", "stages", "markers"}
         assert not {name for name in changed if name.startswith("maps/")} & before.keys()  # whose readers see it whole
         record = json.loads((published.out / "run.json").read_text())
         assert record["config"]["fuse"]["threshold"] == 0.7
@@ -263,11 +263,16 @@ PEAK = """
 import sys
 from pathlib import Path
 from jobs.publish import prepare_worker, peak_memory_bytes
-from jobs.products import map_numbers, write_products
+from jobs.products import map_numbers
+from cluster.storage import Storage
+from jobs.map_config import PublishConfig
+from jobs.rasters import FinishedRasters
+from jobs.sheets import write_rasters
 from tiler.map_store import MapStore
 prepare_worker()
 store = MapStore(sys.argv[1])
-write_products(store, Path(sys.argv[2]), 0.5, {}, int(sys.argv[3]))
+finished = FinishedRasters.open(Storage(sys.argv[2]), "map", Path(sys.argv[2]))
+write_rasters(store, finished, 0.5, {}, PublishConfig(), int(sys.argv[3]))
 map_numbers(store, 0.5)
 print(peak_memory_bytes())
 """

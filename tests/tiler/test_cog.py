@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -174,6 +175,8 @@ def test_statistics_are_of_what_is_there(dtype, nodata):
     assert (found.count, found.minimum, found.maximum) == (there.size, there.min(), there.max())
     assert (found.mean, found.stddev) == pytest.approx((there.mean(), there.std()))
     assert BandStatistics.of(np.full((3, 4), 200, dtype), 200.0) == BandStatistics()
+    for one in (found, BandStatistics()):
+        assert BandStatistics.from_json(json.loads(json.dumps(one.to_json(), allow_nan=False))) == one
 
 
 def test_a_block_may_be_of_any_type_that_casts_safely(tmp_path):
