@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Sheet:
-    """A part of a map that has files of its own."""
+    """A part of a map that has files of its own; one without a name is the whole."""
 
     name: str
     """`r<row>_c<column>` among sheets of this side, which begin at the grid's own origin."""

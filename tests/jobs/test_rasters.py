@@ -16,6 +16,7 @@ import pytest
 from cluster.engine import SerialEngine
 from cluster.storage import Storage
 from jobs import sheets as module
+from jobs import sweep
 from jobs.config import RunConfig
 from jobs.parsing import load
 from jobs.plan import plan_run
@@ -76,6 +77,11 @@ def files(here: World) -> dict[str, bytes]:
     """All that is published but `run.json` and the report, which tell times."""
     paths = [path for path in (here.out / "maps").rglob("*") if path.is_file()]
     return {str(path.relative_to(here.out)): path.read_bytes() for path in (*paths, here.out / "map.json")}
+
+
+def current(here: World) -> str:
+    """The key of the published map."""
+    return json.loads((here.out / "map.json").read_text())["key"]
 
 
 class Watched:
@@ -211,9 +217,24 @@ def test_another_map_is_written_whole(here):
     assert len(Watched(here, dies_at=8).written) == 8
     other = Watched(here, "fuse.threshold=0.7")
     assert (other.code, len(other.written)) == (0, SEEN * 5)
-    assert len(Watched(here, "publish={one_file_px: 100, sheet_cells: 2}").written) == SEEN * 5
     back = Watched(here)
     assert (back.code, len(back.written)) == (0, SEEN * 5 - 8)
+
+
+def test_a_sweep_leaves_what_is_half_published_and_takes_markers_with_their_map(here):
+    def keys() -> list[set[str]]:
+        return [{path.name for path in (here.out / name).iterdir()} for name in ("maps", "markers/publish")]
+
+    command = [*here.command("fuse.threshold=0.7"), "--keep-maps", "0"]
+    assert Watched(here).code == 0
+    before = keys()
+    Watched(here, "fuse.threshold=0.7", dies_at=7)
+    half = keys()
+    assert sweep.main(command) == 0
+    assert keys() == half
+    assert len(Watched(here, "fuse.threshold=0.7").written) == SEEN * 5 - 7
+    assert sweep.main(command) == 0
+    assert keys() == [now - then for now, then in zip(half, before, strict=True)] == [{current(here)}] * 2
 
 
 def test_what_is_left_is_told_beforehand_and_what_was_done_afterwards(here):
