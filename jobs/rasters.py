@@ -2,7 +2,7 @@
 
     OUT/markers/publish/<key>/class.json          a product in one file: its size, digest, and statistics of its bands
     OUT/markers/publish/<key>/r-3_c7.class.json   the same of a sheet
-    OUT/markers/publish/<key>/r-3_c7.json         a sheet of which no scene saw a pixel
+    OUT/markers/publish/<key>/r-3_c7.empty.json   a sheet of which no scene saw a pixel
 
 A marker is made when its file is on the disk, or in the bucket. It is believed as long as that file is the same one: by
 its digest on a disk, by its size in a bucket, where objects are whole or absent.
