@@ -113,6 +113,11 @@ class Storage:
         with self._errors("read", key):
             return bytes(obstore.get(self._store(), _checked(key)).bytes())
 
+    def get_file(self, key: str, local_path: Path) -> None:
+        """Write an object to a new file, streaming; raises ``FileNotFoundError`` where there is none."""
+        with self._errors("download", key), open(local_path, "xb") as file:
+            file.writelines(obstore.get(self._store(), _checked(key)).stream())
+
     def exists(self, key: str) -> bool:
         """Whether an object (not a folder) of this key is there."""
         if not self._present():

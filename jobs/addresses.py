@@ -12,6 +12,7 @@ FIELDS = (
     "area",
     "bands",
     "curation",
+    "earlier",
     "file",
     "files",
     "georeference",

@@ -158,7 +158,7 @@ def _layers(comparison: Comparison, box: Box) -> SiteLayers:
             "probability_after": sigmoid(after.logit),
         },
         bounds,
-        None if comparison.regions is None else comparison.regions.at(box),
+        {} if comparison.regions is None else {"region": comparison.regions.at(box)},
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from jobs.config import RunConfig
 from jobs.decisions import decide
+from jobs.earlier_map import check_earlier
 from jobs.estimate import Estimate
 from jobs.infer import complete, infer
 from jobs.infer import estimate as estimate_infer
@@ -80,6 +81,7 @@ def plan_map(config: RunConfig) -> PlannedMap:
     run = plan_run(config)
     _ = run.cards, run.rule
     check_regions(run)
+    check_earlier(run)
     return PlannedMap(run)
 
 

@@ -7,7 +7,7 @@ and the STAC catalogue with size and checksum, and published with the rasters in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,12 @@ class MapFile:
     title: str
     media_type: str
     roles: Sequence[str] = ("data",)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else `map.json` says of it."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what the catalogue says of it besides its size."""
-        return {"title": self.title, "media_type": self.media_type, "roles": list(self.roles)}
+        """Return what lists say of it besides its size."""
+        return {"title": self.title, "media_type": self.media_type, "roles": list(self.roles), **self.more}
 
 
 STATISTICS, OUTLINES = "statistics", "statistics_parquet"

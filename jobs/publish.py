@@ -23,6 +23,7 @@ from jobs.catalog import catalog_facts
 from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
+from jobs.earlier_map import check_earlier, polygons_facts
 from jobs.estimate import Estimate, Expected, polygons_memory, publish_memory, statistics_memory
 from jobs.infer import require_ingested
 from jobs.last_map import changed_since, last_map
@@ -53,7 +54,7 @@ def publish_key(run: Run, plan: MosaicPlan, quarantined: Iterable[str] = ()) -> 
     settings: list[Any] = [{"threshold": run.config.fuse.threshold}, sorted(run.config.outputs)]
     regions = region_facts(run.config)
     settings += [] if regions is None else [regions]
-    settings += [run.config.polygons.model_dump()] if "polygons" in run.config.outputs else []
+    settings += [polygons_facts(run)] if "polygons" in run.config.outputs else []
     if in_sheets(plan.extent, run.config.publish):
         settings.append(run.config.publish.sheet_cells)
     return key_of(CONTRACTS["publish"], plan.name, *settings, sorted(quarantined))
@@ -253,6 +254,7 @@ def plan_publish(config: RunConfig) -> PlannedPublish:
     run = plan_run(config)
     _ = run.cards, run.rule
     check_regions(run)
+    check_earlier(run)
     require_ingested(run)
     plans, plan = planned_map(run)
     masks = unfinished(markers_of(run.storage, "mosaic"), plan.tasks.by_row())

@@ -11,6 +11,7 @@ from typing import Any
 from cluster.storage import Storage
 from jobs.adopt import adopt
 from jobs.drift_config import DriftConfig
+from jobs.earlier_map import check_earlier
 from jobs.estimate import Estimate
 from jobs.gates import (
     DriftFacts,
@@ -103,6 +104,7 @@ def make(
         made.planned = [facts_of(one) for one in estimates]
         print(plan_told(run, estimates), flush=True)
         try:
+            check_earlier(run)
             check_disk(estimates)
             check_memory(estimates, run.config.engine)
             if not run.config.limits.in_parts:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.lock import Locked, RunLock
 from cluster.storage import Storage
+from jobs.earlier_map import continuing
 from jobs.gates import refused, verdicts
 from jobs.map import PlannedMap
 from jobs.plan import Run, plan_run
@@ -154,10 +155,7 @@ class Tick:
         for run in self.record["given_up"]:
             print(f"given up: run {run}: the inputs are others by now")
         begin_run(self.product, name, inputs, number)
-        run = placed(self.found.run, f"{self.plan.product.rstrip('/')}/{RUNS}/{name}")
-        before = None
-        if at.pointer is not None and at.pointer.run in at.runs and at.pointer.run != name:
-            before = placed(run, f"{self.plan.product.rstrip('/')}/{RUNS}/{at.pointer.run}")
+        run, before = runs_at(self.plan, self.found.run, at, name)
         asked = (self.plan.gates, self.command, self._begun)
         try:
             made = make(self.product, run, f"{RUNS}/{name}", at.earlier, before, *asked)
@@ -213,6 +211,15 @@ class Tick:
         print(f"tick {self.record['tick']}: {told}", flush=True)
 
 
+def runs_at(plan: PlanConfig, found: Run, at: Situation, name: str) -> tuple[Run, Run | None]:
+    """Return a run of a product, and the published one, if that is another: both planned, in their folders."""
+    folder = f"{plan.product.rstrip('/')}/{RUNS}"
+    run, before = placed(found, f"{folder}/{name}"), None
+    if at.pointer is not None and at.pointer.run in at.runs and at.pointer.run != name:
+        before = placed(found, f"{folder}/{at.pointer.run}")
+    return continuing(run, before), before
+
+
 def foretold(plan: PlanConfig, product: Storage, found: Found, release: bool = False) -> str:
     """Return what a tick would do now, as text; nothing is written.
 
@@ -223,8 +230,8 @@ def foretold(plan: PlanConfig, product: Storage, found: Found, release: bool = F
     lines = [f"left out: scene {name}: {reason}" for name, reason in found.unreadable.items()]
     if at.act in (Act.NOTHING, Act.HELD):
         return "\n".join([*lines, f"{at.act}: run {at.same}"])
-    folder = at.same or next(reversed(at.runs), None)
+    folder = at.same or next(reversed(at.runs), "next")
     would = f"would go on with run {at.same}" if at.same else "would begin a run"
-    run = placed(found.run, f"{plan.product.rstrip('/')}/{RUNS}/{folder or 'next'}")
+    run, _ = runs_at(plan, found.run, at, folder)
     lines += [f"{at.differences}; {would}", plan_told(run, PlannedMap(run).estimates())]
     return "\n".join(lines + [f"would give up run {run}" for run in at.given_up])

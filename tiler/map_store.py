@@ -77,6 +77,8 @@ class MapStore:
 
     def __init__(self, url: str) -> None:
         self.group = open_group(url)
+        self.name = url.rstrip("/").rpartition("/")[2].removesuffix(".zarr")
+        """Of the map."""
         attrs = attributes_of(self.group)
         self.classes: tuple[str, ...] = tuple(attrs["class_names"])
         self.grid = MapGrid(str(attrs["crs"]), tuple(attrs["resolution"]), tuple(attrs["phase"]))

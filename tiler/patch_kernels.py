@@ -181,3 +181,35 @@ def across_corners(names: np.ndarray, kinds: np.ndarray, found: np.ndarray) -> i
                     found[count, 0], found[count, 1] = min(here, there), max(here, there)
                 count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def fill_polygons(edges: np.ndarray, names: np.ndarray, filled: np.ndarray, pixels: np.ndarray) -> None:
+    """Name the pixels whose centres lie in polygons that do not overlap.
+
+    Where an edge crosses the line through the centres of a row, inside and outside change from there on: holes and
+    parts need no special case. Polygons that share an edge share no pixel, and leave none out between them.
+
+    Args:
+        edges: float64 (n, 4): column and row of the begin, column and row of the end, of closed rings.
+        names: int32 (n,): of the polygon of each edge, from 1 on.
+        filled: int32 (y, x), all 0, changed: the name.
+        pixels: int64 (name,), changed: how many pixels got it are added.
+    """
+    height, width = filled.shape
+    for edge in range(len(edges)):
+        ax, ay, bx, by = edges[edge, 0], edges[edge, 1], edges[edge, 2], edges[edge, 3]
+        if ay > by:  # always downwards: an edge and its reverse must cross a row at the same place, to the last bit
+            ax, ay, bx, by = bx, by, ax, ay
+        for row in range(int(max(np.ceil(ay - 0.5), 0.0)), int(min(np.ceil(by - 0.5), float(height)))):
+            crossing = ax + (row + 0.5 - ay) * ((bx - ax) / (by - ay))
+            column = int(min(max(np.ceil(crossing - 0.5), 0.0), float(width)))
+            if column < width:
+                filled[row, column] ^= names[edge]
+    for row in range(height):
+        here = 0
+        for column in range(width):
+            here ^= filled[row, column]
+            filled[row, column] = here
+            if here and here < len(pixels):
+                pixels[here] += 1

@@ -49,8 +49,9 @@ class SiteLayers:
     """Numbers whose mean over a site is wanted; NaN is left out."""
     bounds: Mapping[str, tuple[np.ndarray, int]] = field(default_factory=dict)
     """Whole numbers whose least and most are wanted, each with the number that says that there is none."""
-    region: np.ndarray | None = None
-    """int32: the region of a pixel, -1 for none."""
+    lies_in: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """int32: which numbered thing a pixel lies in, such as a region, -1 for none; wanted is how many pixels of a site
+    lie in each."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class PatchTable:
     """Of each of `means`: sum, and how many numbers."""
     bounds: Mapping[str, tuple[np.ndarray, np.ndarray]]
     """Least and most; the least exceeds the most where there is none."""
-    regions: np.ndarray
-    """int64 (n, 3): patch, region, pixels."""
+    lies_in: Mapping[str, np.ndarray]
+    """Of each of `lies_in`: int64 (n, 3), patch, thing, pixels."""
     beside: np.ndarray
     """int64 (n, 2): patches that lie beside each other; of one kind: the parts of a patch in two cells."""
     corners: np.ndarray
@@ -86,7 +87,7 @@ class PatchFinder:
         self._holes = rules.min_hole_m2 > 0
         self._count = 0
         self._parts: list[dict[str, np.ndarray]] = []
-        self._regions: list[np.ndarray] = []
+        self._lies_in: dict[str, list[np.ndarray]] = {}
         self._beside: list[np.ndarray] = []
         self._corners: list[np.ndarray] = []
         # names and kinds of the last line of the cells above, and of this row of cells; place x + 1 is column x
@@ -166,8 +167,8 @@ class PatchFinder:
             bounds(labels, layer, missing, least, most)
             part[f"least {name}"], part[f"most {name}"] = least[1:], most[1:]
         self._parts.append(part)
-        if layers.region is not None and count:
-            self._regions.append(_shares(labels, layers.region) + np.array([self._count, 0, 0]))
+        for name, things in layers.lies_in.items() if count else ():
+            self._lies_in.setdefault(name, []).append(_shares(labels, things) + np.array([self._count, 0, 0]))
 
     def _meet(self, box: Box, labels: np.ndarray, kinds: np.ndarray) -> None:
         """Note which patches lie beside each other, across the cell's borders, too."""
@@ -215,7 +216,7 @@ class PatchFinder:
             area_m2=whole["sum area"],
             sums={n.removeprefix("mean "): (whole[f"sum {n}"], whole[f"count {n}"]) for n in means},
             bounds={n: (whole[f"least {n}"], whole[f"most {n}"]) for n in limits},
-            regions=pairs(self._regions, 3),
+            lies_in={name: pairs(found, 3) for name, found in self._lies_in.items()},
             beside=pairs(self._beside, 2),
             corners=pairs(self._corners, 2),
         )
@@ -232,9 +233,9 @@ def _pairs(list_into: Callable[[np.ndarray], int]) -> np.ndarray:
     return np.stack([packed >> 32, packed & 0xFFFFFFFF], axis=1)
 
 
-def _shares(labels: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Return how many pixels of each label lie in each region: int64 (n, 3) of label, region, pixels."""
-    keys = ((labels.astype(np.int64) << 32) | (region.astype(np.int64) + 1)).ravel()
+def _shares(labels: np.ndarray, things: np.ndarray) -> np.ndarray:
+    """Return how many pixels of each label lie in each thing: int64 (n, 3) of label, thing, pixels."""
+    keys = ((labels.astype(np.int64) << 32) | (things.astype(np.int64) + 1)).ravel()
     starts = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
     lengths = np.diff(starts, append=keys.size)
     packed, place = np.unique(keys[starts], return_inverse=True)

@@ -14,7 +14,7 @@ import numpy as np
 from tiler.components import joined
 from tiler.patches import OUTSIDE, PatchTable, PolygonRules
 
-NO_REGION = -1
+NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Sites:
     """float64, NaN where there was no number."""
     bounds: Mapping[str, tuple[np.ndarray, np.ndarray]]
     """int64 least and most; the least exceeds the most where there was none."""
-    region: np.ndarray
-    """int64: the region that holds most of its pixels, of equal ones the first; `NO_REGION` for none."""
+    lies_in: Mapping[str, np.ndarray]
+    """Of each of `SiteLayers.lies_in`: int64 (n, 3), site, thing, pixels, each pair once, rising."""
     drawn: np.ndarray
     """int32 (row of the table,): the patch that a row is drawn as, from 1 on; 0: not at all."""
     owner: np.ndarray
@@ -43,6 +43,16 @@ class Sites:
     def __len__(self) -> int:
         """Number of sites."""
         return len(self.kind)
+
+    def lies_most_in(self, name: str) -> np.ndarray:
+        """Return the thing that holds most pixels of each site, of equal ones the first: int64, `NOWHERE` for none."""
+        found = np.full(len(self), NOWHERE, np.int64)
+        if name in self.lies_in:
+            site, thing, pixels = self.lies_in[name].T
+            order = np.lexsort((thing, -pixels, site))
+            leading = order[np.diff(site[order], prepend=-1) != 0]
+            found[site[leading]] = thing[leading]
+        return found
 
 
 def sites_of(table: PatchTable, rules: PolygonRules) -> Sites:
@@ -147,18 +157,14 @@ def _described(table: PatchTable, patch: np.ndarray, kept: np.ndarray, site: np.
     last[number] = last_row
     site_of_row = np.full(len(table.kind), -1, np.int64)
     site_of_row[rows] = of_row
-    region = _largest(site_of_row[table.regions[:, 0]], table.regions[:, 1], table.regions[:, 2], count)
-    return Sites(kind, pixels, area, last, means, bounds, region, drawn, owner)
+    lies_in = {name: _of_sites(site_of_row, pairs) for name, pairs in table.lies_in.items()}
+    return Sites(kind, pixels, area, last, means, bounds, lies_in, drawn, owner)
 
 
-def _largest(site: np.ndarray, region: np.ndarray, pixels: np.ndarray, count: int) -> np.ndarray:
-    """Return the region of each site that holds most of it, of equal ones the first; `NO_REGION` for none."""
+def _of_sites(site_of_row: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Add up how many pixels of patches lie in things: int64 (n, 3) of site, thing, pixels."""
+    site = site_of_row[pairs[:, 0]]
     there = site >= 0
-    keys, place = np.unique(site[there] << 32 | region[there], return_inverse=True)
-    shares = np.bincount(place, pixels[there], len(keys))
-    sites, regions = keys >> 32, keys & 0xFFFFFFFF
-    order = np.lexsort((regions, -shares, sites))
-    found = np.full(count, NO_REGION, np.int64)
-    leading = order[np.diff(sites[order], prepend=-1) != 0]
-    found[sites[leading]] = regions[leading]
-    return found
+    keys, place = np.unique(site[there] << 32 | pairs[there, 1], return_inverse=True)
+    pixels = np.bincount(place, pairs[there, 2], len(keys)).astype(np.int64)
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF, pixels], axis=1)

@@ -17,7 +17,7 @@ from tiler.grids import transformer
 
 ZOOM = 11
 """Of the tiles: some 15 km along a side in Korea."""
-COLUMNS = ("id", "class", "area_m2", "probability", "region")
+COLUMNS = ("id", "class", "area_m2", "probability", "first_seen", "region")
 DECIMALS = 6
 
 
@@ -80,5 +80,7 @@ def _tiles(x: np.ndarray, y: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarr
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value.astype("datetime64[D]"))
     plain = value.item() if isinstance(value, np.generic) else value
     return round(plain, 4) if isinstance(plain, float) else plain

@@ -75,9 +75,9 @@ class Country:
         return str(path)
 
     def scene(self, name: str, seed: int = 0, low: int = 200, high: int = 9000, **options: Any) -> Path:
-        """Write a scene, or write it anew."""
+        """Write a scene, or write it anew; what follows the place in its name may be its date."""
         array = image(150, 190, sum(map(ord, name)) + seed, low, high)
-        place = moved(*PLACES[name])
+        place = moved(*PLACES[name.partition("-")[0]])
         write_tif(self.folder / "scenes" / f"{name}.tif", array, transform=place, **(undamaged() | options))
         return self.folder / "scenes" / f"{name}.tif"
 

@@ -2,9 +2,12 @@
 
 import json
 import re
+import shutil
 import time
+from datetime import date
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 
@@ -62,6 +65,43 @@ def test_three_ticks_map_what_is_new_and_nothing_else(two: Country, capsys, monk
     page = (two.product / "report.html").read_text()
     for text in ("1 changed (isle)", "nothing new", "max_lacking", "window shards"):
         assert text in page
+
+
+def test_sites_are_as_old_as_those_of_the_tick_before(tmp_path, capsys):
+    def first_seen(here: Country) -> dict[int, date]:
+        folder = here.product / "runs" / here.latest["run"] / "map"
+        table = pq.read_table(folder / "polygons.parquet")
+        return dict(zip(table["id"].to_pylist(), table["first_seen"].to_pylist(), strict=True))
+
+    with country(tmp_path, "isle-20260105", outputs=["polygons"], polygons={"min_area_m2": 9000}) as here:
+        here.settings["polygons"]["earlier"] = str(tmp_path / "nowhere")
+        assert here.tick()[0] == 2
+        assert "nowhere has no published map yet" in here.record["told"] + capsys.readouterr().err
+        here.settings["polygons"]["earlier"] = "auto"
+        assert here.tick()[0] == 0
+        assert set(first_seen(here).values()) == {date(2026, 1, 5)}
+        first = here.latest["run"]
+        for name, before in (("isle-20260205", "isle-20260105"), ("isle-20260305", "isle-20260205")):
+            here.month()
+            (tmp_path / "scenes" / f"{before}.tif").rename(tmp_path / "scenes" / f"{name}.tif")
+            if name == "isle-20260305":
+                here.scene("south-20260301")
+            assert here.tick()[0] == 0
+        run = here.product / "runs" / here.latest["run"]
+        assert set(first_seen(here).values()) == {date(2026, 1, 5), date(2026, 3, 1)}
+        continued = json.loads((run / "map.json").read_text())["files"]["polygons"]["continues"]
+        assert continued["asked"] == str(here.product / "runs" / here.latest["earlier"][0])
+        assert here.tick() == (0, 0)
+
+        # After going back the next map goes on from what is published then.
+        assert here.rollback("--to", first) == 0
+        (tmp_path / "scenes" / "south-20260301.tif").unlink()
+        (tmp_path / "scenes" / "isle-20260305.tif").rename(tmp_path / "scenes" / "isle-20260405.tif")
+        shutil.rmtree(here.product / "runs" / first / "maps")
+        capsys.readouterr()
+        assert here.tick()[0] == 0
+        assert "first_seen does not go on from there" in capsys.readouterr().err
+        assert set(first_seen(here).values()) == {date(2026, 4, 5)}
 
 
 def test_a_tick_that_lost_its_lease_publishes_nothing(two: Country, capsys):

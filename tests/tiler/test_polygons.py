@@ -55,7 +55,7 @@ def polygons_of(
                 kind[part],
                 {name: layer[part] for name, layer in more.get("means", {}).items()},
                 {name: (layer[part], missing) for name, (layer, missing) in more.get("bounds", {}).items()},
-                more["region"][part] if "region" in more else None,
+                {name: layer[part] for name, layer in more.get("lies_in", {}).items()},
             )
 
         sites = job.sites(read)
@@ -199,7 +199,7 @@ def test_sites_say_what_their_pixels_say(kind, connectivity, seed):
     day = random.integers(10, 99, kind.shape).astype(np.int32)
     day[random.random(kind.shape) < 0.3] = -1
     region = random.integers(-1, 3, kind.shape).astype(np.int32)
-    layers = {"means": {"value": value}, "bounds": {"day": (day, -1)}, "region": region}
+    layers = {"means": {"value": value}, "bounds": {"day": (day, -1)}, "lies_in": {"region": region}}
     sites, found = polygons_of(kind, PolygonRules(connectivity), 7, layers)
     inside = burnt(found, kind)
     for number in range(len(sites)):
@@ -211,7 +211,9 @@ def test_sites_say_what_their_pixels_say(kind, connectivity, seed):
         least, most = (limit[number] for limit in sites.bounds["day"])
         assert (least, most) == (days.min(), days.max()) if len(days) else least > most
         shares = np.bincount(regions[regions >= 0], minlength=3)
-        assert sites.region[number] == (shares.argmax() if shares.any() else -1)
+        assert sites.lies_most_in("region")[number] == (shares.argmax() if shares.any() else -1)
+        lies_in = sites.lies_in["region"]
+        assert lies_in[lies_in[:, 0] == number, 1:].tolist() == [[k, n] for k, n in enumerate(shares) if n]
 
 
 @given(KINDS, st.sampled_from([0.8, 1.5, 5.0]))

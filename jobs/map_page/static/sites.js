@@ -51,6 +51,7 @@ function card(facts) {
     `${facts.class ?? "site"} ${facts.id ?? ""}`,
     facts.area_m2 ? `${(facts.area_m2 / 1e4).toLocaleString("en", { maximumFractionDigits: 1 })} ha` : null,
     facts.probability ? `mean probability ${facts.probability.toFixed(2)}` : null,
+    facts.first_seen ? `first seen ${facts.first_seen}` : null,
     facts.region ?? null,
   ];
   return element("div", {}, ...lines.filter(Boolean).map((text) => element("div", {}, text)));
