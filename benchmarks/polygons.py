@@ -8,6 +8,8 @@ holes. It is drawn as a map store, in cells of 2,048 px, and as the class raster
 
     sandan   reads the store cell by cell: GeoParquet and FlatGeobuf with area on the ellipsoid, mean probability and
              spread, observations and dates of each site
+    sandan continued
+             the same, and since when each site is known, from the polygons of "sandan" as those of an earlier map
     peer     rasterio.features.shapes of the class raster in memory, geopandas.GeoDataFrame, its areas in the plane, to
              GeoParquet and FlatGeobuf; no other attribute
 
@@ -36,7 +38,9 @@ from jobs.polygons import write_map_polygons
 from jobs.polygons_config import PolygonsConfig
 from jobs.products import LAYERS, blocks_of
 from jobs.stages import prepare_worker
+from tiler.classes import value_names
 from tiler.cog import write_cog
+from tiler.earlier_sites import EarlierSites
 from tiler.fuse import Fused
 from tiler.grids import CELL_PX, Box, Cell, MapGrid
 from tiler.map_store import MapStore, create_map_store
@@ -95,15 +99,21 @@ def prepare(folder: Path, side_px: int, smooth_px: float) -> None:
     done.write_text(json.dumps(asked))
 
 
-def sandan(folder: Path, config: PolygonsConfig) -> dict[str, Any]:
-    """Write polygons from the map store."""
+def sandan(folder: Path, config: PolygonsConfig, out: str = "polygons", earlier: str = "") -> dict[str, Any]:
+    """Write polygons from the map store; with `earlier`, going on from those in that folder."""
     import pyarrow.parquet as pq
 
     started, store = time.monotonic(), MapStore(str(folder / "map.zarr"))
-    (folder / "polygons").mkdir(exist_ok=True)
-    files = write_map_polygons(store, folder / "polygons", config, 0.5)
+    (folder / out).mkdir(exist_ok=True)
+
+    def opened(scratch: Path) -> EarlierSites | None:
+        file = folder / earlier / "polygons.fgb"
+        return EarlierSites(file, value_names(store.classes), store.grid, scratch) if earlier else None
+
+    files = write_map_polygons(store, folder / out, config, 0.5, None, opened)
     seconds = time.monotonic() - started
-    table = pq.read_table(files["geoparquet"], columns=["pixels", "area_m2"])
+    table = pq.read_table(files["geoparquet"], columns=["pixels", "area_m2", "first_seen"])
+    assert table["first_seen"].null_count == 0
     pixels = int(np.sum(table["pixels"].to_numpy()))
     return {"seconds": seconds, "polygons": len(table), "pixels": pixels, "area_m2": pixels * 100.0}
 
@@ -126,7 +136,7 @@ def peer(folder: Path) -> dict[str, Any]:
     return {"seconds": seconds, "polygons": len(frame), "area_m2": float(frame["area_m2"].sum())}
 
 
-CONTENDERS = ("sandan", "sandan simplified", "peer")
+CONTENDERS = ("sandan", "sandan continued", "sandan simplified", "peer")
 
 
 def main() -> None:
@@ -145,7 +155,8 @@ def main() -> None:
         prepare_worker()  # as the command does
         told = {
             "sandan": lambda: sandan(folder, PolygonsConfig()),
-            "sandan simplified": lambda: sandan(folder, simple),
+            "sandan continued": lambda: sandan(folder, PolygonsConfig(), "continued", "polygons"),
+            "sandan simplified": lambda: sandan(folder, simple, "simplified"),
             "peer": lambda: peer(folder),
         }[arguments.one]()
         print(json.dumps(told))

@@ -15,12 +15,12 @@ from jobs import map as map_job
 from jobs import publish as publish_job
 from jobs import status as status_job
 from jobs.config import RunConfig
-from jobs.earlier_map import CONTINUES, earlier_map, open_earlier, polygons_facts
+from jobs.earlier_map import CONTINUES, check_earlier, earlier_map, open_earlier, polygons_facts
 from jobs.parsing import load
-from jobs.plan import plan_run
+from jobs.plan import Run, plan_run
+from jobs.unused import is_current
 from tests.jobs.worlds import UTM51, World, answering, small_cells, world
 from tests.servers import object_store
-from jobs.unused import is_current
 from tiler.grids import MapGrid
 
 PATCHES = {  # rows and columns of a scene of 80 x 112 px; map cells meet at row 49 and column 33
@@ -51,8 +51,8 @@ def mapped(here: World, array: np.ndarray, day: date | None, *changes: str) -> d
 
 
 def again(here: World, *changes: str) -> dict[str, date | None]:
-    """Map what is there, with other settings."""
-    assert map_job.main(here.command(*changes)) == 0
+    """Publish what is there, with other settings."""
+    assert publish_job.main(here.command(*changes)) == 0
     return dates(here)
 
 
@@ -148,38 +148,41 @@ def before(tmp_path_factory) -> World:
     return here
 
 
-def test_a_run_that_is_named_is_continued_and_another_one_publishes_anew(here, before, tmp_path, capsys):
+def planned(here: World, *changes: str) -> Run:
+    return plan_run(load(RunConfig, here.config, list(changes)))
+
+
+def test_a_run_that_is_named_is_continued_instead_of_the_last_map(here, before, tmp_path, capsys):
     moved = tmp_path / "moved"
     shutil.copytree(before.out, moved, symlinks=True)
     named = f"polygons.earlier={moved}"
-    second = scene_of("stays", "grows", (slice(70, 78), slice(4, 14)))
-    expected = {"40 25": FIRST, "4 4": FIRST, "70 4": SECOND}
-    assert mapped(here, second, SECOND, "polygons.earlier=none") == dict.fromkeys(expected, SECOND)
-    alone = told(here)["key"]
-    assert again(here, named) == expected
+    assert mapped(here, scene_of("stays", (slice(70, 78), slice(4, 14))), SECOND, named) == {
+        "40 25": FIRST,
+        "70 4": SECOND,
+    }
+    found = [polygons_facts(planned(here, f"polygons.earlier={one}")) for one in (moved, before.config, "none", "auto")]
+    assert found[0] == found[1]
+    assert len({one["earlier"] for one in found}) == 3  # and so are the keys of what is published
+    expected = {"40 25": FIRST, "66 80": FIRST, "70 4": THIRD}
+    assert mapped(here, scene_of("stays", "goes", (slice(70, 78), slice(4, 15))), THIRD, named) == expected
     one = told(here)
     assert (one[CONTINUES]["run"], one[CONTINUES]["asked"]) == (str(moved), str(moved))
-    assert one["key"] != alone
-    run = plan_run(load(RunConfig, here.config, [f"polygons.earlier={before.config}"]))
-    facts = polygons_facts(run)
-    assert facts["earlier"] == polygons_facts(plan_run(load(RunConfig, here.config, [named])))["earlier"]
-
-    # A later map of the same folder goes on from the one that is named, not from the last one.
-    assert mapped(here, scene_of("goes"), SECOND, named) == {"66 80": FIRST}
-    assert mapped(here, second, SECOND, named) == expected
-    one = told(here)
+    capsys.readouterr()
+    for own in (here.out, here.config):
+        assert publish_job.main(here.command(f"polygons.earlier={own}")) == 2
+        assert "is this run itself; leave it out" in capsys.readouterr().err
 
     # Once it is continued, it may go: nothing is done again, and what is done anew knows its dates.
     shutil.rmtree(moved)
-    assert map_job.main(here.command(named)) == 0
-    assert told(here) == one
     here.settings["polygons"] = {"earlier": str(moved)}
+    assert publish_job.main(here.command()) == 0
+    assert told(here) == one
     assert status_job.main([here.config]) == 0
-    assert is_current(plan_run(load(RunConfig, here.config)))
-    assert publish_job.main(here.command(named, "polygons.connectivity=4")) == 0
+    assert is_current(planned(here))
+    assert publish_job.main(here.command("polygons.connectivity=4")) == 0
     assert dates(here) == expected
     assert told(here)[CONTINUES] == one[CONTINUES]
-    capsys.readouterr()
+    assert "first_seen goes on from what is published here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -199,13 +202,14 @@ def test_a_named_run_that_cannot_be_continued_is_told_before_anything_runs(
     shutil.copytree(before.out, named, symlinks=True)
     spoil(named)
     here.scene("only", scene_of("stays"))
-    for job in (map_job, publish_job):
-        assert job.main(here.command(f"polygons.earlier={named}")) == 2
-        said = capsys.readouterr().err
-        for part in ("polygons.earlier: ", str(named), *parts):
-            assert part in said
-        assert said.count("\n") == 1
+    assert map_job.main(here.command(f"polygons.earlier={named}")) == 2
+    said = capsys.readouterr().err
+    for part in ("polygons.earlier: ", str(named), *parts):
+        assert part in said
+    assert said.count("\n") == 1
     assert not here.out.exists()
+    here.settings["outputs"] = ["cog"]  # then nobody asks
+    check_earlier(planned(here, f"polygons.earlier={named}"))
 
 
 def _pointer(folder: Path, files: Mapping) -> None:
@@ -221,16 +225,6 @@ def _elsewhere(folder: Path) -> None:
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 
-def test_a_run_does_not_continue_itself(here, before, capsys):
-    mapped(here, scene_of("stays"), FIRST)
-    capsys.readouterr()
-    for own in (here.out, here.config):
-        assert publish_job.main(here.command(f"polygons.earlier={own}")) == 2
-        assert "is this run itself; leave it out" in capsys.readouterr().err
-    # without polygons nothing is continued, and nothing is asked
-    assert map_job.main(here.command("polygons.earlier=nowhere", "outputs=[]")) == 0
-
-
 def test_a_run_in_an_object_store_is_copied_to_the_scratch_folder(here, before, tmp_path, capsys):
     with object_store("earlier") as bucket:
         remote = Storage(f"{bucket}/run")
@@ -239,8 +233,9 @@ def test_a_run_in_an_object_store_is_copied_to_the_scratch_folder(here, before, 
                 remote.put_file(file.relative_to(before.out).as_posix(), file)
         remote.put("map.json", (before.out / "map.json").read_bytes())
         remote.put("run.json", (before.out / "run.json").read_bytes())
-        assert mapped(here, scene_of("stays"), SECOND, f"polygons.earlier={bucket}/run") == {"40 25": FIRST}
-        run = plan_run(load(RunConfig, here.config, [f"polygons.earlier={bucket}/run"]))
+        here.scene("only", scene_of("stays"))
+        run = planned(here, f"polygons.earlier={bucket}/run")
+        check_earlier(run)
         found = earlier_map(run, "another")
         assert found.run == remote.url
         sites = open_earlier(found, run.storage, ("industrial",), MapGrid(UTM51, (10.0, 10.0)), tmp_path)

@@ -69,7 +69,7 @@ def read_in_cells(earlier: EarlierSites, extent: Box, cell_px: int) -> np.ndarra
 
 
 @given(KINDS, st.data(), st.sampled_from([4, 8]), st.sampled_from([3, 7, 64]), st.sampled_from(["", "geoparquet"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_site_is_as_old_as_the_oldest_that_it_shares_enough_with(kind, data, connectivity, cell_px, form):
     """Told by the whole rasters, as rasterio draws the sites of both maps."""
     before = data.draw(arrays(np.uint8, kind.shape, elements=st.sampled_from([0, 1, 1, 2, 255])))
@@ -104,7 +104,7 @@ def test_a_site_is_as_old_as_the_oldest_that_it_shares_enough_with(kind, data, c
 
 
 @given(KINDS, st.sampled_from([0.0, 0.8, 1.5, 5.0]), st.floats(-3, 3), st.floats(0.2, 3.1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_pixels_are_of_the_polygon_that_holds_their_centre(kind, simplify_px, shift, scale):
     _, shapes = polygons_of(kind, PolygonRules(4, simplify_px=simplify_px), 64)
     place = GRID.grid_of(extent_of(kind))
@@ -135,7 +135,6 @@ def box_of(x: float, y: float, width: float, height: float) -> shapely.Geometry:
     ("crs", "resolution", "centre"),
     [
         ("EPSG:32652", (7.0, 9.0), (127.4, 36.2)),
-        ("EPSG:4326", (0.0001, 0.00008), (127.4, 36.2)),
         ("EPSG:4326", (0.0001, 0.00008), (180.0, -17.0)),
         ("EPSG:3832", (8.0, 8.0), (-179.999, 51.0)),
     ],
