@@ -235,12 +235,13 @@ def _pairs(list_into: Callable[[np.ndarray], int]) -> np.ndarray:
 
 def _shares(labels: np.ndarray, things: np.ndarray) -> np.ndarray:
     """Return how many pixels of each label lie in each thing: int64 (n, 3) of label, thing, pixels."""
-    keys = ((labels.astype(np.int64) << 32) | (things.astype(np.int64) + 1)).ravel()
-    starts = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
+    there = (labels > 0) & (things >= 0)
+    keys = labels[there].astype(np.int64) << 32 | things[there]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
     lengths = np.diff(starts, append=keys.size)
     packed, place = np.unique(keys[starts], return_inverse=True)
-    table = np.stack([packed >> 32, (packed & 0xFFFFFFFF) - 1, np.bincount(place, lengths).astype(np.int64)], axis=1)
-    return table[(table[:, 0] > 0) & (table[:, 1] >= 0)]
+    pixels = np.bincount(place, lengths, len(packed)).astype(np.int64)
+    return np.stack([packed >> 32, packed & 0xFFFFFFFF, pixels], axis=1)
 
 
 def _edges(array: np.ndarray) -> tuple[np.ndarray, ...]:

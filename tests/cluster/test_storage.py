@@ -47,6 +47,15 @@ def test_missing_things_are_missing(storage: Storage) -> None:
     assert storage.get("yes") == b""
 
 
+def test_an_object_becomes_a_file_that_was_not_there(storage: Storage, tmp_path: Path) -> None:
+    data = os.urandom(1_000_001)
+    storage.put("a/b.bin", data)
+    storage.get_file("a/b.bin", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+    with pytest.raises(FileNotFoundError, match="asked to download"):
+        storage.get_file("a/none.bin", tmp_path / "other")
+
+
 def test_create_is_won_once(storage: Storage) -> None:
     results: list[bool] = []
     threads = [

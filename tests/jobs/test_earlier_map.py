@@ -47,7 +47,8 @@ def mapped(here: World, array: np.ndarray, day: date | None, *changes: str) -> d
     here.settings["scenes"] = []
     name = "undated" if day is None else f"{day:s-%Y%m%d}"
     here.scene(name, array)
-    return again(here, *changes)
+    assert map_job.main(here.command(*changes)) == 0
+    return dates(here)
 
 
 def again(here: World, *changes: str) -> dict[str, date | None]:

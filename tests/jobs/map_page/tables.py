@@ -35,12 +35,14 @@ def add_tables(out: Path) -> tuple[list[shapely.Geometry], dict[str, shapely.Geo
     sites = sites_of(folder / "class.tif")
     ids, areas = np.arange(1, len(sites) + 1), np.array([one.area for one in sites])
     kind = np.full(len(sites), "industrial", object)
-    columns = [ids, kind, areas, np.full(len(sites), 0.75, np.float32)]
+    days = np.full(len(sites), "2024-05-06", "M8[D]")
+    days[-1] = "NaT"
+    columns = [ids, kind, areas, np.full(len(sites), 0.75, np.float32), days]
     write(
         folder / "polygons.fgb",
         np.array(shapely.to_wkb(sites), object),
         columns,
-        ["id", "class", "area_m2", "probability"],
+        ["id", "class", "area_m2", "probability", "first_seen"],
         geometry_type="Polygon",
         crs=crs,
         driver="FlatGeobuf",

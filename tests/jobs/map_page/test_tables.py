@@ -41,6 +41,8 @@ def test_every_site_is_in_one_tile_with_its_shape(with_tables):
         site = sites[one["properties"]["id"] - 1]
         assert in_metres(run, one["geometry"]).symmetric_difference(site).area < 0.01 * site.area + 1
         assert one["properties"]["area_m2"] == pytest.approx(site.area)
+        last = one["properties"]["id"] == len(sites)
+        assert one["properties"]["first_seen"] == (None if last else "2024-05-06")
     assert sites_in(run.run, 0, 0)["features"] == []
     with pytest.raises(ValueError, match="no tile"):
         sites_in(run.run, 1 << ZOOM, 0)
