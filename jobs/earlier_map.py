@@ -159,17 +159,13 @@ def check_earlier(run: Run) -> None:
     storage = found.storage(here)
     if not storage.is_local:  # looked at when it is copied
         return
-    crs, bounds = _checked(storage, found)
-    near = surroundings(run.grid.grid_of(run.touched(run.scenes)[0]), crs.to_wkt())
-    if bounds is not None and not shapely.intersects(near, shapely.box(*bounds)):
-        raise ValueError(f"polygons.earlier: the sites of {asked} lie elsewhere than the scenes; name another run")
-
-
-def _checked(storage: Storage, found: EarlierMap) -> tuple[Any, tuple[float, ...] | None]:
     try:
-        return check_sites(storage.path(found.file))
+        crs, bounds = check_sites(storage.path(found.file))
     except ValueError as error:
         raise ValueError(f"polygons.earlier: {error}; {ADVICE}") from error
+    near = surroundings(run.grid.grid_of(run.touched(run.scenes)[0]), crs.to_wkt())
+    if bounds is not None and not shapely.intersects(near, shapely.box(*bounds)):
+        raise ValueError(f"polygons.earlier: the sites of {asked} lie elsewhere than the scenes; {ADVICE}")
 
 
 def continuing(run: Run, before: Run | None) -> Run:
@@ -182,16 +178,14 @@ def continuing(run: Run, before: Run | None) -> Run:
     config = run.config
     if before is None or SITES not in config.outputs or config.polygons.earlier == NONE:
         return run
-    folder = before.config.out
+    polygons = config.polygons.model_copy(update={"earlier": before.config.out})
+    found = replace(run, config=config.model_copy(update={"polygons": polygons}))
     try:
-        found = _named(folder, run.storage)
-        if before.storage.is_local:
-            _checked(before.storage, found)
+        check_earlier(found)
     except ValueError as error:
         print(f"{error}; first_seen does not go on from there", file=sys.stderr)
         return run
-    polygons = config.polygons.model_copy(update={"earlier": folder})
-    return replace(run, config=config.model_copy(update={"polygons": polygons}))
+    return found
 
 
 def open_earlier(

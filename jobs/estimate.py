@@ -153,9 +153,10 @@ def polygons_memory(cell_px: int, classes: int) -> int:
     """Return the expected peak of the process that draws polygons.
 
     One cell: logits and spreads as they are stored, read and chosen from, float32; classes, labels, counts and dates;
-    areas in float64, and once more while they are computed.
+    areas in float64, and once more while they are computed; which site of an earlier map a pixel lies in, and the
+    outlines of those.
     """
-    return BASE_MEMORY_BYTES + OUTLINE_MEMORY_BYTES + cell_px**2 * (2 * classes * 3 * 4 + 60)
+    return BASE_MEMORY_BYTES + OUTLINE_MEMORY_BYTES + cell_px**2 * (2 * classes * 3 * 4 + 80)
 
 
 def format_bytes(count: int) -> str:

@@ -25,7 +25,7 @@ class PolygonsConfig(Frozen):
     """Smaller holes are filled, if there is nothing in them: no other site, and no pixel that nobody saw."""
     simplify_px: float = Field(default=0.0, ge=0, le=64)
     """How far an outline may move, in pixels; from about 1 on the stairs of pixels go. 0 keeps every corner."""
-    earlier: str = AUTO
+    earlier: str = Field(default=AUTO, min_length=1)
     """Whose sites these continue, for `first_seen`: the folder of a run, or its YAML; "auto": the map that was
     published before this one, in the same folder or by the same plan; "none": nobody's."""
     formats: tuple[PolygonFormat, ...] = Field(default=("geoparquet", "flatgeobuf"), min_length=1)
