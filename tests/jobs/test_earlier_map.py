@@ -18,7 +18,8 @@ from jobs.config import RunConfig
 from jobs.earlier_map import CONTINUES, check_earlier, earlier_map, open_earlier, polygons_facts
 from jobs.parsing import load
 from jobs.plan import Run, plan_run
-from jobs.unused import is_current
+from jobs.published import current
+from jobs.unused import wanted_map
 from tests.jobs.worlds import UTM51, World, answering, small_cells, world
 from tests.servers import object_store
 from tiler.grids import MapGrid
@@ -179,7 +180,7 @@ def test_a_run_that_is_named_is_continued_instead_of_the_last_map(here, before, 
     assert publish_job.main(here.command()) == 0
     assert told(here) == one
     assert status_job.main([here.config]) == 0
-    assert is_current(planned(here))
+    assert wanted_map(planned(here)) == current(planned(here).storage)["key"]
     assert publish_job.main(here.command("polygons.connectivity=4")) == 0
     assert dates(here) == expected
     assert told(here)[CONTINUES] == one[CONTINUES]
