@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.contract import K, R, check_record, limit_torch_threads
 from cluster.faults import Seen, describe
+from cluster.openmp import spin_briefly
 
 Answer = tuple[str, Any]
 """What came of a call, and its value."""
@@ -81,13 +82,14 @@ class Worker:
 
 
 def limit_worker(threads: int, gpus: float) -> None:
-    """Give a worker process its threads, and hide the GPUs from one that reserved none.
+    """Give a worker process its threads, say how they wait, and hide the GPUs from one that reserved none.
 
     Set in the process instead of in a runtime_env: that costs no start-up time, and is early enough because both
     are read when torch is imported or first touches CUDA.
     """
     for name in THREADS:
         os.environ[name] = str(threads)
+    spin_briefly()
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray 2.60 leaves all GPUs visible to an actor with num_gpus=0
     limit_torch_threads(threads)

@@ -77,8 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sandan: unknown command {name!r}{hint} (known: {', '.join(COMMANDS)})", file=sys.stderr)
         return 2
     from cluster.heap import keep_memory
+    from cluster.openmp import spin_briefly
 
     keep_memory()  # before numpy and torch start threads
+    spin_briefly()
     return int(importlib.import_module(f"jobs.{name.replace('-', '_')}").main(rest))
 
 

@@ -56,9 +56,9 @@ class Infer:
         team of helper threads, and where all teams together are more than the cores, OpenMP lets helpers sleep between
         any two operations. One idle team beside the one that works made a small network a fifth slower.
         """
-        from models.imagery import Imagery
-
         prepare_worker()
+        from models.imagery import Imagery  # brings torch, which must find the worker prepared
+
         opened = opener_of(self.stores)
         networks = ThreadPoolExecutor(1, "networks")
         ensemble, adaptive = networks.submit(self._load).result()

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from cluster.heap import keep_memory
+from cluster.openmp import spin_briefly
 from jobs.cells import CellTask
 from jobs.clock import Clock
 from jobs.window_faults import lacking
@@ -93,6 +94,7 @@ def prepare_worker() -> None:
     peak of memory is counted from here, where Linux allows that: a process may have done an earlier stage.
     """
     keep_memory()
+    spin_briefly()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     use_rust_codecs(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))

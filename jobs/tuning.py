@@ -82,9 +82,12 @@ class Tune:
         Raises:
             ValueError: a number format that this machine does not compute natively.
         """
+        from cluster.heap import give_memory_back, keep_memory
+        from cluster.openmp import spin_briefly
+
+        spin_briefly()
         import torch
 
-        from cluster.heap import give_memory_back, keep_memory
         from models.bundle import load_files
         from models.memory import give_back
         from models.precision import choose, supports
