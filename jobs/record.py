@@ -17,6 +17,7 @@ from cluster.differences import kept
 from cluster.redact import redacted
 from jobs.cells import MosaicPlan
 from jobs.ledger import ledger
+from jobs.map_page.xyz import outline_of
 from jobs.plan import LogitPlan, Run
 from jobs.runner import stage_facts
 from jobs.window_faults import cell_name
@@ -105,6 +106,7 @@ def _scene(plan: LogitPlan) -> dict[str, Any]:
         "fingerprint": scene.fingerprint,
         "files": [p.path for p in scene.pieces],
         "shape_px": [scene.grid.height, scene.grid.width],
+        "outline": outline_of(scene.grid, scene.grid.box),
     }
 
 

@@ -25,8 +25,9 @@ from jobs.map_page.description import ShownRun, describe
 from jobs.map_page.layers import ImageryLayer, Layer
 from jobs.map_page.pictures import png_of, tile_picture
 from jobs.map_page.place import provenance
-from jobs.map_page.regions import has_regions, regions_of
-from jobs.map_page.sites import ZOOM, has_sites, sites_in
+from jobs.map_page.published_run import PublishedRun
+from jobs.map_page.regions import FOLDER, has_regions, outlines_of, regions_of
+from jobs.map_page.sites import ZOOM, all_sites, has_sites
 from jobs.map_page.xyz import Bounds
 from jobs.progress import Progress
 
@@ -198,14 +199,23 @@ def _write_page(page: Export, storage: Storage, index: dict[str, Any]) -> None:
             if not isinstance(layer, ImageryLayer):
                 one["legend"] |= layer.style.lookup()
     first = page.runs[0].run
-    told |= {"regions": has_regions(first), "sites": _write_sites(page.runs[0], storage)}
-    if has_regions(first):
-        storage.put("regions.json", json.dumps(regions_of(first), separators=(",", ":")).encode())
+    told |= {"regions": _write_regions(first, storage), "sites": _write_sites(page.runs[0], storage)}
     storage.put(INDEX, json.dumps(index, separators=(",", ":")).encode())
     storage.put(PAGE, json.dumps(told, indent=1).encode())
     kept = {f"{run.key}-{run.run.key}" for run in page.runs}
     for name in {one.name for one in storage.path("tiles").iterdir()} - kept:  # of a map that was here before
         remove_folder(storage, f"tiles/{name}")
+
+
+def _write_regions(run: PublishedRun, storage: Storage) -> bool:
+    """Write the table of regions, and an outline of each in a file of its own; return whether there are any."""
+    remove_folder(storage, FOLDER)
+    if not has_regions(run):
+        return False
+    for place, outline in outlines_of(run):
+        storage.put(f"{FOLDER}/{place}.json", json.dumps(outline, separators=(",", ":")).encode())
+    storage.put("regions.json", json.dumps(regions_of(run), separators=(",", ":")).encode())
+    return True
 
 
 def _write_sites(run: ShownRun, storage: Storage) -> dict[str, Any] | None:
@@ -214,20 +224,15 @@ def _write_sites(run: ShownRun, storage: Storage) -> dict[str, Any] | None:
     if not has_sites(run.run):
         return None
     there = []
-    for x, y in run.bounds.tiles(ZOOM):
-        found = sites_in(run.run, x, y)
-        if found["features"]:
-            storage.put(f"sites/{x}/{y}.json", json.dumps(found, separators=(",", ":")).encode())
-            there.append(f"{x}/{y}")
+    for (x, y), found in all_sites(run.run, run.bounds):
+        storage.put(f"sites/{x}/{y}.json", json.dumps(found, separators=(",", ":")).encode())
+        there.append(f"{x}/{y}")
     return {"zoom": ZOOM, "there": there}
 
 
 def _outlines(run: ShownRun) -> list[dict[str, Any]]:
-    """Return the scenes whose stores are there with a ring of longitudes and latitudes around each."""
+    """Return the scenes with a ring of longitudes and latitudes around each, as far as that is known."""
     imagery = next((layer.imagery for layer in run.layers if isinstance(layer, ImageryLayer)), None)
     known = {} if imagery is None else {one.store.id: one.outline for one in imagery.scenes}
-    return [
-        {"id": one["id"], "acquired": one["acquired"], "outline": known[one["id"]]}
-        for one in run.run.record["scenes"]
-        if one["id"] in known
-    ]
+    rings = ((one, one.get("outline") or known.get(one["id"])) for one in run.run.record["scenes"])
+    return [{"id": one["id"], "acquired": one["acquired"], "outline": ring} for one, ring in rings if ring]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from rasterio.windows import Window
 
 from jobs.map_page.layers import ImageryLayer, Layer, RasterLayer
@@ -98,16 +99,28 @@ class Place:
         return {"x": x, "y": y, "crs": layer.grid.pyproj_crs.name, "row": row, "col": col, "cell": cell}
 
     def _scenes(self) -> list[dict[str, Any]]:
-        """Return the scenes whose pixels reach the place, and whether they were valid there; None: store is gone."""
+        """Return the scenes whose pixels are valid at the place; of stores that are gone those whose outline holds it.
+
+        Records of earlier versions have no outlines: of their scenes without a store nothing is known.
+        """
         stores = {layer.imagery: None for layer in self.layers if isinstance(layer, ImageryLayer)}
         opened = {one.store.id: one.store for imagery in stores for one in imagery.scenes}
         found = []
         for scene in self.run.record["scenes"]:
             store = opened.get(scene["id"])
-            saw = None if store is None else _saw(store, self.lon, self.lat)
-            if saw is not False:
-                found.append({"id": scene["id"], "acquired": scene["acquired"], "known": saw is not None})
+            saw = (
+                _within(scene.get("outline"), self.lon, self.lat) if store is None else _saw(store, self.lon, self.lat)
+            )
+            if saw:
+                found.append({"id": scene["id"], "acquired": scene["acquired"], "known": store is not None})
         return found
+
+
+def _within(ring: list[list[float]] | None, lon: float, lat: float) -> bool:
+    """Whether a place may lie within a ring of longitudes and latitudes, which may reach beyond 180."""
+    if ring is None:
+        return True
+    return bool(shapely.contains_xy(shapely.Polygon(ring), [lon, lon + 360], [lat, lat]).any())
 
 
 def _saw(store: SceneStore, lon: float, lat: float) -> bool:

@@ -8,12 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import shapely
 
 from cluster.differences import keep
 from cluster.storage import Storage
 from jobs import map as map_job
 from jobs import record as record_job
 from jobs.config import RunConfig
+from jobs.map_page.xyz import bounds_of
 from jobs.parsing import load
 from jobs.plan import plan_run
 from jobs.record import git_commit, read_record, versions
@@ -47,6 +49,9 @@ def test_the_record_says_what_made_the_map(mapped):
         assert (mapped.out / "infer" / f"{said['logits']}.zarr").is_dir()
     assert found["scenes"][1]["acquired"] == "2024-01-02T00:00:00+00:00"
     assert [s["shape_px"] for s in found["scenes"]] == [[64, 64], [60, 80]]
+    for said, plan in zip(found["scenes"], run.scenes, strict=True):
+        bounds = bounds_of(plan.scene.grid)
+        assert shapely.Polygon(said["outline"]).bounds == pytest.approx(tuple(bounds.to_json()), abs=1e-6)
     for said, path in zip(found["models"], run.config.models, strict=True):
         assert said["path"] == path
         assert said["digest"] == read_card(Path(path)).digest()

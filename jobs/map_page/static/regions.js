@@ -41,11 +41,19 @@ export class Regions {
     this.table.replaceChildren(element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
   }
 
-  goTo({ bounds: [west, south, east, north], outline }) {
-    this.outline?.remove();
-    const line = (color, weight) => L.geoJSON(outline, { pane: "areas", interactive: false, style: { color, weight, fill: false } });
-    this.outline = outline ? L.layerGroup([line("#111", 5), line("#fff", 2)]).addTo(this.map) : null;
+  goTo(region) {
+    const { bounds: [west, south, east, north], outline } = region;
     const wide = innerWidth > 640;
     this.map.fitBounds([[south, west], [north, east]], { paddingTopLeft: wide ? [340, 20] : [10, 10], paddingBottomRight: wide ? [20, 20] : [10, innerHeight * 0.6] });
+    this.outline?.remove();
+    this.shown = region;
+    if (outline) this.outlined(region);
+  }
+
+  async outlined(region) {
+    const shape = await fetched(region.outline).catch((error) => console.warn(`${region.outline}: ${error.message}`));
+    if (!shape || this.shown !== region) return;
+    const line = (color, weight) => L.geoJSON(shape, { pane: "areas", interactive: false, style: { color, weight, fill: false } });
+    this.outline = L.layerGroup([line("#111", 5), line("#fff", 2)]).addTo(this.map);
   }
 }

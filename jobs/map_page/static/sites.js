@@ -1,9 +1,10 @@
-// Outlines of sites, fetched tile by tile where one looks.
+// Outlines of sites, fetched tile by tile where one looks; those of tiles that are left behind are let go.
 
 import { element, fetched } from "./dom.js";
 import { tileAt } from "./tiles.js";
 
 const MOST_TILES = 24;
+const MOST_HELD = 4 * MOST_TILES;
 
 export class Sites {
   constructor(map, { zoom, there }, told) {
@@ -31,18 +32,31 @@ export class Sites {
     }
     if (wanted.length > MOST_TILES) return this.told("Zoom in to see the outlines.");
     this.told("");
+    this.leave(new Set(wanted));
     const missing = wanted.filter((key) => !this.held.has(key) && (!this.there || this.there.has(key)));
     await Promise.all(missing.map(async (key) => {
-      this.held.set(key, null);
+      const slot = { layer: null };
+      this.held.set(key, slot);
       try {
         const layer = L.geoJSON(await fetched(`sites/${key}.json`), { pane: "areas", style: { color: "#ffd400", weight: 1.5, fillOpacity: 0.05 }, onEachFeature: (feature, shape) => shape.bindTooltip(() => card(feature.properties)) });
-        this.held.set(key, layer);
+        if (this.held.get(key) !== slot) return; // left meanwhile
+        slot.layer = layer;
         this.group.addLayer(layer);
       } catch (error) {
-        this.held.delete(key);
+        if (this.held.get(key) === slot) this.held.delete(key);
         this.told(`Outlines cannot be read: ${error.message}`);
       }
     }));
+  }
+
+  // A map holds what was seen last, however far one wanders over a country.
+  leave(wanted) {
+    for (const [key, { layer }] of this.held) {
+      if (this.held.size <= MOST_HELD) return;
+      if (wanted.has(key)) continue;
+      if (layer) this.group.removeLayer(layer);
+      this.held.delete(key);
+    }
   }
 }
 

@@ -74,3 +74,12 @@ def add_tables(out: Path) -> tuple[list[shapely.Geometry], dict[str, shapely.Geo
     pointer["files"] |= {name: {"href": href} for name, href in names.items()}
     (out / "map.json").write_text(json.dumps(pointer))
     return sites, regions
+
+
+def replace_outline(out: Path, place: int, shape: shapely.Geometry) -> None:
+    """Give a region of `add_tables` another outline, in the map's CRS."""
+    path = out / json.loads((out / "map.json").read_text())["folder"] / "statistics.parquet"
+    table = pq.read_table(path)
+    blobs = table["geometry"].to_pylist()
+    blobs[place] = shapely.to_wkb(shape)
+    pq.write_table(table.set_column(1, "geometry", pa.array(blobs, pa.binary())), path)

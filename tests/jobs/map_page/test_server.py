@@ -1,16 +1,19 @@
 """The server: what it answers, and what it refuses."""
 
 import io
+import shutil
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from PIL import Image
 from starlette.testclient import TestClient
 
 from jobs.map_page.pictures import png_of, tile_picture
 from jobs.map_page.place import pixel_of
+from jobs.map_page.published_run import open_published
 from jobs.map_page.server import app_of
 from jobs.map_page.shown import Shown
 from tiler.grids import PixelGrid
@@ -110,6 +113,19 @@ def test_a_place_has_the_values_of_the_rasters_and_what_made_them(asked, publish
     assert [model["name"] for model in first["models"]] == ["net0"]
     assert first["made"]["files"] != second["made"]["files"]
     assert first["pixel"]["cell"].startswith("r")
+
+
+def test_of_a_swept_run_the_scenes_around_a_place_are_named(published, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(published.out, out, symlinks=True, ignore=shutil.ignore_patterns("ingest"))
+    run = open_published(str(out), ExitStack())
+    rings = {one["id"]: shapely.Polygon(one["outline"]) for one in run.record["scenes"]}
+    page = TestClient(app_of(Shown(str(out), None, None, ExitStack())), base_url="http://localhost")
+    for wanted, where in (({"b"}, rings["b"] - rings["a"]), ({"a", "b"}, rings["a"] & rings["b"])):
+        at = where.representative_point()
+        (told,) = page.get("/place", params={"lon": at.x, "lat": at.y}).json()["runs"]
+        assert {one["id"] for one in told["scenes"]} == wanted
+        assert not any(one["known"] for one in told["scenes"])
 
 
 def test_outside_of_the_map_is_said(asked):
