@@ -9,6 +9,8 @@ times the disk, and longer to compress. Cells without land are never written, as
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
-import shapely
-from pyogrio.raw import write
+from country_uses_districts import write_districts
 from scipy.ndimage import gaussian_filter
 
+from cluster.heap import keep_memory
 from jobs import plan, publish
 from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
@@ -46,7 +47,6 @@ LOBE = 1.4
 """No site reaches farther than so many radii from its middle."""
 SHARES = {GAINED: 0.05, LOST: 0.03, PERHAPS_GAINED: 0.02, PERHAPS_LOST: 0.02}
 GRANULE_PX, STEP_PX, DATES = 10_980, 9_980, 5
-DISTRICTS, ISLANDS = 250, 3_000
 NAMES = ("before", "after")
 PRECISION = plan.Precision("cpu", "fp32", 1)
 
@@ -207,50 +207,6 @@ def _scene(name: str, day: datetime, sensor: Any, grid: PixelGrid) -> Scene:
     return Scene(name, day, sensor, grid, "uint16", (piece,), f"digest of {name}", 10**9)
 
 
-def write_districts(path: Path, extent: Box) -> None:
-    """Write districts that cover the land without gaps, with bent borders of fine steps, and islands off the coasts."""
-    random, grid = np.random.default_rng(3), GRID.grid_of(extent)
-    height, width = extent.height, extent.width
-    ring = np.linspace(0, 2 * np.pi, max(2_000, height // 4), endpoint=False)
-    coast = shapely.Polygon(
-        np.stack([width / 2 * (1 + (WIDE + 1e-3) * np.cos(ring)), height / 2 * (1 + (TALL + 1e-3) * np.sin(ring))], 1)
-    )
-    middles = shapely.MultiPoint(random.uniform((0.1 * width, 0), (0.9 * width, height), (round(1.37 * DISTRICTS), 2)))
-    cells = np.asarray(
-        shapely.get_parts(
-            shapely.voronoi_polygons(middles, extend_to=shapely.box(-width, -height, 2 * width, 2 * height))
-        )
-    )
-    step = height / 4096  # 8 px of a country: 80 m
-    wave = height / 200
-    fine = shapely.segmentize(
-        shapely.intersection(cells, shapely.box(-width / 4, -height / 4, 1.25 * width, 1.25 * height)), step
-    )
-    bent = shapely.transform(
-        fine, lambda p: p + wave / 4 * np.stack([np.sin(p[:, 1] / wave), np.cos(1.3 * p[:, 0] / wave)], 1)
-    )
-    districts = np.asarray(shapely.intersection(bent, coast))
-    districts = districts[shapely.area(districts) > 0]
-    angle, out = random.uniform(0, 2 * np.pi, ISLANDS), random.uniform(1.02, 1.2, ISLANDS)
-    at = np.stack([width / 2 * (1 + WIDE * out * np.cos(angle)), height / 2 * (1 + TALL * out * np.sin(angle))], 1)
-    isles = shapely.buffer(shapely.points(at), random.uniform(2, 40, ISLANDS) * height / 32_768, quad_segs=8)
-    owners = shapely.STRtree(districts).nearest(isles)
-    whole = [shapely.union_all([one, *isles[owners == place]]) for place, one in enumerate(districts)]
-    placed = shapely.transform(np.array(whole, object), lambda p: np.stack(grid.xy(p[:, 1], p[:, 0]), 1))
-    shapes = np.array([shapely.multipolygons([s]) if s.geom_type == "Polygon" else s for s in placed], object)
-    codes = np.array([f"{41000 + 10 * place}" for place in range(len(shapes))], object)
-    write(
-        path,
-        shapely.to_wkb(shapes),
-        [codes],
-        ["code"],
-        geometry_type="MultiPolygon",
-        crs=pyproj.CRS(CRS).to_wkt(),
-        driver="GPKG",
-        layer="districts",
-    )
-
-
 def prepare(folder: Path, side_px: int) -> dict[str, Any]:
     """Make both maps, publish them, and return what is true of them; what is there already is kept."""
     done = folder / "planted.json"
@@ -259,7 +215,7 @@ def prepare(folder: Path, side_px: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     runs = [run_of(folder, name, side_px) for name in NAMES]
     extent = runs[0][2].extent
-    write_districts(folder / "districts.gpkg", extent)
+    write_districts(folder / "districts.gpkg", GRID.grid_of(extent), (TALL, WIDE))
     country, layers = Country(extent), Layers()
     stores = []
     for run, _, mosaic in runs:
@@ -279,8 +235,7 @@ def prepare(folder: Path, side_px: int) -> dict[str, Any]:
         land_px += int(land.sum())
         for later, store in enumerate(stores):
             store.write(cell, layers.cell(box, land, kind, bool(later)))
-    for run, logits, mosaic in runs:
-        publish.publish(run, logits, mosaic, {})
+    published = [_published(folder, name, side_px) for name in NAMES]
     told = {
         "side_px": side_px,
         "extent": list(vars(extent).values()),
@@ -288,5 +243,19 @@ def prepare(folder: Path, side_px: int) -> dict[str, Any]:
         "sites": {str(kind): count for kind, count in country.planted().items()},
         "pixels": {str(kind): int(pixels[kind]) for kind in (*SHARES, STABLE)},
     }
+    told["published"] = published
     done.write_text(json.dumps(told, indent=1))
     return told
+
+
+def _published(folder: Path, name: str, side_px: int) -> dict[str, Any]:
+    """Publish a map in a process of its own; return what that took."""
+    subprocess.run([sys.executable, __file__, str(folder), name, str(side_px)], check=True)
+    facts = json.loads((folder / name / "stages/publish.json").read_text())
+    return {key: facts[key] for key in ("seconds", "peak_memory_bytes", "expected_memory_bytes", "bytes_written")}
+
+
+if __name__ == "__main__":
+    keep_memory()  # as every command does
+    run, logits, mosaic = run_of(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    publish.publish(run, logits, mosaic, {})

@@ -17,6 +17,7 @@ from jobs.change_runs import PublishedRun, common_extent, published_run
 from jobs.config import RegionsConfig
 from jobs.polygons_config import PolygonsConfig
 from jobs.shell import DONE
+from jobs.stages import prepare_worker
 from jobs.use_files import answered, number
 from tiler.change import Doubt
 from tiler.regions import read_regions
@@ -113,6 +114,7 @@ def _folder(arguments: argparse.Namespace, run: PublishedRun) -> Path:
 
 
 def _work(words: Sequence[str] | None) -> int:
+    prepare_worker()
     comparison, folder = plan_change(_parser().parse_args(words))
     told = write_change(comparison, folder)
     for name in ("gained", "lost", "perhaps gained", "perhaps lost"):

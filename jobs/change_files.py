@@ -29,13 +29,15 @@ from tiler.fuse import NO_DATE
 from tiler.grids import Box
 from tiler.patches import SiteLayers
 from tiler.polygon_files import batches_of, schema_of, write_polygons
-from tiler.polygons import PolygonJob, cell_boxes, scratch_folder
+from tiler.polygons import PolygonJob, ahead, cell_boxes, scratch_folder
 from tiler.region_sums import region_sums
 from tiler.regions import Regions
 from tiler.sites import Sites
 from tiler.temporal import Chain, smoothed
 
 RECORD, TABLE, POLYGONS = "change.json", "change.csv", "change"
+MEANS = ("difference", "significance", "probability_before", "probability_after")
+"""What polygons say of their pixels on average."""
 WHOLE = "all"
 """Name of the row of everything that was compared."""
 
@@ -52,6 +54,10 @@ class Comparison:
     """Then every date is judged by all of them."""
     polygons: PolygonsConfig
     regions: Regions | None
+
+    def is_unseen(self, box: Box) -> bool:
+        """Whether the first or the last map saw nothing of some absolute map pixels: half of a country's are sea."""
+        return not all(run.store.read("count", box).any() for run in (self.runs[0], self.runs[-1]))
 
     def read(self, box: Box) -> tuple[Seen, Seen, Change]:
         """Compare the first and the last map in some absolute map pixels."""
@@ -122,11 +128,17 @@ def _write_raster(comparison: Comparison, path: Path, progress: Progress) -> Non
     extent = comparison.extent
     grid = comparison.runs[-1].store.grid.grid_of(extent)
 
+    def layer(box: Box) -> np.ndarray | None:
+        if comparison.is_unseen(box):
+            return None
+        change = comparison.read(box)[2]
+        return change.kind if path.stem == CHANGE.name else np.stack([change.difference, change.significance])
+
     def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
-        for box in cell_boxes(extent):
-            change = comparison.read(box)[2]
-            layer = change.kind if path.stem == CHANGE.name else np.stack([change.difference, change.significance])
-            yield box.y0 - extent.y0, box.x0 - extent.x0, layer
+        boxes = cell_boxes(extent)
+        for box, found in zip(boxes, ahead(layer, boxes), strict=True):
+            if found is not None:
+                yield box.y0 - extent.y0, box.x0 - extent.x0, found
             progress.advance()
 
     write_cog(
@@ -143,20 +155,21 @@ def _write_raster(comparison: Comparison, path: Path, progress: Progress) -> Non
 
 def _layers(comparison: Comparison, box: Box) -> SiteLayers:
     """Return the sure changes of some pixels: 1 gained, 2 lost."""
+    if comparison.is_unseen(box):
+        shape, dates = (box.height, box.width), int(NO_DATE)
+        nothing, undated = np.zeros(shape, np.float32), np.full(shape, NO_DATE)
+        bounds = dict.fromkeys(("before", "after"), (undated, dates))
+        return SiteLayers(np.full(shape, NO_CLASS, np.uint8), dict.fromkeys(MEANS, nothing), bounds)
     before, after, change = comparison.read(box)
     kind = np.where(change.kind == NO_CLASS, NO_CLASS, 0).astype(np.uint8)
     kind[change.kind == GAINED], kind[change.kind == LOST] = 1, 2
     bounds = {}
     for name, run in (("before", comparison.runs[0]), ("after", comparison.runs[-1])):
         bounds[name] = run.store.read("latest", box), int(NO_DATE)
+    means = change.difference, change.significance, sigmoid(before.logit), sigmoid(after.logit)
     return SiteLayers(
         kind,
-        {
-            "difference": change.difference,
-            "significance": change.significance,
-            "probability_before": sigmoid(before.logit),
-            "probability_after": sigmoid(after.logit),
-        },
+        dict(zip(MEANS, means, strict=True)),
         bounds,
         {} if comparison.regions is None else {"region": comparison.regions.at(box)},
     )

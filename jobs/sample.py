@@ -23,6 +23,7 @@ from jobs.sample_design import (
     write_sample,
 )
 from jobs.shell import DONE
+from jobs.stages import prepare_worker
 from jobs.text_table import TextTable
 from jobs.use_files import answered
 
@@ -122,6 +123,7 @@ def strata_table(plans: Sequence[StratumPlan]) -> str:
 def _work(words: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(words)
     asked = _asked(arguments)
+    prepare_worker()
     opened = open_map(arguments.run, arguments.set)
     plans, drawn = plan_sample(opened, asked)
     print(strata_table(plans))

@@ -88,6 +88,8 @@ def _raster_tile(layer: RasterLayer, zoom: int, x: int, y: int) -> Picture | Non
         return None
     places = layer.style.places(values)
     places[~seen] = MISSING
+    if (places == MISSING).all():
+        return None
     return Picture(places, layer.style.palette)
 
 

@@ -34,11 +34,14 @@ class Ramp:
     unit: str = ""
     is_date: bool = False
     """Whether values are days since 1970-01-01."""
+    hidden: float | None = None
+    """A number that says that there is nothing to see."""
 
     def places(self, values: np.ndarray) -> np.ndarray:
         """Return the places in `palette`, uint8 (y, x), of finite numbers (y, x)."""
         share = (values.astype(np.float64) - self.low) / (self.high - self.low)
-        return np.clip(np.round(share * (STEPS - 1)), 0, STEPS - 1).astype(np.uint8)
+        found = np.clip(np.round(share * (STEPS - 1)), 0, STEPS - 1).astype(np.uint8)
+        return found if self.hidden is None else np.where(values == self.hidden, np.uint8(MISSING), found)
 
     @cached_property
     def palette(self) -> np.ndarray:
@@ -143,7 +146,7 @@ def _classes(facts: BandFacts) -> Style:
 
 
 def _count(facts: BandFacts) -> Style:
-    return Ramp("YlGnBu", 0, max(1.0, facts.statistics.get("maximum", 1.0)))
+    return Ramp("YlGnBu", 0, max(1.0, facts.statistics.get("maximum", 1.0)), hidden=0)  # sea, as in all other layers
 
 
 def _latest(facts: BandFacts) -> Style:

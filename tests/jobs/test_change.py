@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 from jobs import map as map_job
 from jobs.change import main
 from tests.jobs.worlds import World, answering, image, small_cells, world
-from tiler.change import GAINED, LOST, NAMES, PERHAPS_GAINED, STABLE
+from tiler.change import GAINED, LOST, NAMES, PERHAPS_GAINED, STABLE, change_of
 from tiler.fuse import NO_DATE, Fused
 from tiler.grids import Box, Cell, MapGrid
 from tiler.map_store import MapStore, create_map_store
@@ -116,6 +116,27 @@ def test_files_say_what_came_and_went(pair, capsys):
     assert [run["run"] for run in record["runs"]] == pair
     assert (record["z"], record["hmm"]) == (1.0, None)
     assert set(record["areas_m2"]) == {*NAMES, "unseen"}
+
+
+def test_a_cell_that_one_map_did_not_see_is_passed_over_and_told_as_unseen(pair, tmp_path, monkeypatch):
+    """As sea is; the answer elsewhere is that of maps that saw it."""
+    before, _ = ground()
+    before[:100, :72] = np.nan  # all of the upper left cell
+    half = published(tmp_path / "half", before)
+    asked = []
+    monkeypatch.setattr("jobs.change_files.change_of", lambda *of: asked.append(of[0].logit.shape) or change_of(*of))
+    with small_cells():
+        assert main([half, pair[1], "--z", "1", "--out", str(tmp_path / "o")]) == 0
+        assert main([*pair, "--z", "1", "--out", str(tmp_path / "whole")]) == 0
+    assert asked.count((100, 72)) == asked.count((100, 48)) / 2 == 3
+    found, whole = (rasterio.open(tmp_path / name / "change.tif").read(1) for name in ("o", "whole"))
+    assert (found[:100, :72] == 255).all()
+    np.testing.assert_array_equal(found[100:], whole[100:])
+    np.testing.assert_array_equal(found[:100, 72:], whole[:100, 72:])
+    areas = [float(table_of(tmp_path / name)[0]["unseen_m2"]) for name in ("o", "whole")]
+    assert areas[0] - areas[1] == pytest.approx(100 * 72 * 120, rel=1e-2)  # far off the meridian
+    lost = pq.read_table(tmp_path / "o" / "change.parquet", columns=["change", "pixels"]).to_pylist()
+    assert [(row["change"], row["pixels"]) for row in lost] == [("lost", 30 * 8), ("gained", 850 - 5 * 22)]
 
 
 def test_regions_have_rows_and_polygons_their_region(pair, tmp_path, capsys):

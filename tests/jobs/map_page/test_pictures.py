@@ -145,3 +145,15 @@ def test_a_map_in_sheets_is_drawn_as_one_in_a_file(published, tmp_path):
                 assert (one is None) == (two is None)
                 if one is not None:
                     np.testing.assert_array_equal(one.rgba, two.rgba)
+
+
+def test_what_nobody_saw_is_seen_through_in_every_layer(shown):
+    zoom, opaque = shown.by_id["class"].native_zoom, 0
+    for at in shown.by_id["class"].bounds.tiles(zoom):
+        pictures = [tile_picture(shown.by_id[name], zoom, *at) for name in ("class", "count", "latest")]
+        masks = [np.zeros((256, 256), bool) if one is None else one.rgba[..., 3] > 0 for one in pictures]
+        assert all(one is None for one in pictures) or not any(one is None for one in pictures)
+        assert (masks[0] == masks[1]).all()
+        assert (masks[0] == masks[2]).all()
+        opaque += masks[0].sum()
+    assert opaque
