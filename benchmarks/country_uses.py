@@ -214,15 +214,36 @@ def measure(name: str, folder: Path, side_px: int) -> dict[str, Any]:
     return {"side_px": side_px, "step": name, **found}
 
 
+def answer_of(row: dict[str, Any]) -> str:
+    """Return what a command made, for people."""
+    if "tiles" not in row:
+        counts = [f"{row[name]:,} {name}" for name in ("polygons", "points", "regions") if name in row]
+        return ", ".join([*counts, *([f"{row['files_bytes'] / 1e6:,.0f} MB"] if "files_bytes" in row else [])])
+    sites = row["other_files"]["sites"]
+    return (
+        f"{row['tiles']:,} tiles of zooms {row['zooms'][0]} to {row['zooms'][-1]}, {row['tile_bytes'] / 1e6:,.0f} MB; "
+        f"{sites['files']:,} files of sites, {sites['bytes'] / 1e6:,.0f} MB"
+    )
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows for people."""
-    lines = ["| step | side, px | s | peak, GB | |", "| --- | --- | --- | --- | --- |"]
-    for row in rows:
-        told = {k: v for k, v in row.items() if k not in ("side_px", "step", "seconds", "peak_bytes", "cpu_s")}
-        seconds = f"{row['seconds']:.0f}" if "seconds" in row else "–"
-        lines.append(
-            f"| {row['step']} | {row['side_px']:,} | {seconds} | {row['peak_bytes'] / 1e9:.2f} | {json.dumps(told)} |"
-        )
+    """Return the rows for people: commands, and then the server."""
+    rows = sorted(rows, key=lambda row: (row["step"] == "serve", row["step"], row["side_px"]))
+    lines = ["| command | side, px | s | of processors, s | peak, GB | what it made |", "| --- |" + " --- |" * 5]
+    for row in (row for row in rows if row["step"] != "serve"):
+        figures = f"{row['seconds']:.0f} | {row['cpu_s']:.0f} | {row['peak_bytes'] / 1e9:.2f} | {answer_of(row)} |"
+        lines.append(f"| {row['step']} | {row['side_px']:,} | {figures}")
+    lines += ["", "| `sandan serve` | side, px | median, ms | 95 %, ms | kB | the largest |", "| --- |" + " --- |" * 5]
+    for row in (row for row in rows if row["step"] == "serve"):
+        side = f"{row['side_px']:,}"
+        lines.append(f"| first answer | {side} | {1000 * row['start_s']:,.0f} | | | |")
+        for name, found in row.items():
+            if isinstance(found, dict) and "median_ms" in found:
+                sizes = f"{found['bytes'] / 1e3:.1f} | {found['most_bytes'] / 1e3:.1f} |"
+                lines.append(f"| {name} | {side} | {found['median_ms']:.0f} | {found['p95_ms']:.0f} | {sizes}")
+    for row in (row for row in rows if row["step"] == "serve"):
+        held = ", ".join(f"{name} {row[name]['resident_bytes'] / 1e9:.2f}" for name in ("start", "before", "after"))
+        lines.append(f"\nMemory of the server, {row['side_px']:,} px, GB: {held} (`before` and `after` many at once)")
     return "\n".join(lines)
 
 

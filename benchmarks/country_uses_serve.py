@@ -114,7 +114,12 @@ def serve(run: Path, folder: Path) -> dict[str, Any]:
                 )
         at = [place_in(bounds, random) for _ in range(CLICKS)]
         found["click"] = told([asked(place, f"/place?lon={lon}&lat={lat}") for lon, lat in at])
-        found |= {"regions": told([asked(place, "/regions.json") for _ in range(3)])}
+        found["click"]["scenes"] = clicked_scenes(place, at)
+        found["regions"] = told([asked(place, "/regions.json") for _ in range(5)])
+        rows = json.loads(asked(place, "/regions.json")[2])["regions"]
+        outlines = [one["outline"] for one in rows if isinstance(one["outline"], str)][:TILES]
+        if outlines:
+            found["outline of a region"] = told([asked(place, f"/{outline}") for outline in outlines])
         if page["sites"]:
             zoom = page["sites"]["zoom"]
             at_sites = tiles_of(bounds, zoom, TILES, random)
@@ -132,6 +137,12 @@ def serve(run: Path, folder: Path) -> dict[str, Any]:
         found[f"{AT_ONCE} at once"] = together | {"tiles_per_s": round(len(many) / (time.monotonic() - started), 1)}
         found["after"] = memory_of(process)
     return found | {"peak_bytes": found["after"]["peak_bytes"]}
+
+
+def clicked_scenes(place: str, at: list[tuple[float, float]]) -> float:
+    """Return how many scenes a click names, on average."""
+    answers = [json.loads(asked(place, f"/place?lon={lon}&lat={lat}")[2]) for lon, lat in at]
+    return float(np.mean([len(one["runs"][0]["scenes"]) for one in answers]))
 
 
 def place_in(bounds: Bounds, random: np.random.Generator) -> tuple[float, float]:

@@ -28,6 +28,8 @@ COMPRESSION_BYTES = 5 * 2**20
 """A thread of GDAL that compresses one product: its blocks of 512 px, raw and encoded, that wait; as measured."""
 STATISTICS_AT_ONCE = 4
 """Cells that are summed by region at once, at most."""
+REGIONS_MEMORY_BYTES = 200 * 2**20
+"""The districts of a country, some hundred thousand points, as they are read, repaired and cut; as measured."""
 OUTLINE_MEMORY_BYTES = 150 * 2**20
 """Outlines and sites of some hundred thousand polygons on their way to a file, as measured."""
 RAY_MEMORY_BYTES = 900 * 2**20
@@ -154,9 +156,9 @@ def polygons_memory(cell_px: int, classes: int) -> int:
 
     One cell: logits and spreads as they are stored, read and chosen from, float32; classes, labels, counts and dates;
     areas in float64, and once more while they are computed; which site of an earlier map a pixel lies in, and the
-    outlines of those.
+    outlines of those. And the layers of the next cell, which is read meanwhile.
     """
-    return BASE_MEMORY_BYTES + OUTLINE_MEMORY_BYTES + cell_px**2 * (2 * classes * 3 * 4 + 80)
+    return BASE_MEMORY_BYTES + OUTLINE_MEMORY_BYTES + cell_px**2 * (2 * classes * 5 * 4 + 108)
 
 
 def format_bytes(count: int) -> str:

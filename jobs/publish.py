@@ -24,7 +24,14 @@ from jobs.cells import MosaicPlan
 from jobs.config import RunConfig
 from jobs.decisions import decide
 from jobs.earlier_map import check_earlier, polygons_facts
-from jobs.estimate import Estimate, Expected, polygons_memory, publish_memory, statistics_memory
+from jobs.estimate import (
+    REGIONS_MEMORY_BYTES,
+    Estimate,
+    Expected,
+    polygons_memory,
+    publish_memory,
+    statistics_memory,
+)
 from jobs.infer import require_ingested
 from jobs.last_map import changed_since, last_map
 from jobs.map_files import write_config, write_map_files, write_styles
@@ -206,10 +213,11 @@ def memory(run: Run) -> int:
     bands = max(len(run.classes), len(UNCERTAINTY.bands) if run.config.infer.uncertainty else 0)
     cores = os.cpu_count() or 1
     wanted, classes = run.config.outputs, len(run.classes)
+    regions = REGIONS_MEMORY_BYTES if run.config.regions is not None else 0
     return max(
         publish_memory(CELL_PX, bands, cores, len(_products(run))),
-        statistics_memory(CELL_PX, classes, cores) if "statistics" in wanted else 0,
-        polygons_memory(CELL_PX, classes) if "polygons" in wanted else 0,
+        statistics_memory(CELL_PX, classes, cores) + regions if "statistics" in wanted else 0,
+        polygons_memory(CELL_PX, classes) + regions if "polygons" in wanted else 0,
     )
 
 

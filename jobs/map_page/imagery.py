@@ -136,13 +136,16 @@ class Imagery:
     def tile(self, view: str, zoom: int, x: int, y: int) -> np.ndarray | None:
         """Return a tile as uint8 (y, x, 4), None where no scene saw anything of it."""
         box, out = tile_box(zoom, x, y), np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
-        for scene in self.scenes:
+        for scene in reversed(self.scenes):  # what lies under others is not read: a country has many dates
             if not scene.bounds.holds(zoom, x, y):
                 continue
             found = self._warped(scene, view, zoom, box)
             if found is not None:
                 picture, seen = found
+                seen = seen & (out[..., 3] == 0)
                 out[seen, :3], out[seen, 3] = picture[seen], 255
+                if out[..., 3].all():
+                    break
         return out if out[..., 3].any() else None
 
     def _warped(self, scene: SceneImage, view: str, zoom: int, box: Box) -> tuple[np.ndarray, np.ndarray] | None:

@@ -102,7 +102,10 @@ def _nearest(mapping: Mapping, box: Box, read: Read) -> tuple[np.ndarray | None,
     if at.empty:
         return None, None
     values, known = read(at)
-    return nearest(mapping, box, values, at, 0), nearest(mapping, box, known, at, False)
+    if not known.any():  # sea
+        return None, None
+    places = nearest(mapping, box, np.arange(values.size).reshape(values.shape), at, -1)
+    return values.ravel()[places], known.ravel()[places] & (places >= 0)
 
 
 def png_of(picture: Picture) -> bytes:

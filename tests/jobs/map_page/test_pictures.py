@@ -8,13 +8,15 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import shapely
 
 from jobs import map as map_job
 from jobs.map_page.description import ShownRun
+from jobs.map_page.imagery import Imagery
 from jobs.map_page.layers import ImageryLayer, raster_layers
 from jobs.map_page.pictures import png_of, tile_picture
 from jobs.map_page.published_run import open_published
-from jobs.map_page.xyz import TILE_PX, tile_box, world_grid
+from jobs.map_page.xyz import TILE_PX, Bounds, tile_box, world_grid
 from tests.jobs.worlds import World, answering, small_cells, write_tif
 from tiler.classes import NO_CLASS
 
@@ -157,3 +159,16 @@ def test_what_nobody_saw_is_seen_through_in_every_layer(shown):
         assert (masks[0] == masks[2]).all()
         opaque += masks[0].sum()
     assert opaque
+
+
+def test_scenes_under_others_are_not_read(shown, monkeypatch):
+    imagery = shown.by_id["imagery-colour"].imagery
+    first, last = (shapely.Polygon(one.outline) for one in imagery.scenes)
+    at = (first & last).representative_point()
+    ((x, y),) = Bounds(at.x, at.y, at.x, at.y).tiles(19)
+    both, asked = imagery.tile("colour", 19, x, y), []
+    of_scene = Imagery._warped
+    monkeypatch.setattr(Imagery, "_warped", lambda self, *of: asked.append(of[0].store.id) or of_scene(self, *of))
+    np.testing.assert_array_equal(imagery.tile("colour", 19, x, y), both)
+    assert asked == [imagery.scenes[-1].store.id]
+    assert (both[..., 3] == 255).all()
