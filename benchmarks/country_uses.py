@@ -1,7 +1,7 @@
 """Do the commands on a finished map stand the map of a whole country? Change, sample, statistics, polygons, the page.
 
-    python benchmarks/country_uses.py --sides 8192 32768 --prepare    two published maps of each size: 8 GB of disk
-    python benchmarks/country_uses.py --sides 8192 32768              everything on them: half an hour
+    python benchmarks/country_uses.py --sides 8192 32768 --prepare    two maps of each size: 3 GB of disk, 8 for a while
+    python benchmarks/country_uses.py --sides 8192 32768              everything on them: ten minutes
     python benchmarks/country_uses.py --sides 32768 --steps change    one of the steps
     python benchmarks/country_uses.py --table                         the table of what was measured so far
 
