@@ -15,7 +15,9 @@ from pathlib import Path
 from jobs.change_files import Comparison, write_change
 from jobs.change_runs import PublishedRun, common_extent, published_run
 from jobs.config import RegionsConfig
+from jobs.estimate import format_bytes
 from jobs.polygons_config import PolygonsConfig
+from jobs.room import free_bytes_at
 from jobs.shell import DONE
 from jobs.stages import prepare_worker
 from jobs.use_files import answered, number
@@ -23,6 +25,8 @@ from tiler.change import Doubt
 from tiler.regions import read_regions
 from tiler.temporal import Chain
 
+DIFFERENCE_BYTES = 8
+"""Of a pixel that both maps saw, in `difference.tif` before it is compressed."""
 EPILOG = """examples:
   sandan change runs/korea-2024 runs/korea-2025
   sandan change runs/korea-2024 runs/korea-2025 --z 3 --min-area-m2 5000 --out runs/change
@@ -93,7 +97,7 @@ def plan_change(arguments: argparse.Namespace) -> tuple[Comparison, Path]:
     grid = runs[-1].store.grid
     regions = None if wanted is None else read_regions(wanted.file, wanted.name, wanted.crs, grid, extent)
     comparison = Comparison(tuple(runs), extent, doubt, chain if arguments.hmm else None, polygons, regions)
-    return comparison, _folder(arguments, runs[-1])
+    return comparison, _folder(arguments, runs)
 
 
 def _regions(arguments: argparse.Namespace, run: PublishedRun) -> RegionsConfig | None:
@@ -104,12 +108,18 @@ def _regions(arguments: argparse.Namespace, run: PublishedRun) -> RegionsConfig 
     return RegionsConfig(file=arguments.regions, name=arguments.region_name, crs=arguments.region_crs)
 
 
-def _folder(arguments: argparse.Namespace, run: PublishedRun) -> Path:
-    out = arguments.out or f"{run.out}/change"
+def _folder(arguments: argparse.Namespace, runs: Sequence[PublishedRun]) -> Path:
+    out = arguments.out or f"{runs[-1].out}/change"
     if "://" in out:
         raise ValueError(f"--out {out}: a local folder is needed")
     if Path(out).is_file():
         raise ValueError(f"--out {out} is a file; give a folder")
+    wanted, free = DIFFERENCE_BYTES * min(run.seen_px for run in runs), free_bytes_at(out)
+    if wanted > free:
+        raise ValueError(
+            f"--out {out}: {format_bytes(free)} are free, difference.tif takes about {format_bytes(wanted)} until "
+            "it is compressed; free some, or give another folder"
+        )
     return Path(out)
 
 

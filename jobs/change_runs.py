@@ -29,6 +29,8 @@ class PublishedRun:
     regions: RegionsConfig | None
     created: str
     """When its record was written."""
+    seen_px: int
+    """Map pixels that any scene saw; 0 where that is not known."""
 
     def facts(self) -> dict[str, Any]:
         """Return what a comparison says of it."""
@@ -60,6 +62,7 @@ def published_run(target: str) -> PublishedRun:
         float(config["fuse"]["threshold"]),
         None if regions is None else parse(RegionsConfig, regions, f"{target}/run.json"),
         str(record["created"]),
+        int(pointer.get("numbers", {}).get("seen_px", 0)),
     )
 
 

@@ -34,6 +34,14 @@ def computes_bf16() -> bool | None:
     return not BF16_FLAGS.isdisjoint(flags[0]) if flags else None
 
 
+def free_bytes_at(folder: str | Path) -> int:
+    """Return how much is free on the disk where a folder is, or will be."""
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
 def check_disk(estimates: Sequence[Estimate]) -> None:
     """Refuse a run whose output cannot fit.
 
@@ -41,11 +49,7 @@ def check_disk(estimates: Sequence[Estimate]) -> None:
         OSError: less is free than the stages will write, before compression (halved, which it always reaches).
     """
     for folder in {e.folder for e in estimates if e.folder}:
-        place = Path(folder)
-        while not place.exists():
-            place = place.parent
-        wanted = sum(e.write_bytes for e in estimates if e.folder == folder) // 2
-        free = shutil.disk_usage(place).free
+        wanted, free = sum(e.write_bytes for e in estimates if e.folder == folder) // 2, free_bytes_at(folder)
         if wanted > free:
             raise OSError(
                 f"out: {folder} has {format_bytes(free)} free, the run will write about {format_bytes(wanted)}; "

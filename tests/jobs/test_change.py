@@ -195,6 +195,10 @@ def test_what_cannot_be_compared_is_told(pair, tmp_path, capsys):
     torn, gone = (Path(shutil.copytree(other, tmp_path / name)) for name in ("torn", "gone"))
     (torn / "map.json").write_text(json.dumps({"key": "k2", "folder": "maps/k2"}))
     (gone / "mosaic" / "m.zarr").rename(gone / "mosaic" / "n.zarr")
+    vast = [shutil.copytree(other, tmp_path / name) for name in ("vast", "vaster")]
+    for place, folder in enumerate(vast):
+        numbers = {"seen_px": 10 ** (15 + place)}
+        (folder / "map.json").write_text(json.dumps({"key": "k1", "folder": "maps/k1", "numbers": numbers}))
     for words, told in (
         ([one, coarse], "10 x 12"),
         ([one, korea], "EPSG:5179"),
@@ -208,6 +212,7 @@ def test_what_cannot_be_compared_is_told(pair, tmp_path, capsys):
         ([one, other, "--z", "-1"], "--z -1"),
         ([one, other, "--hmm", "--gain", "0"], "gain"),
         ([one, other, "--out", "s3://bucket/x"], "local folder"),
+        ([str(folder) for folder in vast], "difference.tif takes about 8000.0 TB"),
     ):
         assert main(words) == 2, words
         said = capsys.readouterr().err
