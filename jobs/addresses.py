@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from jobs.polygons_config import AUTO, NONE
+
 FIELDS = (
     "adaptive",
     "area",
@@ -31,7 +33,9 @@ FIELDS = (
 def addresses(model: BaseModel, at: str = "") -> Iterator[tuple[str, str]]:
     """Yield (key, address) of every file, folder or pattern that a model names, such as `scenes.0.files`."""
     for name in type(model).model_fields:
-        yield from _within(getattr(model, name), f"{at}{name}", name in FIELDS)
+        value = getattr(model, name)
+        named = name in FIELDS and not (name == "earlier" and value in (AUTO, NONE))
+        yield from _within(value, f"{at}{name}", named)
 
 
 def _within(value: Any, at: str, named: bool) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from cluster.heap import give_memory_back
 from cluster.redact import redacted
 from jobs.plan import Run
 from jobs.rasters import RasterFile
@@ -64,8 +65,14 @@ WRITERS: dict[str, Writer] = {STATISTICS: _statistics, SITES: _polygons}
 
 
 def write_map_files(run: Run, store: MapStore, folder: Path) -> list[MapFile]:
-    """Write everything that the run's `outputs` name of this table."""
-    return [file for name, write in WRITERS.items() if name in run.config.outputs for file in write(run, store, folder)]
+    """Write everything that the run's `outputs` name of this table; none begins on top of what another one freed."""
+    found = []
+    for name, write in WRITERS.items():
+        if name in run.config.outputs:
+            give_memory_back()
+            found += write(run, store, folder)
+    give_memory_back()
+    return found
 
 
 def write_styles(folder: Path, rasters: Mapping[str, RasterFile], classes: Sequence[str]) -> list[MapFile]:

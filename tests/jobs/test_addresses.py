@@ -1,7 +1,10 @@
 """Every address of a run is found, wherever it stands."""
 
+import pytest
+
 from jobs.addresses import addresses
 from jobs.config import RunConfig
+from jobs.polygons_config import PolygonsConfig
 
 
 def test_every_address_is_yielded_with_its_key_and_nothing_else():
@@ -24,14 +27,20 @@ def test_every_address_is_yielded_with_its_key_and_nothing_else():
             "models": ["14", "15"],
             "infer": {"adaptive": "16.json"},
             "regions": {"file": "17.gpkg", "name": "not-an-input"},
+            "polygons": {"earlier": "18"},
             "engine": {"kind": "serial", "address": "not-an-input"},
         }
     )
     found = dict(addresses(run))
-    assert sorted(int(text.split(".")[0]) for text in found.values()) == list(range(1, 4)) + list(range(5, 18))
+    assert sorted(int(text.split(".")[0]) for text in found.values()) == list(range(1, 4)) + list(range(5, 19))
     assert found["scenes.0.files.1"] == "2.tif"
     assert found["scenes.0.bands.red"] == "3.jp2"
     assert found["regions.file"] == "17.gpkg"
+
+
+@pytest.mark.parametrize("word", [{}, {"earlier": "auto"}, {"earlier": "none"}])
+def test_a_word_in_place_of_a_run_is_no_address(word):
+    assert not dict(addresses(PolygonsConfig.model_validate(word)))
 
 
 def test_a_data_set_has_its_root():
