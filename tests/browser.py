@@ -14,6 +14,9 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 """What it is called; `apt-get install chromium` brings the first one. $SANDAN_CHROMIUM names another file."""
 
+WAIT_MS, MOST_WAITS = 350, 60
+"""Pictures take 200 ms to fade in."""
+
 
 def chromium() -> str | None:
     """Return the Chromium of this machine."""
@@ -33,6 +36,10 @@ class Tab:
     def __init__(self, page: Any) -> None:
         self.page = page
         self.faults: list[str] = []
+        self._loading: set[Any] = set()
+        page.on("request", lambda one: self._loading.add(one))  # playwright cannot call builtin methods
+        page.on("requestfinished", lambda one: self._loading.discard(one))
+        page.on("requestfailed", lambda one: self._loading.discard(one))
         page.on("console", lambda one: self.faults.append(one.text) if one.type in ("error", "warning") else None)
         page.on("pageerror", lambda one: self.faults.append(str(one)))
         page.on("requestfailed", lambda one: self._failed(one))
@@ -50,9 +57,12 @@ class Tab:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until nothing is being loaded or faded in."""
-        self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(350)
+        """Wait until nothing is being loaded or faded in; a page that was idle once counts as that to Playwright."""
+        for _ in range(MOST_WAITS):
+            self.page.wait_for_timeout(WAIT_MS)
+            if not self._loading:
+                return
+        self.faults.append(f"still loading: {sorted(request.url for request in self._loading)}")
 
 
 @contextmanager
