@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from jobs.change_runs import PublishedRun
 from jobs.lists import csv_of
-from jobs.polygons import region_column
+from jobs.polygons import REGION, region_column
 from jobs.polygons_config import PolygonsConfig
 from jobs.products import class_of, sha256_of, sigmoid
 from jobs.progress import Progress
@@ -171,7 +171,7 @@ def _layers(comparison: Comparison, box: Box) -> SiteLayers:
         kind,
         dict(zip(MEANS, means, strict=True)),
         bounds,
-        {} if comparison.regions is None else {"region": comparison.regions.at(box)},
+        {} if comparison.regions is None else {REGION: comparison.regions.at(box)},
     )
 
 
