@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import urllib.request
 from collections import defaultdict
@@ -117,10 +118,15 @@ def test_a_node_serves_what_the_driver_counted(
 
     monkeypatch.setattr(Meter, "pool", spied)
     list_nodes: Any = ray.nodes
-    faults = {2: ("raise",), 3: ("raise", "raise"), 5: ("exit",)}
+    # The worker dies in a run of its own: what another unit raised could die with it, and would be tried once more.
+    raising, dying = (
+        Faulty(str(tmp_path), {2: ("raise",), 3: ("raise", "raise")}),
+        Faulty(str(tmp_path), {8: ("exit",)}),
+    )
     with open_engine("ray", Resources(workers=2, threads_per_worker=1)) as engine, metered("ray", "ingest") as meter:
         assert meter is current() is not None
-        for left, result in enumerate(engine.run(Faulty(str(tmp_path), faults), range(9))):
+        results = itertools.chain(engine.run(raising, range(8)), engine.run(dying, [8]))
+        for left, result in enumerate(results):
             meter.unit("done" if isinstance(result, Done) else "failed", 8 - left, result)
         meter.flush()
 
