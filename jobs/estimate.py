@@ -91,6 +91,7 @@ def infer_memory(
     coarse: int,
     layers: int,
     tiles_per_pass: int,
+    passes: int = 1,
     activation_bytes: float,
     weight_bytes: int,
 ) -> int:
@@ -107,6 +108,7 @@ def infer_memory(
         coarse: channels of coarse modalities.
         layers: of a window.
         tiles_per_pass: windows times views of one forward pass.
+        passes: that are computed at once.
         activation_bytes: of one pixel of one tile.
         weight_bytes: of all networks.
     """
@@ -114,8 +116,8 @@ def infer_memory(
     region = ((count - 1) * lattice.stride_px + tile) ** 2
     read = region * (2 * (bands * itemsize + 1) + 4 * coarse)
     written = 3 * count**2 * tile**2 * layers * 2
-    one_pass = int(KEPT * tiles_per_pass * tile**2 * activation_bytes)
-    return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + written) + one_pass + 2 * weight_bytes
+    live = int((KEPT + passes - 1) * tiles_per_pass * tile**2 * activation_bytes)
+    return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + written) + live + 2 * weight_bytes
 
 
 def activation_bytes(architectures: Iterable[str], precision: str) -> float:

@@ -21,12 +21,13 @@ from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures, w
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
 from jobs.ingest import ingested
-from jobs.pace import Work
+from jobs.pace import Crew, Work
 from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
 from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stale import Wanted, explained, stale_stores
+from jobs.teams import AT_ONCE, Teams
 from jobs.time_left import Rest
 from jobs.window_faults import read_faults, remarks
 from tiler.logit_store import create_logit_store, layer_names
@@ -47,7 +48,7 @@ def window_layers(run: Run) -> int:
     return len(layer_names(run.classes, run.config.infer.uncertainty))
 
 
-def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Infer:
+def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision, teams: Teams) -> Infer:
     """Return what a worker needs to run the networks over the scenes of a run."""
     return Infer(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
@@ -59,6 +60,7 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> I
         precision=precision,
         rule=run.rule,
         uncertainty=run.config.infer.uncertainty,
+        teams=teams,
     )
 
 
@@ -68,14 +70,15 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
     Quarantined windows of scenes that are done are `partly` in the outcome, whoever did them.
     """
     by_name = {plan.name: plan for plan in plans}
+    teams = Teams.of(Crew.of(engine.facts()), precision.device, precision.compile)
     outcome = run_stage(
         engine,
         run.storage,
         "infer",
-        infer_stage(run, plans, precision),
+        infer_stage(run, plans, precision, teams),
         [plan.shards() for plan in plans],
         "window shards",
-        memory_bytes=memory(run, plans, precision),
+        memory_bytes=memory(run, plans, precision, teams),
         work=_work(run, plans, precision),
         prepare=lambda name: make_logit_store(run, by_name[name]),
     )
@@ -121,9 +124,9 @@ def estimate(run: Run) -> Estimate:
     windows = sum(_windows(plan, mask) for plan, mask in zip(plans, masks, strict=True))
     tile = settings.tile_px
     rest = Rest("infer", "window shards", [plan.shards() for plan in plans], masks, windows)
-    time = None
+    time, crew = None, crew_here(run.config.engine)
     if left:
-        work, crew = _work(run, plans, assumed), crew_here(run.config.engine)
+        work = _work(run, plans, assumed)
         time = rest.time(run.storage, work, crew, assumed.device == "cuda", otherwise=window_pace(run))
     return Estimate(
         stage="infer",
@@ -132,7 +135,7 @@ def estimate(run: Run) -> Estimate:
         done=units - left,
         read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize(plans) + 1),
         write_bytes=windows * tile**2 * window_layers(run) * 2,
-        peak_memory_bytes=memory(run, plans, assumed),
+        peak_memory_bytes=memory(run, plans, assumed, _teams_of(crew, assumed)),
         folder=run.config.out if run.storage.is_local else "",
         notes=(*notes, *explained("infer", stale_stores(run.storage, "infer", wanted(plans)))),
         time=time,
@@ -154,7 +157,12 @@ def wanted(plans: Sequence[LogitPlan]) -> list[Wanted]:
     return [Wanted(plan.source.scene.id, plan.name, plan.made_of) for plan in plans]
 
 
-def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
+def _teams_of(crew: Crew | None, precision: Precision) -> Teams:
+    """Return the teams of a worker; of a cluster that nobody has asked yet, the most that it may have."""
+    return Teams.of(crew or Crew(1, AT_ONCE), precision.device, precision.compile)
+
+
+def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision, teams: Teams) -> int:
     """Return the expected peak of a worker, in bytes."""
     sizes = [Storage(path).size("weights.safetensors") for path in run.config.models]
     return infer_memory(
@@ -164,6 +172,7 @@ def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
         coarse=len(run.coarse_channels),
         layers=window_layers(run),
         tiles_per_pass=precision.batch * VIEWS[run.config.infer.tta],
+        passes=teams.count,
         activation_bytes=activation_bytes((card.architecture for card in run.cards), precision.precision),
         weight_bytes=sum(sizes) + (max(sizes) if run.rule else 0),  # the first pass has a copy of its own
     )

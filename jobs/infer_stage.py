@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from jobs.bundles import read_bundles
 from jobs.clock import Clock
 from jobs.plan import Precision
 from jobs.stages import opener_of, peak_memory_bytes, prepare_worker
+from jobs.teams import ONE_TEAM, Teams
 from jobs.window_faults import flags_of, reason, window_name
 from models.adaptive_rule import Rule
 from tiler.grids import Box
@@ -47,21 +47,25 @@ class Infer:
     """Of adaptive inference."""
     uncertainty: bool = False
     """Whether mean probability and mean entropy are kept, too."""
+    teams: Teams = ONE_TEAM
+    """How networks share the cores of a worker."""
 
     def __call__(self) -> Callable[[WindowShard], dict]:
         """Prepare a worker: load the networks once.
 
         The function it returns may run on several threads at once: reading and writing of some shards go on while
-        another computes. All networks are loaded and run on one thread of their own: each thread that computes brings a
-        team of helper threads, and where all teams together are more than the cores, OpenMP lets helpers sleep between
-        any two operations. One idle team beside the one that works made a small network a fifth slower.
+        the teams compute others. All teams run the same networks.
         """
         prepare_worker()
         from models.imagery import Imagery  # brings torch, which must find the worker prepared
+        from models.launched import joined
 
         opened = opener_of(self.stores)
-        networks = ThreadPoolExecutor(1, "networks")
-        ensemble, adaptive = networks.submit(self._load).result()
+        teams = self.teams.start()
+        ensemble, adaptive = teams.submit(self._load).result()
+        one_pass = self.precision.batch
+        if adaptive is not None:
+            one_pass *= len(ensemble.views)  # its first pass takes as many windows as that has tiles
 
         def launch(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int) -> tuple[Callable[[], Answer], int]:
             if adaptive is None:
@@ -71,11 +75,15 @@ class Infer:
 
         def ask(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int, clock: Clock) -> tuple[Answer, int]:
             asked = time.monotonic()
-            arrive, refined = networks.submit(launch, imagery, corners, tile_px).result()
-            answer = arrive()  # waits here: a GPU is given the next windows meanwhile
-            clock.add("forward", answer.seconds)
-            clock.add("wait", max(0.0, time.monotonic() - asked - answer.seconds))
-            return answer, refined
+            # A pass each, so that all teams have work until the last window; a single team queues them all at once.
+            size = len(corners) if teams.count == 1 else one_pass
+            parts = [corners[start : start + size] for start in range(0, len(corners), size)]
+            launched = [one.result() for one in [teams.submit(launch, imagery, part, tile_px) for part in parts]]
+            answer = joined([arrive() for arrive, _ in launched])  # a GPU is given the next windows meanwhile
+            forward_s = answer.seconds / teams.count  # of the whole worker: each team is its share of it
+            clock.add("forward", forward_s)
+            clock.add("wait", max(0.0, time.monotonic() - asked - forward_s))
+            return answer, sum(refined for _, refined in launched)
 
         def work(shard: WindowShard) -> dict:
             scene, logits = opened(shard.scene)

@@ -8,8 +8,10 @@ whoever wants them waits for that copy alone. On the CPU everything is done when
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -61,6 +63,23 @@ class Answer:
         # windows of both are the same imagery: this one's question answers for all
         asked = Asked(self.asked.precision, halved, self.asked.infinite_input)
         return Answer(windows, broken, clamped, self.seconds + other.seconds, asked)
+
+
+def joined(parts: Sequence[Answer]) -> Answer:
+    """Return the answers to parts of some windows, in order, as the answer to all."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = list(accumulate(len(part.windows) for part in parts))
+
+    def infinite(place: int) -> bool:
+        which = bisect_right(ends, place)
+        return parts[which].asked.infinite_input(place - ends[which] + len(parts[which].windows))
+
+    asked = Asked(parts[0].asked.precision, any(part.asked.batch_halved for part in parts), infinite)
+    windows, broken, clamped = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("windows", "broken", "clamped")
+    )
+    return Answer(windows, broken, clamped, sum(part.seconds for part in parts), asked)
 
 
 def not_finite(tile: int, precision: str, infinite_input: bool) -> str:

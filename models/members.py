@@ -24,7 +24,7 @@ class Members(Ensemble):
                 f"The networks take tiles (n, {len(self.channels)}, h, w) with the channels {list(self.channels)}, "
                 f"got {tiles.shape}. Stack the channels in this order."
             )
-        first, mean = self._within_memory(lambda: self._each(tiles))
+        (first, mean), _ = self._within_memory(lambda batch: self._each(tiles, batch))
         if not np.isfinite(mean).all():
             bad = int(np.argmax(~np.isfinite(mean).all(axis=(1, 2, 3, 4))))
             raise FloatingPointError(
@@ -32,12 +32,12 @@ class Members(Ensemble):
             )
         return first, mean
 
-    def _each(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _each(self, tiles: np.ndarray, batch: int) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(self.names), len(tiles), len(self.classes), *tiles.shape[2:])
         first, mean = np.empty(shape, np.float32), np.zeros(shape, np.float32)
-        for start in range(0, len(tiles), self.batch):
-            part = slice(start, min(start + self.batch, len(tiles)))
-            filled = self._filled(tiles[part])
+        for start in range(0, len(tiles), batch):
+            part = slice(start, min(start + batch, len(tiles)))
+            filled = self._filled(tiles[part], batch)
             for place, logits in enumerate(self._logits(filled)):
                 member, view = divmod(place, len(self.views))
                 values = logits[: part.stop - start].float().cpu().numpy()

@@ -12,6 +12,7 @@ the mean probability (of several classes: its logarithm), so that a map is blend
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -50,7 +51,7 @@ class Ensemble:
     holds `batch * views` tiles).
 
     Where a pass finds too little memory, `batch` is halved, for good, and what was asked for begins anew: all windows
-    of one call are of one batch. With a batch of 1 the error is raised.
+    of one call are of one batch. With a batch of 1 the error is raised. Several threads may ask at once on a CPU.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Ensemble:
         self.precision = choose(device, precision)
         self.device = torch.device(device)
         self.batch = self._planned_batch = batch
+        self._halving = Lock()
         self._outlet = Outlet(self.device)
         self._members = [
             _Member(
@@ -113,18 +115,18 @@ class Ensemble:
                 f"The ensemble takes tiles (n, {len(self.channels)}, h, w) with the channels "
                 f"{list(self.channels)}, got {tiles.shape}. Stack the channels in this order."
             )
-        means, spreads = self._within_memory(lambda: self._predict(tiles))
+        means, spreads = self._within_memory(lambda batch: self._predict(tiles, batch))[0]
         if not np.isfinite(means).all():
             bad = int(np.argmax(~np.isfinite(means).all(axis=(1, 2, 3))))
             raise FloatingPointError(not_finite(bad, self.precision, bool(np.isinf(tiles[bad]).any())))
         return means, spreads
 
-    def _predict(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _predict(self, tiles: np.ndarray, batch: int) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(tiles), len(self.classes), *tiles.shape[2:])
         means, spreads = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        for start in range(0, len(tiles), self.batch):
-            part = slice(start, min(start + self.batch, len(tiles)))
-            mean, spread, *_ = self._reduce(self._filled(tiles[part]))
+        for start in range(0, len(tiles), batch):
+            part = slice(start, min(start + batch, len(tiles)))
+            mean, spread, *_ = self._reduce(self._filled(tiles[part], batch))
             means[part] = mean[: part.stop - start].cpu().numpy()
             spreads[part] = spread[: part.stop - start].cpu().numpy()
         return means, spreads
@@ -152,18 +154,20 @@ class Ensemble:
             return bool(imagery.tiles([corners[place]], side_px).isinf().any())
 
         begun = self._outlet.begin()
-        windows, counts = self._within_memory(lambda: self._answers(imagery, corners, side_px))
-        asked = Asked(self.precision, self.batch < self._planned_batch, infinite)
+        (windows, counts), batch = self._within_memory(lambda batch: self._answers(imagery, corners, side_px, batch))
+        asked = Asked(self.precision, batch < self._planned_batch, infinite)
         return self._outlet.bring(begun, windows, counts, asked)
 
-    def _answers(self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int) -> tuple[Tensor, Tensor]:
+    def _answers(
+        self, imagery: Imagery, corners: Sequence[tuple[int, int]], side_px: int, batch: int
+    ) -> tuple[Tensor, Tensor]:
         shape = (len(corners), self._layers, side_px, side_px)
         out = torch.empty(shape, dtype=torch.float16, device=self.device)
         counts = torch.zeros((len(corners), 2), dtype=torch.int64, device=self.device)
-        for start in range(0, len(corners), self.batch):
-            part = list(corners[start : start + self.batch])
+        for start in range(0, len(corners), batch):
+            part = list(corners[start : start + batch])
             here = slice(start, start + len(part))
-            tiles = imagery.tiles(part + part[-1:] * (self.batch - len(part)), side_px)
+            tiles = imagery.tiles(part + part[-1:] * (batch - len(part)), side_px)
             first = 0
             for values in self._reduce(tiles):
                 layers = slice(first, first + values.shape[1])
@@ -171,19 +175,23 @@ class Ensemble:
                 first = layers.stop
         return out, counts
 
-    def _within_memory(self, passes: Callable[[], T]) -> T:
+    def _within_memory(self, passes: Callable[[int], T]) -> tuple[T, int]:
+        """Return what the passes give, and the batch that they fitted into memory with."""
         while True:
+            batch = self.batch
             try:
-                return passes()
+                return passes(batch), batch
             except (RuntimeError, MemoryError) as error:
-                if self.batch == 1 or not is_out_of_memory(error):
+                if batch == 1 or not is_out_of_memory(error):
                     raise
             # Not before the error is gone: its traceback holds the tensors of the pass that failed.
-            self.batch //= 2
+            with self._halving:
+                if self.batch == batch:  # else another thread found the same
+                    self.batch = batch // 2
             give_back(self.device)
 
-    def _filled(self, tiles: np.ndarray) -> Tensor:
-        absent = self.batch - len(tiles)
+    def _filled(self, tiles: np.ndarray, batch: int) -> Tensor:
+        absent = batch - len(tiles)
         if absent:
             tiles = np.concatenate([tiles, np.repeat(tiles[-1:], absent, axis=0)])
         return torch.tensor(tiles, dtype=torch.float32, device=self.device)  # a copy: tiles may be read-only

@@ -60,6 +60,8 @@ def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize,
     assert infer_memory(lattice, **zero, weight_bytes=12_345) - empty == 2 * 12_345
     one_pass = infer_memory(lattice, **(zero | {"tiles_per_pass": tiles}), weight_bytes=0) - empty
     assert one_pass == int(KEPT * tiles * 64**2 * 9.5)
+    two = infer_memory(lattice, **(zero | {"tiles_per_pass": tiles}), passes=2, weight_bytes=0) - empty
+    assert two == int((KEPT + 1) * tiles * 64**2 * 9.5)
     read = infer_memory(lattice, **(zero | {"bands": bands, "itemsize": itemsize, "coarse": coarse}), weight_bytes=0)
     assert read - empty == IN_FLIGHT * region * (2 * bands * itemsize + 4 * coarse)
     windows = infer_memory(lattice, **(zero | {"layers": layers}), weight_bytes=0) - empty

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.imagery import Imagery
-from models.launched import Asked, Outlet, store_as_float16
+from models.launched import Asked, Outlet, joined, store_as_float16
 from models.predict import Ensemble
 from tests.models.test_predict import CHANNELS, member
 
@@ -45,6 +45,26 @@ def test_a_part_of_an_answer_is_replaced():
     assert found.asked.batch_halved
     assert not first.asked.batch_halved
     assert first.windows[1, 0, 0, 0] == 8, "the first answer is left as it was"
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.data())
+def test_parts_joined_are_the_whole(sizes, data):
+    count, outlet, parts, first = sum(sizes), Outlet(torch.device("cpu")), [], 0
+    windows = torch.arange(2 * count, dtype=torch.float16).reshape(count, 2, 1, 1)
+    counts = torch.tensor(data.draw(st.lists(st.tuples(*[st.integers(0, 3)] * 2), min_size=count, max_size=count)))
+    halved = data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)))
+    infinite = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    for size, half in zip(sizes, halved, strict=True):
+        here, inputs = slice(first, first + size), infinite[first : first + size]
+        about = Asked("bf16", half, inputs.__getitem__)
+        parts.append(outlet.bring(outlet.begin(), windows[here], counts[here], about).result())
+        first += size
+    found = joined(parts)
+    np.testing.assert_array_equal(found.windows, windows)
+    np.testing.assert_array_equal(np.stack([found.broken, found.clamped], 1), counts)
+    assert found.seconds == sum(part.seconds for part in parts)
+    assert found.asked.batch_halved == any(halved)
+    assert [found.asked.infinite_input(place) for place in range(count)] == infinite
 
 
 LARGEST = 65504.0
