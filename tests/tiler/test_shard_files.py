@@ -57,6 +57,7 @@ def test_every_reader_gets_the_bits_that_were_written(tmp_path_factory, data):
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     values = random.uniform(-300, 300, shape).astype(np.float32).astype(dtype)
     values[random.random(shape) < data.draw(st.sampled_from([0, 0.5, 0.98, 1]))] = FILLS[dtype]
+    values[random.random(shape) < data.draw(st.sampled_from([0, 0.5, 1]))] = 1
     array = made(folder, shape, chunk, shard if shard != chunk else None, dtype, FILLS[dtype])
     target = folder / array.metadata.encode_chunk_key((0,) * rank)
     put_file(target, layout_of(array).encoded(values), past_cache=data.draw(st.booleans()))
@@ -73,6 +74,18 @@ def test_a_chunk_is_byte_for_byte_that_of_zarr(codec, tmp_path):
     array[...] = values
     encoded = layout_of(array).encoded(values)
     assert bytes(encoded.pages[: encoded.size]) == (tmp_path / "c/0/0/0").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", sorted(FILLS))
+@pytest.mark.parametrize("middle", [3, 0])
+def test_a_chunk_of_one_value_is_byte_for_byte_that_of_zarr(dtype, middle, tmp_path):
+    values = np.full((90, 75), 3, dtype)
+    values[40, 40] = middle
+    array = made(tmp_path, values.shape, values.shape, None, dtype, FILLS[dtype])
+    array[...] = values
+    for _ in range(2):
+        encoded = layout_of(array).encoded(values)
+        assert bytes(encoded.pages[: encoded.size]) == (tmp_path / "c/0/0").read_bytes()
 
 
 def test_an_index_says_of_empty_chunks_what_zarr_says(tmp_path):
