@@ -148,11 +148,9 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     from jobs.config import RunConfig
     from jobs.decisions import decide
     from jobs.infer import infer_stage, make_logit_store
-    from jobs.pace import Crew
     from jobs.parsing import load
     from jobs.plan import plan_run
     from jobs.runner import engine_of
-    from jobs.teams import Teams
 
     out = file.parent / "run"
     for name in ("infer", "markers/infer", "decisions"):
@@ -164,12 +162,12 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     with engine_of(run.config.engine) as engine:
         how = decide(run, engine)
         assert how is not None
-        plans, teams = run.logits(how), Teams.of(Crew.of(engine.facts()), how.device)
+        plans = run.logits(how)
         shards = [shard for plan in plans for shard in plan.shards()]
         for plan in plans:
             make_logit_store(run, plan)
         marked = Marked(
-            Timed(infer_stage(run, plans, how, teams), shards[0]),
+            Timed(infer_stage(run, plans, how), shards[0]),
             run.storage.child("markers/infer").url,
             {"stage": "infer"},
         )

@@ -47,7 +47,6 @@ from jobs.estimate import Estimate
 from jobs.infer_stage import Infer
 from jobs.modalities import Modalities
 from jobs.runner import markers_of, run_stage
-from jobs.teams import ONE_TEAM
 from models.card import Card
 from tiler.grids import MapGrid, PixelGrid
 from tiler.logit_store import WindowShard
@@ -195,7 +194,7 @@ def measure_infer(run: plan.Run, kind: str, until: float) -> dict[str, Any]:
             watched,  # type: ignore[arg-type]
             run.storage,
             "infer",
-            Nothing(infer.infer_stage(run, plans, PRECISION, ONE_TEAM)),
+            Nothing(infer.infer_stage(run, plans, PRECISION)),
             groups,
             "window shards",
             prepare=lambda name: infer.make_logit_store(run, by_name[name]),

@@ -29,7 +29,6 @@ from jobs.room import crew_here
 from jobs.runner import engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stages import peak_memory_bytes, prepare_worker
-from jobs.teams import ONE_TEAM
 from jobs.time_left import Rest
 from models.adaptive_choice import Choice, Evidence, choose
 from models.adaptive_rule import Rule
@@ -145,7 +144,7 @@ def learn(run: Run, engine: Engine) -> tuple[Rule, dict[str, Choice], bool] | No
         threshold=config.fuse.threshold,
         precision=precision,
     )
-    name, expected = stage_name(run), memory(run, plans, precision, ONE_TEAM)
+    name, expected = stage_name(run), memory(run, plans, precision)
     outcome = run_stage(
         *(engine, run.storage, name, stage, grouped(windows), "windows"),
         facts_as=STAGE,
@@ -227,7 +226,7 @@ class PlannedAdapt:
                 done=len(windows) - left,
                 read_bytes=left * run.config.infer.tile_px**2 * (len(run.sensor.bands) * itemsize(plans) + 1),
                 write_bytes=left * len(run.cards) * RECORD_BYTES,
-                peak_memory_bytes=memory(run, plans, precision, ONE_TEAM),
+                peak_memory_bytes=memory(run, plans, precision),
                 folder=run.config.out if run.storage.is_local else "",
                 time=rest.time(run.storage, EACH, crew_here(run.config.engine), gpu) if left else None,
             )

@@ -21,7 +21,7 @@ from jobs.decisions import WINDOWS_PER_BATCH, decide, decision_name, measures, w
 from jobs.estimate import Estimate, activation_bytes, infer_memory
 from jobs.infer_stage import Infer
 from jobs.ingest import ingested
-from jobs.pace import Crew, Work
+from jobs.pace import Work
 from jobs.plan import CONTRACTS, LogitPlan, Precision, Run, key_of, plan_run
 from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
@@ -48,7 +48,7 @@ def window_layers(run: Run) -> int:
     return len(layer_names(run.classes, run.config.infer.uncertainty))
 
 
-def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision, teams: Teams) -> Infer:
+def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> Infer:
     """Return what a worker needs to run the networks over the scenes of a run."""
     return Infer(
         stores={p.name: (run.url("ingest", p.source.name), run.url("infer", p.name)) for p in plans},
@@ -60,7 +60,7 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision, team
         precision=precision,
         rule=run.rule,
         uncertainty=run.config.infer.uncertainty,
-        teams=teams,
+        teams=_teams(run, precision),
     )
 
 
@@ -70,15 +70,14 @@ def infer(run: Run, engine: Engine, plans: Sequence[LogitPlan], precision: Preci
     Quarantined windows of scenes that are done are `partly` in the outcome, whoever did them.
     """
     by_name = {plan.name: plan for plan in plans}
-    teams = Teams.of(Crew.of(engine.facts()), precision.device, precision.compile)
     outcome = run_stage(
         engine,
         run.storage,
         "infer",
-        infer_stage(run, plans, precision, teams),
+        infer_stage(run, plans, precision),
         [plan.shards() for plan in plans],
         "window shards",
-        memory_bytes=memory(run, plans, precision, teams),
+        memory_bytes=memory(run, plans, precision),
         work=_work(run, plans, precision),
         prepare=lambda name: make_logit_store(run, by_name[name]),
     )
@@ -124,9 +123,9 @@ def estimate(run: Run) -> Estimate:
     windows = sum(_windows(plan, mask) for plan, mask in zip(plans, masks, strict=True))
     tile = settings.tile_px
     rest = Rest("infer", "window shards", [plan.shards() for plan in plans], masks, windows)
-    time, crew = None, crew_here(run.config.engine)
+    time = None
     if left:
-        work = _work(run, plans, assumed)
+        work, crew = _work(run, plans, assumed), crew_here(run.config.engine)
         time = rest.time(run.storage, work, crew, assumed.device == "cuda", otherwise=window_pace(run))
     return Estimate(
         stage="infer",
@@ -135,7 +134,7 @@ def estimate(run: Run) -> Estimate:
         done=units - left,
         read_bytes=windows * tile**2 * (len(run.sensor.bands) * itemsize(plans) + 1),
         write_bytes=windows * tile**2 * window_layers(run) * 2,
-        peak_memory_bytes=memory(run, plans, assumed, _teams_of(crew, assumed)),
+        peak_memory_bytes=memory(run, plans, assumed),
         folder=run.config.out if run.storage.is_local else "",
         notes=(*notes, *explained("infer", stale_stores(run.storage, "infer", wanted(plans)))),
         time=time,
@@ -157,13 +156,15 @@ def wanted(plans: Sequence[LogitPlan]) -> list[Wanted]:
     return [Wanted(plan.source.scene.id, plan.name, plan.made_of) for plan in plans]
 
 
-def _teams_of(crew: Crew | None, precision: Precision) -> Teams:
-    """Return the teams of a worker; of a cluster that nobody has asked yet, the most that it may have."""
-    return Teams.of(crew or Crew(1, AT_ONCE), precision.device, precision.compile)
+def _teams(run: Run, precision: Precision) -> Teams | None:
+    """Return the teams of a worker; None where only workers elsewhere know their cores."""
+    crew = crew_here(run.config.engine)
+    return None if crew is None else Teams.of(crew.cores, precision.device, precision.compile)
 
 
-def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision, teams: Teams) -> int:
-    """Return the expected peak of a worker, in bytes."""
+def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
+    """Return the expected peak of a worker, in bytes; of one whose cores nobody knows here, the most that it may be."""
+    teams = _teams(run, precision) or Teams.of(AT_ONCE, precision.device, precision.compile)
     sizes = [Storage(path).size("weights.safetensors") for path in run.config.models]
     return infer_memory(
         max((plan.lattice for plan in plans), key=lambda lattice: lattice.shard_windows),

@@ -12,9 +12,10 @@ import numpy as np
 
 from jobs.bundles import read_bundles
 from jobs.clock import Clock
+from jobs.config import VIEWS
 from jobs.plan import Precision
 from jobs.stages import opener_of, peak_memory_bytes, prepare_worker
-from jobs.teams import ONE_TEAM, Teams
+from jobs.teams import Teams
 from jobs.window_faults import flags_of, reason, window_name
 from models.adaptive_rule import Rule
 from tiler.grids import Box
@@ -47,8 +48,8 @@ class Infer:
     """Of adaptive inference."""
     uncertainty: bool = False
     """Whether mean probability and mean entropy are kept, too."""
-    teams: Teams = ONE_TEAM
-    """How networks share the cores of a worker."""
+    teams: Teams | None = None
+    """How networks share the cores of a worker; None lets the worker say, by the threads that its engine gave it."""
 
     def __call__(self) -> Callable[[WindowShard], dict]:
         """Prepare a worker: load the networks once.
@@ -57,15 +58,17 @@ class Infer:
         the teams compute others. All teams run the same networks.
         """
         prepare_worker()
-        from models.imagery import Imagery  # brings torch, which must find the worker prepared
+        import torch  # which must find the worker prepared
+
+        from models.imagery import Imagery
         from models.launched import joined
 
         opened = opener_of(self.stores)
-        teams = self.teams.start()
+        how = self.precision
+        teams = (self.teams or Teams.of(torch.get_num_threads(), how.device, how.compile)).start()
         ensemble, adaptive = teams.submit(self._load).result()
-        one_pass = self.precision.batch
-        if adaptive is not None:
-            one_pass *= len(ensemble.views)  # its first pass takes as many windows as that has tiles
+        # Of adaptive inference the first pass takes as many windows as other passes have tiles.
+        one_pass = how.batch * (1 if adaptive is None else VIEWS[self.tta])
 
         def launch(imagery: Imagery, corners: list[tuple[int, int]], tile_px: int) -> tuple[Callable[[], Answer], int]:
             if adaptive is None:

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from threading import Barrier
 from typing import TypeVar
 
-from jobs.pace import Crew
-
 T = TypeVar("T")
 
 AT_ONCE = 2
@@ -36,15 +34,14 @@ class Teams:
     """Of each team; None leaves torch its own setting."""
 
     @classmethod
-    def of(cls, crew: Crew, device: str, compile: str = "none") -> Teams:
-        """Return the teams of the workers of a crew.
+    def of(cls, cores: float, device: str, compile: str = "none") -> Teams:
+        """Return the teams of a worker with so many cores.
 
         A GPU takes one pass after another, and what `torch.compile` makes is made for one thread.
         """
-        cores = int(crew.cores)
         if device != "cpu" or compile != "none" or cores < AT_ONCE:
             return ONE_TEAM
-        return cls(AT_ONCE, cores // AT_ONCE)
+        return cls(AT_ONCE, int(cores) // AT_ONCE)
 
     def start(self) -> Started:
         """Start the teams in this process, which must be prepared for its stage: it loads torch."""

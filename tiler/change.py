@@ -109,7 +109,7 @@ def change_of(before: Seen, after: Seen, doubt: Doubt) -> Change:
         [NO_CLASS, STABLE, BACKGROUND, np.where(sure, GAINED, PERHAPS_GAINED)],
         np.where(sure, LOST, PERHAPS_LOST),
     ).astype(np.uint8)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         significance = np.minimum(np.where(size > 0, size / combined, 0), MOST_SIGNIFICANT).astype(np.float32)
     significance[unseen] = np.nan
     return Change(kind, difference, significance)

@@ -1,6 +1,7 @@
 """Teams of threads share a worker's cores; what they answer is what one team answers, to the bit."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier, get_ident
 
 import pytest
@@ -12,7 +13,6 @@ from cluster.engine import SerialEngine
 from jobs.config import RunConfig
 from jobs.infer import infer_stage, make_logit_store
 from jobs.ingest import ingest
-from jobs.pace import Crew
 from jobs.parsing import load
 from jobs.plan import Precision, Run, plan_run
 from jobs.teams import AT_ONCE, ONE_TEAM, Teams
@@ -21,7 +21,7 @@ from tests.jobs.worlds import INFER, image, world
 
 @given(st.floats(0.05, 256), st.sampled_from(["cpu", "cuda"]), st.sampled_from(["none", "default"]))
 def test_teams_share_the_cores_of_a_worker(cores, device, compile):
-    teams = Teams.of(Crew(3, cores), device, compile)
+    teams = Teams.of(cores, device, compile)
     if device == "cuda" or compile != "none" or cores < AT_ONCE:
         assert teams is ONE_TEAM
     else:
@@ -65,7 +65,7 @@ def answers(run: Run, how: Precision, teams: Teams) -> list[dict]:
     """Return the records of all units, without times."""
     (plan,) = run.logits(how)
     make_logit_store(run, plan)
-    work = infer_stage(run, [plan], how, teams)()
+    work = replace(infer_stage(run, [plan], how), teams=teams)()
     records = [work(shard) for shard in plan.shards()]
     return [{k: v for k, v in one.items() if not k.endswith("_s") and k != "peak_memory_bytes"} for one in records]
 
@@ -93,7 +93,7 @@ def test_of_a_unit_that_fails_the_reason_arrives_and_the_teams_go_on(run, monkey
     monkeypatch.setattr(Ensemble, "launch", failing)
     (plan,) = run.logits(how)
     make_logit_store(run, plan)
-    work, (first, *_) = infer_stage(run, [plan], how, Teams(2, 1))(), plan.shards()
+    work, (first, *_) = replace(infer_stage(run, [plan], how), teams=Teams(2, 1))(), plan.shards()
     with pytest.raises(RuntimeError, match="injected"):
         work(first)
     assert work(first)["digest"] == answers(run, how, ONE_TEAM)[0]["digest"]

@@ -64,6 +64,13 @@ def test_backwards_what_was_gained_is_lost(logits, spreads):
     np.testing.assert_array_equal(there.difference, -back.difference)
 
 
+def test_a_spread_next_to_nothing_is_as_significant_as_can_be():
+    tiny, none = np.full((1, 2), 1e-44, np.float32), np.zeros((1, 2), np.float32)
+    one, other = (Seen(np.full((1, 2), logit, np.float32), tiny, np.array([[logit >= 0] * 2])) for logit in (-1, 4))
+    for before in (one, Seen(one.logit, none, one.inside)):
+        assert (change_of(before, other, Doubt()).significance == MOST_SIGNIFICANT).all()
+
+
 def test_several_classes_are_the_best_one_against_background():
     logits = np.array([[1.0, 4.0], [2.0, 1.0], [-1.0, 3.0]], np.float32)[:, None]
     spread = np.array([[0.3, 0.3], [0.4, 9.0], [9.0, 0.4]], np.float32)[:, None]
