@@ -28,6 +28,7 @@ from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, report_failures, run_stage
 from jobs.shell import DONE, FAULT, INCOMPLETE, Job, run_job
 from jobs.stale import explained, stale_stores
+from jobs.teams import planned_teams
 from jobs.time_left import Rest
 
 
@@ -43,6 +44,7 @@ def embed(todo: Embedding, engine: Engine) -> Outcome:
         {p.name: Source(todo.url(p), todo.images[p.name], p.wanted, todo.earlier(p)) for p in todo.plans},
         settings_of(todo.config).model,
         todo.precision,
+        planned_teams(todo.config.engine, todo.precision),
     )
     outcome = run_stage(
         *(engine, todo.storage, FOLDER, stage, [plan.units() for plan in todo.plans], "units of vectors"),

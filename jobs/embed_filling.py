@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 
 from jobs.clock import Clock
-from jobs.embed_network import Network
+from jobs.embed_network import Asked, Images, Network
 from tiler.embedding_items import SceneItems
 from tiler.embedding_store import EmbeddingStore, Taken
 from tiler.frame_store import FrameStore
@@ -49,9 +50,26 @@ class Filling:
         rows = np.zeros((count, store.dimension), np.float32)
         return cls(first, limit, store.items, rows, np.ones(count, np.float32), np.zeros(count, bool), clock)
 
-    def add(self, rows: Sequence[int], vectors: np.ndarray) -> None:
-        """Keep the vectors of some rows."""
-        self.vectors[rows], self.seen[rows] = vectors, True
+    asked: deque[tuple[Sequence[int], Asked]] = field(default_factory=deque)
+    """Rows whose vectors are computed."""
+
+    def ask(self, network: Network, rows: Sequence[int], images: Images, valid: Images) -> None:
+        """Let the vectors of some rows be computed; if all teams are busy with this unit, wait for the first.
+
+        So a unit is read on while its images are computed.
+        """
+        if len(self.asked) >= network.at_once:
+            self._keep(network)
+        self.asked.append((rows, network.ask(images, valid)))
+
+    def end(self, network: Network) -> None:
+        """Wait for all that was asked."""
+        while self.asked:
+            self._keep(network)
+
+    def _keep(self, network: Network) -> None:
+        rows, asked = self.asked.popleft()
+        self.vectors[rows], self.seen[rows] = network.answer(asked, self.clock), True
         self.images += len(rows)
 
     def check(self, network: Network) -> dict[str, str]:
@@ -64,7 +82,7 @@ class Filling:
         for row in broken.tolist():  # a fault of the machine passes, one of the image does not
             if self.again is not None:
                 image, valid = self.again(row)
-                self.vectors[row] = network(image[None], valid[None], self.clock)[0]
+                self.vectors[row] = network.answer(network.ask(image[None], valid[None]), self.clock)[0]
         self.seen &= _finite(self.vectors)
         said = f"its vector is not finite ({network.precision.precision})"
         return {f"item_{self.first + row}": said for row in broken.tolist() if not self.seen[row]}
@@ -96,7 +114,7 @@ def embed_windows(filling: Filling, scene: SceneStore, wanted: np.ndarray | None
         while len(held) >= max(1, least):
             some, held = held[: network.precision.batch], held[network.precision.batch :]
             images, valid = [one[1] for one in some], [one[2] for one in some]
-            filling.add([one[0] for one in some], network(images, valid, filling.clock))
+            filling.ask(network, [one[0] for one in some], images, valid)
         waiting[side] = held
 
     for read, valid, places in windows_of(filling, scene, wanted):
@@ -113,6 +131,7 @@ def embed_windows(filling: Filling, scene: SceneStore, wanted: np.ndarray | None
             flush(side, network.precision.batch)
     for side in list(waiting):
         flush(side, 1)
+    filling.end(network)
 
 
 def windows_of(
@@ -172,7 +191,10 @@ def embed_frames(filling: Filling, frames: FrameStore, taken: np.ndarray, networ
         filling.bytes_read += images.nbytes + valid.nbytes
         same = bands == list(range(images.shape[1]))
         images, valid = (images, valid) if same else (images[:, bands], valid[:, bands])
-        filling.add(rows.tolist(), network(images, valid, filling.clock))
+        for first in range(0, len(rows), network.precision.batch):
+            some = slice(first, first + network.precision.batch)
+            filling.ask(network, rows[some].tolist(), images[some], valid[some])
+    filling.end(network)
 
 
 def known_frames(earlier: Sequence[str]) -> dict[int, tuple[int, int]]:

@@ -1,10 +1,10 @@
-"""An embedder on a worker, on a thread of its own: each thread that computes brings a team of helper threads."""
+"""An embedder on a worker, on the threads of its teams (`jobs.teams`)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from cluster.storage import Storage
 from jobs.clock import Clock
 from jobs.plan import Precision
+from jobs.teams import ONE_TEAM, Teams
 from models.card import CARD_FILE
 
 if TYPE_CHECKING:
@@ -23,47 +24,45 @@ if TYPE_CHECKING:
 
 Images = np.ndarray | Sequence[np.ndarray]
 """(n, ...), or n arrays that lie apart: windows of what was read."""
+Asked = Future[tuple[np.ndarray, float]]
+"""Vectors that are computed, and the seconds that it takes."""
 
 
 class Network:
-    """An embedder on a worker, on a thread of its own."""
+    """An embedder on a worker."""
 
-    def __init__(self, bundle: str, precision: Precision) -> None:
-        self._thread = ThreadPoolExecutor(1, "network")
-        # Loaded there, too: the team of whoever loads would stay, and slow the other down (jobs/infer_stage.py).
-        self.card, self.embedder = self._thread.submit(load, bundle, precision).result()
-        self.precision = precision
+    def __init__(self, bundle: str, precision: Precision, teams: Teams = ONE_TEAM) -> None:
+        self._teams = teams.start()
+        self.card, self.embedder = self._teams.submit(load, bundle, precision).result()
+        self.at_once, self.precision = teams.count, precision
         self.channels = tuple(self.card.channels)
 
-    def __call__(self, images: Images, valid: Images, clock: Clock) -> np.ndarray:
-        """Embed images in batches.
+    def ask(self, images: Images, valid: Images) -> Asked:
+        """Begin to embed images, a batch at most; up to `at_once` are computed at once.
 
         Args:
             images: (n, channel, y, x) as stored, or n of (channel, y, x), the channels those of the card.
             valid: bool (n, channel or 1, y, x), or n of them.
-            clock: gets the times.
-
-        Returns:
-            float32 (n, dimension).
         """
         if self.precision.device != "cpu":  # one block to travel, made here while the device computes
             images, valid = np.asarray(images), np.asarray(valid)
-        asked = time.monotonic()
-        vectors, seconds = self._thread.submit(self._forward, images, valid).result()
-        clock.add("forward", seconds)
-        clock.add("wait", max(0.0, time.monotonic() - asked - seconds))
+        return self._teams.submit(self._forward, images, valid)
+
+    def answer(self, asked: Asked, clock: Clock) -> np.ndarray:
+        """Wait for the vectors, float32 (n, dimension); a clock gets the times."""
+        began = time.monotonic()
+        vectors, seconds = asked.result()
+        clock.add("wait", time.monotonic() - began)
+        clock.add("forward", seconds / self.at_once)  # of the whole worker: each team is its share of it
         return vectors
 
     def _forward(self, images: Images, valid: Images) -> tuple[np.ndarray, float]:
         import torch
 
-        began, device, batch = time.monotonic(), self.precision.device, self.precision.batch
-        out = []
+        began, device = time.monotonic(), self.precision.device
         with torch.inference_mode():
-            for first in range(0, len(images), batch):
-                stored = _tensor(images[first : first + batch], torch.float32, device)
-                out.append(self.embedder(stored, _tensor(valid[first : first + batch], torch.bool, device)))
-            vectors = torch.cat(out).cpu().numpy()
+            stored, there = _tensor(images, torch.float32, device), _tensor(valid, torch.bool, device)
+            vectors = self.embedder(stored, there).cpu().numpy()
         return vectors, time.monotonic() - began
 
 

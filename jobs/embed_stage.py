@@ -1,7 +1,7 @@
 """The stage that embeds: reading windows or frames, forward passes, writing vectors. No Ray, no rasterio.
 
-Two units are in hand at once: one is read while another computes. Images travel to the network's device as they are
-stored, and are scaled and averaged over areas there, as in training.
+Two units are in hand at once, and one is read on while its images are computed. Images travel to the network's device
+as they are stored, and are scaled and averaged over areas there, as in training.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jobs.embed_filling import Filling, embed_frames, embed_windows, known_frame
 from jobs.embed_network import Network
 from jobs.plan import Precision
 from jobs.stages import OPEN_STORES, peak_memory_bytes, prepare_worker
+from jobs.teams import Teams
 from tiler.embedding_store import EmbeddingStore, EmbedUnit
 from tiler.frame_store import FrameStore
 from tiler.scene_store import SceneStore
@@ -45,14 +46,19 @@ class Embed:
     """By the name of the embedding store."""
     bundle: str
     precision: Precision
+    teams: Teams | None = None
+    """How the network's passes share the cores of a worker; None lets the worker say."""
 
     def __call__(self) -> Callable[[EmbedUnit], dict]:
         """Prepare a worker: load the network once.
 
-        The function it returns may run on several threads at once; the network runs on one thread of its own.
+        The function it returns may run on several threads at once; all teams run the same network.
         """
         prepare_worker()
-        network = Network(self.bundle, self.precision)
+        import torch  # which must find the worker prepared
+
+        teams = self.teams or Teams.of(torch.get_num_threads(), self.precision.device)
+        network = Network(self.bundle, self.precision, teams)
 
         @lru_cache(maxsize=OPEN_STORES)
         def opened(name: str) -> tuple[EmbeddingStore, SceneStore | FrameStore]:

@@ -28,6 +28,7 @@ from jobs.pace import Work
 from jobs.plan import Precision, Run, key_of
 from jobs.runner import markers_of
 from jobs.stale import SUFFIX, Wanted
+from jobs.teams import most_teams
 from models.card import WEIGHTS_FILE
 from models.embedder_card import EmbedderCard
 from tiler.embedding_store import UNIT_WINDOWS, EmbeddingStore
@@ -73,8 +74,9 @@ class Embedding:
         tokens = self.card.width * (self.card.side_px**2 // (self.card.patch_px or 16) ** 2 + 1)
         weights = Storage(settings_of(self.config).model).size(WEIGHTS_FILE)
         read = max(read_bytes(plan) for plan in self.plans)
-        one_pass = batch * (image * 4 * 3 + tokens * TOKENS_BYTES)
-        return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + batch * image * 3) + one_pass + 2 * weights
+        passes = most_teams(self.config.engine, self.precision).count * batch * (image * 4 * 3 + tokens * TOKENS_BYTES)
+        held = IN_FLIGHT * (2 * read + batch * image * 3)  # what is read, and what is computed of what was read before
+        return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + held + passes + 2 * weights
 
     @property
     def work(self) -> Work:

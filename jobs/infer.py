@@ -27,7 +27,7 @@ from jobs.room import crew_here
 from jobs.runner import Outcome, engine_of, markers_of, report_failures, run_stage
 from jobs.shell import DONE, INCOMPLETE, Job, run_job
 from jobs.stale import Wanted, explained, stale_stores
-from jobs.teams import AT_ONCE, Teams
+from jobs.teams import most_teams, planned_teams
 from jobs.time_left import Rest
 from jobs.window_faults import read_faults, remarks
 from tiler.logit_store import create_logit_store, layer_names
@@ -60,7 +60,7 @@ def infer_stage(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> I
         precision=precision,
         rule=run.rule,
         uncertainty=run.config.infer.uncertainty,
-        teams=_teams(run, precision),
+        teams=planned_teams(run.config.engine, precision),
     )
 
 
@@ -156,15 +156,8 @@ def wanted(plans: Sequence[LogitPlan]) -> list[Wanted]:
     return [Wanted(plan.source.scene.id, plan.name, plan.made_of) for plan in plans]
 
 
-def _teams(run: Run, precision: Precision) -> Teams | None:
-    """Return the teams of a worker; None where only workers elsewhere know their cores."""
-    crew = crew_here(run.config.engine)
-    return None if crew is None else Teams.of(crew.cores, precision.device, precision.compile)
-
-
 def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
     """Return the expected peak of a worker, in bytes; of one whose cores nobody knows here, the most that it may be."""
-    teams = _teams(run, precision) or Teams.of(AT_ONCE, precision.device, precision.compile)
     sizes = [Storage(path).size("weights.safetensors") for path in run.config.models]
     return infer_memory(
         max((plan.lattice for plan in plans), key=lambda lattice: lattice.shard_windows),
@@ -173,7 +166,7 @@ def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
         coarse=len(run.coarse_channels),
         layers=window_layers(run),
         tiles_per_pass=precision.batch * VIEWS[run.config.infer.tta],
-        passes=teams.count,
+        passes=most_teams(run.config.engine, precision).count,
         activation_bytes=activation_bytes((card.architecture for card in run.cards), precision.precision),
         weight_bytes=sum(sizes) + (max(sizes) if run.rule else 0),  # the first pass has a copy of its own
     )

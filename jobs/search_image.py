@@ -32,7 +32,7 @@ def embed_image(archive: Archive, path: str, network: Network | None) -> tuple[n
     member = archive.members[0]
     network = network or network_of(member)
     image, valid = read_image(path, network.channels, _bands_of(member))
-    vector = network(image[None], valid[None], Clock())[0]
+    vector = network.answer(network.ask(image[None], valid[None]), Clock())[0]
     return unit_float16(vector), network
 
 

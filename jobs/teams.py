@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from threading import Barrier
 from typing import TypeVar
 
+from jobs.config import EngineConfig
+from jobs.plan import Precision
+from jobs.room import crew_here
+
 T = TypeVar("T")
 
 AT_ONCE = 2
@@ -49,6 +53,17 @@ class Teams:
 
 
 ONE_TEAM = Teams()
+
+
+def planned_teams(engine: EngineConfig, how: Precision) -> Teams | None:
+    """Return the teams of each worker of a run; None where only workers elsewhere know their cores."""
+    crew = crew_here(engine)
+    return None if crew is None else Teams.of(crew.cores, how.device, how.compile)
+
+
+def most_teams(engine: EngineConfig, how: Precision) -> Teams:
+    """Return the teams of each worker of a run, the most that they may be where nobody here knows."""
+    return planned_teams(engine, how) or Teams.of(AT_ONCE, how.device, how.compile)
 
 
 class Started:

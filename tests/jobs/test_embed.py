@@ -9,13 +9,16 @@ import torch
 from cluster.engine import SerialEngine
 from jobs import embed as job
 from jobs import status, sweep
+from jobs.clock import Clock
 from jobs.config import RunConfig
 from jobs.embed import embed, main, plan_embed
+from jobs.embed_filling import Filling
 from jobs.embed_network import load
 from jobs.embedding import embedding_of
 from jobs.ingest import ingest
 from jobs.parsing import load as load_config
 from jobs.plan import Precision, plan_run
+from jobs.teams import Teams
 from tests.jobs.vectors import TILE_PX, embedded_world, write_embedder
 from tests.jobs.worlds import ShuffledEngine, World, files_below, image, moved
 from tiler.embedding_store import EmbeddingStore
@@ -76,6 +79,49 @@ def test_any_order_leaves_the_same_bytes(tmp_path, seed, monkeypatch):
         assert a.units > 1
         for x, y in zip(a.read(0, len(a)), b.read(0, len(b)), strict=True):
             assert x.tobytes() == y.tobytes()
+
+
+def test_teams_leave_the_same_bytes(tmp_path, monkeypatch):
+    one, other = embedded_world(tmp_path / "1", True), embedded_world(tmp_path / "2", True)
+    other.settings["embed"]["model"] = one.settings["embed"]["model"]
+    expected = stores(one)
+    monkeypatch.setattr("jobs.embed.planned_teams", lambda *_: Teams(3, 1))
+    for a, b in zip(expected.values(), stores(other).values(), strict=True):
+        for x, y in zip(a.read(0, len(a)), b.read(0, len(b)), strict=True):
+            assert x.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_unit_is_read_on_while_as_many_passes_as_there_are_teams_are_computed(at_once):
+    told: list[str] = []
+
+    class Slow:
+        """A network that tells what is asked and what is waited for."""
+
+        def __init__(self) -> None:
+            self.at_once = at_once
+
+        def ask(self, images, valid):
+            told.append(f"ask {images[0]}")
+            return images
+
+        def answer(self, asked, clock):
+            told.append(f"wait {asked[0]}")
+            return np.full((len(asked), 4), asked[0], np.float32)
+
+    rows = [[0, 3], [1], [2, 4], [5]]
+    filling = Filling(0, 1.0, None, np.zeros((7, 4), np.float32), np.ones(7, np.float32), np.zeros(7, bool), Clock())
+    for number, some in enumerate(rows):
+        filling.ask(Slow(), some, [number] * len(some), None)
+    filling.end(Slow())
+    asks, waits = ([f"{word} {n}" for n in range(4)] for word in ("ask", "wait"))
+    expected = asks[:at_once]
+    for ask, wait in zip(asks[at_once:], waits, strict=False):
+        expected += [wait, ask]
+    assert told == expected + waits[4 - at_once :]
+    assert filling.vectors[:, 0].tolist() == [0, 1, 2, 0, 2, 3, 0]
+    assert filling.seen.tolist() == [True] * 6 + [False]
+    assert filling.images == 6
 
 
 def test_the_job_ingests_embeds_and_an_unchanged_rerun_does_nothing(tmp_path, monkeypatch, capsys):
