@@ -6,7 +6,7 @@
     transformer   forward passes alone, of images that lie in memory scaled and resized already
     embedder      scaling, resizing and forward passes, of images that lie in memory as they are stored
     sandan        the stage: read the store, scale, resize, forward, write vectors and markers; one worker, two units in
-                  hand
+                  hand, on a CPU two passes at once
 
 All have the same network (random weights), number format, batch and threads, and the same images: frames of 3 bands of
 224 px (uint8), windows of 4 bands of 512 px (uint16). Times begin when the network is loaded and has answered once.

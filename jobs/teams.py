@@ -43,9 +43,11 @@ class Teams:
 
         A GPU takes one pass after another, and what `torch.compile` makes is made for one thread.
         """
-        if device != "cpu" or compile != "none" or cores < AT_ONCE:
+        if device != "cpu":
             return ONE_TEAM
-        return cls(AT_ONCE, int(cores) // AT_ONCE)
+        threads = max(1, int(cores))
+        count = AT_ONCE if threads >= AT_ONCE and compile == "none" else 1
+        return cls(count, threads // count)
 
     def start(self) -> Started:
         """Start the teams in this process, which must be prepared for its stage: it loads torch."""

@@ -19,7 +19,7 @@ from models.predict import Ensemble
 
 
 class Adaptive:
-    """A first pass and an ensemble; on one device, for one thread."""
+    """A first pass and an ensemble, on one device; on a CPU several threads may ask at once."""
 
     def __init__(self, first: Ensemble, full: Ensemble, rule: Rule) -> None:
         self._first, self._full, self._rule = first, full, rule
