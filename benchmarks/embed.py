@@ -5,6 +5,7 @@
 
     transformer   forward passes alone, of images that lie in memory scaled and resized already
     embedder      scaling, resizing and forward passes, of images that lie in memory as they are stored
+    ... two teams the same passes on a CPU, two at once, each on half of the threads, as Sandan runs them
     sandan        the stage: read the store, scale, resize, forward, write vectors and markers; one worker, two units in
                   hand, on a CPU two passes at once
 
@@ -38,6 +39,7 @@ from cluster.marked import Marked
 from jobs.embed_network import load
 from jobs.embed_stage import Embed, Source
 from jobs.plan import Precision
+from jobs.teams import Teams
 from models.card import CARD_FILE
 from models.embedder import EmbedderSpec, build_embedder
 from models.embedder_bundle import save_embedder
@@ -63,7 +65,8 @@ from tiler.stores import array_of, open_group, write_shard
 
 NETWORKS = {"vit_tiny": "vit_tiny_patch16_224", "vit_base": "vit_base_patch16_224"}
 FRAME_PX, TILE_PX, ACROSS = 224, 512, 16
-CONTENDERS = ("transformer", "embedder", "sandan")
+TWO_TEAMS = "embedder, two teams"
+CONTENDERS = ("transformer", "embedder", TWO_TEAMS, "sandan")
 
 
 def bundle(folder: Path, architecture: str, channels: tuple[str, ...]) -> str:
@@ -178,6 +181,20 @@ def run_one(contender: str, kind: str, network: str, count: int, how: Precision,
                 if device == "cuda":
                     torch.cuda.synchronize()
 
+        if contender == TWO_TEAMS:
+            teams = Teams.of(torch.get_num_threads(), device).start()
+
+            def one() -> None:
+                with torch.inference_mode():
+                    once()
+
+            for done in [teams.submit(one) for _ in range(teams.count)]:
+                done.result()
+
+            def run() -> None:
+                for done in [teams.submit(one) for _ in range(passes)]:
+                    done.result()
+
         with torch.inference_mode():
             once()
         count = passes * how.batch
@@ -223,6 +240,7 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
         "count": count,
         **{f"{name}_per_s": rate for name, rate in rates.items()},
         "of_embedder": rates["sandan"] / rates["embedder"],
+        "of_embedder_two_teams": rates["sandan"] / rates[TWO_TEAMS],
         "of_transformer": rates["sandan"] / rates["transformer"],
         "processor_of_embedder": used["embedder"] / used["sandan"],
     }
@@ -236,15 +254,20 @@ def table(rows: list[dict[str, Any]]) -> str:
         "precision",
         "transformer /s",
         "embedder /s",
+        "embedder, two teams /s",
         "sandan /s",
         "of embedder",
+        "of two teams",
         "of transformer",
+        "processor seconds of embedder",
     )
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in rows:
         cells = (row["network"], row["images"], f"{row['precision']} x {row['batch']}")
-        rates = (f"{row[f'{name}_per_s']:.1f}" for name in ("transformer", "embedder", "sandan"))
-        shares = (f"{row[n]:.3f}" for n in ("of_embedder", "of_transformer", "processor_of_embedder"))
+        rates = (f"{row[f'{name}_per_s']:.1f}" for name in CONTENDERS)
+        shares = (
+            f"{row[n]:.3f}" for n in ("of_embedder", "of_embedder_two_teams", "of_transformer", "processor_of_embedder")
+        )
         lines.append(f"| {' | '.join((*cells, *rates, *shares))} |")
     return "\n".join(lines)
 

@@ -57,9 +57,10 @@ NETWORKS = {
     "deeplab-b5": ("deeplabv3plus", "efficientnet-b5", 5, 6),
 }
 TILE_PX, OVERLAP_PX = 512, 64
+TWO_TEAMS = "floor, two teams"
 CONTENDERS = (
     "floor",
-    "floor, two teams",
+    TWO_TEAMS,
     "sandan serial",
     "sandan ray 1",
     "sandan ray 2",
@@ -239,7 +240,7 @@ def run_other(file: Path, contender: str, precision: str, batch: int) -> dict[st
             tiles = np.stack([w for w, _ in zip(windows_of(image), range(8), strict=False)])
             views = torch.from_numpy(np.tile(tiles, (4, 1, 1, 1))).contiguous(memory_format=torch.channels_last)
             began, passes = time.monotonic(), -(-count // batch)
-            if contender == CONTENDERS[1]:
+            if contender == TWO_TEAMS:
                 seconds = two_teams(lambda: network(views[: 4 * batch]), passes)
                 return {"seconds": seconds * count / (passes * batch), "windows": count}
             for _ in range(passes):
