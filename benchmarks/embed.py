@@ -165,14 +165,14 @@ def run_one(contender: str, kind: str, network: str, count: int, how: Precision,
         valid = torch.from_numpy(np.ones((how.batch, 1, side, side), bool))
         passes, device = -(-count // how.batch), how.device
         with torch.inference_mode():
-            ready = embedder.prepared(torch.from_numpy(stored).float().to(device), valid.to(device))
+            ready = embedder.prepared(torch.from_numpy(stored).to(device), valid.to(device))
             ready = ready.to(next(embedder.network.parameters()).dtype)
 
         def once() -> None:
             if contender == "transformer":
                 embedder.network(ready)
             else:
-                embedder(torch.from_numpy(stored).to(device).float(), valid.to(device)).cpu()
+                embedder(torch.from_numpy(stored).to(device), valid.to(device)).cpu()
 
         def run() -> None:
             with torch.inference_mode():

@@ -111,7 +111,7 @@ def encode(granule: Granule, kind: str, target: Path) -> dict[str, Any]:
     import zarr
     from rasterio.windows import Window
 
-    from tiler.rust_codecs import use_rust_codecs
+    from tiler.disk_pipeline import use_disk_pipeline
     from tiler.stores import write_shard
 
     boxes = granule.boxes(SHARD_PX)
@@ -123,7 +123,7 @@ def encode(granule: Granule, kind: str, target: Path) -> dict[str, Any]:
     found = {}
     for pipeline in ("zarr", "zarrs"):
         if pipeline == "zarrs":
-            use_rust_codecs(CORES)
+            use_disk_pipeline(CORES)
         for at_once in dict.fromkeys((1, CORES)):
             array = empty_array(granule, target).with_config({"write_empty_chunks": True})  # without looking for them
             began = time.monotonic()
@@ -194,13 +194,13 @@ def import_zarr(own_codec: bool) -> None:
     import xarray.backends.zarr
     import zarr.storage
 
-    from tiler.rust_codecs import use_rust_codecs
+    from tiler.disk_pipeline import use_disk_pipeline
 
     assert dask.array is not None
     assert xarray.backends.zarr is not None
     assert zarr.storage is not None
     if not own_codec:
-        use_rust_codecs(CORES)
+        use_disk_pipeline(CORES)
 
 
 def run_rioxarray(granule: Granule, kind: str, target: Path, own_codec: bool = False) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tiler.embedding_store import EmbeddingStore, Taken
 from tiler.frame_store import FrameStore
 from tiler.grids import Box
 from tiler.scene_store import SceneStore
+from tiler.stores import CHUNK_PX
 
 READ_FRAMES = 64
 """Frames that are read at once: a block of the frame store."""
@@ -118,8 +119,6 @@ def embed_windows(filling: Filling, scene: SceneStore, wanted: np.ndarray | None
         waiting[side] = held
 
     for read, valid, places in windows_of(filling, scene, wanted):
-        if not places:
-            continue
         with filling.clock.step("read"):
             image = scene.read("image", read, 0)
         filling.bytes_read += image.nbytes
@@ -137,7 +136,7 @@ def embed_windows(filling: Filling, scene: SceneStore, wanted: np.ndarray | None
 def windows_of(
     filling: Filling, scene: SceneStore, wanted: np.ndarray | None
 ) -> Iterator[tuple[Box, np.ndarray, list[tuple[int, Box]]]]:
-    """Yield what has to be read of a scene for the wanted windows of a unit, row by row of the lattice.
+    """Yield what has to be read of a scene for the wanted windows of a unit, row by row of the lattice, chunk by chunk.
 
     Missing ratios are noted on the way: what hangs over the scene is missing.
 
@@ -150,26 +149,38 @@ def windows_of(
     windows = [filling.first // parts + place for place in range(count // parts)]
     for row, group in groupby(windows, key=lambda window: window // items.lattice.cols):
         cols = [window % items.lattice.cols for window in group]
-        cols = [col for col in cols if wanted is None or wanted[row, col]]
-        if not cols:
-            continue
-        boxes = [items.lattice.window(row, col) for col in cols]
-        whole = Box(boxes[0].y0, boxes[0].x0, boxes[-1].y1, max(box.x1 for box in boxes))
-        with filling.clock.step("read"):
-            valid = scene.read("valid", whole, False)
-        filling.bytes_read += valid.nbytes
-        places: list[tuple[int, Box]] = []
-        for col in cols:
-            for part in range(parts):
-                place, box = items.item(row, col, part) - filling.first, items.box(items.item(row, col, part))
+        for some in _by_chunks(items, row, [col for col in cols if wanted is None or wanted[row, col]]):
+            boxes = [items.lattice.window(row, col) for col in some]
+            whole = Box(boxes[0].y0, boxes[0].x0, boxes[-1].y1, max(box.x1 for box in boxes))
+            with filling.clock.step("read"):
+                valid = scene.read("valid", whole, False)
+            filling.bytes_read += valid.nbytes
+            places: list[tuple[int, Box]] = []
+            for item in (items.item(row, col, part) for col in some for part in range(parts)):
+                place, box = item - filling.first, items.box(item)
                 seen = np.count_nonzero(valid[box.shift(-whole.y0, -whole.x0).slices])
                 missing = 1 - seen / (box.height * box.width)
                 filling.missing[place] = missing
                 if missing <= limit:
                     places.append((place, box))
-        if places:
-            read = Box(whole.y0, min(b.x0 for _, b in places), whole.y1, max(b.x1 for _, b in places))
-            yield read, valid[read.shift(-whole.y0, -whole.x0).slices], places
+            if places:
+                read = Box(whole.y0, min(b.x0 for _, b in places), whole.y1, max(b.x1 for _, b in places))
+                yield read, valid[read.shift(-whole.y0, -whole.x0).slices], places
+
+
+def _by_chunks(items: SceneItems, row: int, cols: Sequence[int]) -> Iterator[list[int]]:
+    """Part windows of a row where chunks begin: each chunk is decoded once, to where its windows stay."""
+    some: list[int] = []
+    reach = 0
+    for col in cols:
+        box = items.lattice.window(row, col)
+        if some and box.x0 >= reach and box.x0 % CHUNK_PX == 0:
+            yield some
+            some = []
+        some.append(col)
+        reach = box.x1
+    if some:
+        yield some
 
 
 def embed_frames(filling: Filling, frames: FrameStore, taken: np.ndarray, network: Network) -> None:

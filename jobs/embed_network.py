@@ -16,9 +16,6 @@ from jobs.teams import ONE_TEAM, Teams
 from models.card import CARD_FILE
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from models.embedder import Embedder
     from models.embedder_card import EmbedderCard
 
@@ -61,21 +58,15 @@ class Network:
 
         began, device = time.monotonic(), self.precision.device
         with torch.inference_mode():
-            stored, there = _tensor(images, torch.float32, device), _tensor(valid, torch.bool, device)
-            vectors = self.embedder(stored, there).cpu().numpy()
-        return vectors, time.monotonic() - began
-
-
-def _tensor(images: Images, dtype: torch.dtype, device: str) -> Tensor:
-    """Return images on the device, (n, ...); those that lie apart are copied once, as `dtype`."""
-    import torch
-
-    if isinstance(images, np.ndarray):
-        return torch.from_numpy(images).to(device).to(dtype)
-    out = torch.empty((len(images), *images[0].shape), dtype=dtype)
-    for row, image in zip(out, images, strict=True):
-        row.copy_(torch.from_numpy(image))
-    return out
+            if isinstance(images, np.ndarray):
+                pairs = [(torch.from_numpy(images).to(device), torch.from_numpy(np.asarray(valid)).to(device))]
+            else:  # each where it lies
+                pairs = [
+                    (torch.from_numpy(image)[None].to(device), torch.from_numpy(there)[None].to(device))
+                    for image, there in zip(images, valid, strict=True)
+                ]
+            vectors = self.embedder.vectors(torch.cat([self.embedder.prepared(*pair) for pair in pairs]))
+        return vectors.cpu().numpy(), time.monotonic() - began
 
 
 def load(bundle: str, precision: Precision) -> tuple[EmbedderCard, Embedder]:

@@ -25,6 +25,7 @@ from jobs.window_faults import lacking
 from tiler.blend import blend
 from tiler.coarse import Coarse
 from tiler.coarse_store import fill_coarse
+from tiler.disk_pipeline import use_disk_pipeline
 from tiler.fuse import Fusion
 from tiler.grids import Box, MapGrid
 from tiler.labels import Labels
@@ -32,7 +33,6 @@ from tiler.lattice import Lattice
 from tiler.logit_store import LogitStore
 from tiler.map_store import MapStore
 from tiler.rasters import limit_block_cache
-from tiler.rust_codecs import use_rust_codecs
 from tiler.scene_store import SceneStore, fill_shard
 from tiler.scenes import Scene
 from tiler.scratch import Scratch
@@ -97,7 +97,7 @@ def prepare_worker() -> None:
     spin_briefly()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    use_rust_codecs(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
+    use_disk_pipeline(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)

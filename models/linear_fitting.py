@@ -139,7 +139,7 @@ def _pooled_views(
     for start in range(0, len(chosen), batch):
         views, valid = task.load(reader, chosen[start : start + batch]).inputs
         views, valid = views[:, :2].to(place), valid[:, :2].to(place)
-        pooled = embedder.pooled(views.flatten(0, 1), valid.flatten(0, 1))
+        pooled = embedder.pooled(embedder.prepared(views.flatten(0, 1), valid.flatten(0, 1)))
         parts.append(pooled.reshape(*views.shape[:2], -1).cpu())
     embedder.to("cpu").train(training)
     return list(torch.cat(parts).unbind(1))

@@ -13,6 +13,7 @@ import zarr
 
 from tiler.coarse import offered_channels
 from tiler.coarse_store import Moments, StoredCoarse, add_coarse
+from tiler.disk_pipeline import read_rectangle
 from tiler.fusion import coarse_channels
 from tiler.grids import Box, PixelGrid
 from tiler.labels import IGNORE, Labels
@@ -178,10 +179,10 @@ class SceneStore:
         part = box.clip(self.grid.box)
         lead = (slice(None),) * (array.ndim - 2)
         if part == box:
-            return np.asarray(array[(*lead, *box.slices)])
+            return read_rectangle(array, (*lead, *box.slices))
         out = np.full((*array.shape[:-2], box.height, box.width), fill, array.dtype)
         if not part.empty:
-            out[(*lead, *part.shift(-box.y0, -box.x0).slices)] = array[(*lead, *part.slices)]
+            out[(*lead, *part.shift(-box.y0, -box.x0).slices)] = read_rectangle(array, (*lead, *part.slices))
         return out
 
     def network_input(self, box: Box, channels: Sequence[str] | None = None) -> np.ndarray:

@@ -37,7 +37,7 @@ def test_a_linear_map_follows_in_float32_and_is_saved_with_the_weights():
     assert not embedder(images).any()  # until it is fitted
     embedder.linear_weight.copy_(torch.randn(5, 192))
     embedder.linear_bias.copy_(torch.randn(5))
-    expected = embedder.pooled(images) @ embedder.linear_weight.T + embedder.linear_bias
+    expected = embedder.pooled(embedder.prepared(images)) @ embedder.linear_weight.T + embedder.linear_bias
     torch.testing.assert_close(embedder(images), expected)
     with torch.autocast("cpu", torch.bfloat16):
         assert embedder(images).dtype == torch.float32

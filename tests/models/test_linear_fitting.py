@@ -105,7 +105,7 @@ def test_an_embedder_is_fitted_in_place_to_the_pairs_of_a_reader_and_again_alike
     images = torch.from_numpy(reader.images)
     with torch.no_grad():
         embedder.eval()
-        first, second = embedder.pooled(images[:, 0]), embedder.pooled(images[:, 1])
+        first, second = (embedder.pooled(embedder.prepared(images[:, view])) for view in (0, 1))
         expected = linear_map(first, second, SPEC)
         vectors = embedder(images[:, 0])
     torch.testing.assert_close(embedder.linear_weight, expected.weight, atol=1e-4, rtol=1e-3)

@@ -13,7 +13,7 @@ from zarr.codecs import BloscCodec
 from zarr.registry import register_pipeline
 
 from tiler import shard_files
-from tiler.rust_codecs import DiskPipeline
+from tiler.disk_pipeline import DiskPipeline
 from tiler.shard_files import DIRECT, PAGE, Layout, put_file
 
 PIPELINES = (

@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from tests.processes import forking
 from tests.tiler.rasters_for_tests import TRANSFORM, grid
-from tiler.rust_codecs import use_rust_codecs
+from tiler.disk_pipeline import use_disk_pipeline
 from tiler.stores import (
     add_array,
     add_georeference,
@@ -29,7 +29,7 @@ from tiler.stores import (
     write_shard,
 )
 
-PIPELINES = ("zarr.core.codec_pipeline.BatchedCodecPipeline", "tiler.rust_codecs.DiskPipeline")
+PIPELINES = ("zarr.core.codec_pipeline.BatchedCodecPipeline", "tiler.disk_pipeline.DiskPipeline")
 rio = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 
 
@@ -136,7 +136,7 @@ def codecs():
     """Set the pipeline for one test."""
     names = ("codec_pipeline.path", "threading.max_workers", "async.concurrency")
     before = {name: zarr.config.get(name) for name in names}
-    use_rust_codecs(1)
+    use_disk_pipeline(1)
     yield lambda path: zarr.config.set({"codec_pipeline.path": path})
     zarr.config.set(before)
 
@@ -241,7 +241,7 @@ def shards_of_a_lopsided_array(shape):
 
 
 def write_in_random_order(url, values, seed):
-    use_rust_codecs(1)
+    use_disk_pipeline(1)
     array, places = array_of(open_group(url), "image"), list(shards_of_a_lopsided_array(values.shape))
     random.Random(seed).shuffle(places)
     for place in places:

@@ -1,4 +1,4 @@
-"""Arrays on a disk go through Rust, all others through zarr's own pipeline."""
+"""Arrays on a disk are read here, all others through zarr's own pipeline."""
 
 import pickle
 
@@ -8,15 +8,15 @@ import zarr
 from numpy.testing import assert_array_equal
 from zarr.core.codec_pipeline import BatchedCodecPipeline
 
-from tiler.rust_codecs import DiskPipeline, use_rust_codecs
+from tiler.disk_pipeline import DiskPipeline, use_disk_pipeline
 from tiler.stores import COMPRESSOR
 
 
 @pytest.fixture(autouse=True)
-def _rust():
+def _pipeline():
     names = ("codec_pipeline.path", "threading.max_workers", "async.concurrency")
     before = {name: zarr.config.get(name) for name in names}
-    use_rust_codecs(3)
+    use_disk_pipeline(3)
     yield
     zarr.config.set(before)
 
@@ -31,7 +31,7 @@ def test_threads_are_those_that_were_given():
     assert (zarr.config.get("threading.max_workers"), zarr.config.get("async.concurrency")) == (3, 3)
 
 
-def test_arrays_on_a_disk_go_through_rust(tmp_path):
+def test_arrays_on_a_disk_go_through_this_pipeline(tmp_path):
     array = array_in(tmp_path / "a.zarr")
     assert isinstance(array.async_array.codec_pipeline, DiskPipeline)
     values = np.arange(45 * 71, dtype=np.uint16).reshape(45, 71)
