@@ -4,15 +4,18 @@
     python -m benchmarks.embed --networks vit_tiny --images 512
 
     transformer   forward passes alone, of images that lie in memory scaled and resized already
-    embedder      scaling, resizing and forward passes, of images that lie in memory as they are stored
-    ... two teams the same passes on a CPU, two at once, each on half of the threads, as Sandan runs them
+    embedder      scaling, resizing and forward passes, of images that lie in memory as they are stored; as on a GPU
+                  one pass after another, on a CPU each on all threads
+    ... in teams  the same in the teams that Sandan runs on: on a CPU two passes at once, each on half of the threads
     sandan        the stage: read the store, scale, resize, forward, write vectors and markers; one worker, two units in
-                  hand, on a CPU two passes at once
+                  hand
 
 All have the same network (random weights), number format, batch and threads, and the same images: frames of 3 bands of
 224 px (uint8), windows of 4 bands of 512 px (uint16). Times begin when the network is loaded and has answered once.
-Each is a process of its own; they take turns. The table shows medians, and in the last column the share in processor
-seconds, which other processes on the machine disturb less.
+The first two are processes of their own. The last two, which are to be compared, take turns in one process, on the same
+teams and the same network: between processes, where its weights happen to lie made more difference than what is
+measured. The table shows medians of rates, and the median of the shares of all turns, with the least and the most; in
+the last column the share in processor seconds, which other processes on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,9 +40,10 @@ import torch
 from cluster.engine import Done, SerialEngine
 from cluster.heap import keep_memory, one_heap_for_children
 from cluster.marked import Marked
-from jobs.embed_network import load
+from jobs.embed_network import Network, load
 from jobs.embed_stage import Embed, Source
 from jobs.plan import Precision
+from jobs.stages import prepare_worker
 from jobs.teams import Teams
 from models.card import CARD_FILE
 from models.embedder import EmbedderSpec, build_embedder
@@ -65,8 +70,8 @@ from tiler.stores import array_of, open_group, write_shard
 
 NETWORKS = {"vit_tiny": "vit_tiny_patch16_224", "vit_base": "vit_base_patch16_224"}
 FRAME_PX, TILE_PX, ACROSS = 224, 512, 16
-TWO_TEAMS = "embedder, two teams"
-CONTENDERS = ("transformer", "embedder", TWO_TEAMS, "sandan")
+BARE = ("transformer", "embedder")
+PAIR = ("embedder in teams", "sandan")
 
 
 def bundle(folder: Path, architecture: str, channels: tuple[str, ...]) -> str:
@@ -144,60 +149,64 @@ def stage_of(kind: str, images: str, folder: Path, model: str, count: int, how: 
     return Embed({name: Source(url, images)}, model, how), [EmbedUnit(name, index) for index in range(units)]
 
 
-def run_one(contender: str, kind: str, network: str, count: int, how: Precision, folder: Path) -> dict[str, float]:
-    """Run one contender in this process; return seconds and processor seconds an image."""
-    model, images = _place(folder, kind, network)
-    side, channels = (FRAME_PX, 3) if kind == "frames" else (TILE_PX, 4)
-    dtype = np.uint8 if kind == "frames" else np.uint16
-    if contender == "sandan":
-        stage, units = stage_of(kind, images, folder, model, count, how)
-        work = stage()
-        work(units[0])  # the network answers once; done again below
-        marked = Marked(lambda: work, f"{folder}/markers-{kind}-{uuid4().hex}")
-
-        def run() -> None:
-            results = list(SerialEngine(concurrency=2).run(marked, units))
-            assert all(isinstance(one, Done) for one in results), results
-
-    else:
-        _, embedder = load(model, how)
-        stored = np.random.default_rng(5).integers(60, 200, (how.batch, channels, side, side)).astype(dtype)
-        valid = torch.from_numpy(np.ones((how.batch, 1, side, side), bool))
-        passes, device = -(-count // how.batch), how.device
-        with torch.inference_mode():
-            ready = embedder.prepared(torch.from_numpy(stored).to(device), valid.to(device))
-            ready = ready.to(next(embedder.network.parameters()).dtype)
+def run_bare(contender: str, kind: str, network: str, count: int, how: Precision, folder: Path) -> dict[str, float]:
+    """Run the transformer or the embedder alone in this process; return seconds and processor seconds an image."""
+    _, embedder = load(_place(folder, kind, network)[0], how)
+    stored, valid = _stored(kind, how)
+    device, passes = how.device, -(-count // how.batch)
+    with torch.inference_mode():
+        ready = embedder.prepared(stored.to(device), valid.to(device)).to(next(embedder.network.parameters()).dtype)
 
         def once() -> None:
             if contender == "transformer":
                 embedder.network(ready)
             else:
-                embedder(torch.from_numpy(stored).to(device), valid.to(device)).cpu()
+                embedder(stored.to(device), valid.to(device)).cpu()
 
         def run() -> None:
-            with torch.inference_mode():
-                for _ in range(passes):
-                    once()
-                if device == "cuda":
-                    torch.cuda.synchronize()
+            for _ in range(passes):
+                once()
+            if device == "cuda":
+                torch.cuda.synchronize()
 
-        if contender == TWO_TEAMS:
-            teams = Teams.of(torch.get_num_threads(), device).start()
+        once()
+        return _timed(run, passes * how.batch)
 
-            def one() -> None:
-                with torch.inference_mode():
-                    once()
 
-            for done in [teams.submit(one) for _ in range(teams.count)]:
-                done.result()
+def run_pair(kind: str, network: str, count: int, how: Precision, turns: int, folder: Path) -> list[dict[str, Any]]:
+    """Let the embedder in teams and Sandan take turns in this process, on the same teams and the same network."""
+    prepare_worker()
+    model, images = _place(folder, kind, network)
+    stage, units = stage_of(kind, images, folder, model, count, how)
+    worker = Network(model, how, Teams.of(torch.get_num_threads(), how.device))
+    work = stage.work(worker)
+    stored, valid = _stored(kind, how)
+    passes = -(-count // how.batch)
 
-            def run() -> None:
-                for done in [teams.submit(one) for _ in range(passes)]:
-                    done.result()
+    def bare() -> None:
+        for asked in [worker.ask(stored.numpy(), valid.numpy()) for _ in range(passes)]:
+            asked.result()
 
-        with torch.inference_mode():
-            once()
-        count = passes * how.batch
+    def sandan() -> None:
+        marked = Marked(lambda: work, f"{folder}/markers-{kind}-{uuid4().hex}")
+        results = list(SerialEngine(concurrency=2).run(marked, units))
+        assert all(isinstance(one, Done) for one in results), results
+
+    bare()
+    work(units[0])  # the network answers once; done again below
+    return [
+        dict(zip(PAIR, (_timed(bare, passes * how.batch), _timed(sandan, count)), strict=True)) for _ in range(turns)
+    ]
+
+
+def _stored(kind: str, how: Precision) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a batch of images as they are stored, and their validity."""
+    side, channels, dtype = (FRAME_PX, 3, np.uint8) if kind == "frames" else (TILE_PX, 4, np.uint16)
+    stored = np.random.default_rng(5).integers(60, 200, (how.batch, channels, side, side)).astype(dtype)
+    return torch.from_numpy(stored), torch.ones((how.batch, 1, side, side), dtype=torch.bool)
+
+
+def _timed(run: Callable[[], None], count: int) -> dict[str, float]:
     began, busy = time.perf_counter(), time.process_time()
     run()
     return {"seconds": (time.perf_counter() - began) / count, "processor": (time.process_time() - busy) / count}
@@ -209,16 +218,16 @@ def _place(folder: Path, kind: str, network: str) -> tuple[str, str]:
     return f"{folder}/{NETWORKS[network]}-{channels}", f"{folder}/{'frames' if kind == 'frames' else 'scene'}.zarr"
 
 
-def start(contender: str, kind: str, network: str, count: int, how: Precision, folder: Path) -> dict[str, float]:
-    """Run one contender in a process of its own: of two in one process, each slows the other's threads down."""
+def start(contender: str, kind: str, network: str, count: int, how: Precision, turns: int, folder: Path) -> Any:
+    """Run one contender, or the pair, in a process of its own: others' threads would slow it down."""
     words = [sys.executable, "-m", "benchmarks.embed", "--one", contender, "--kinds", kind, "--networks", network]
-    words += ["--images", str(count), "--batch", str(how.batch), "--folder", str(folder)]
+    words += ["--images", str(count), "--batch", str(how.batch), "--rounds", str(turns), "--folder", str(folder)]
     environment = dict(os.environ)
     one_heap_for_children(environment)
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{contender} failed:\n{done.stderr[-3000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(kind: str, network: str, count: int, how: Precision, rounds: int, folder: Path) -> dict[str, Any]:
@@ -226,12 +235,13 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
     channels = ("ir", "swir", "wv") if kind == "frames" else ("red", "green", "blue", "nir")
     made = bundle(folder, NETWORKS[network], channels), (frames if kind == "frames" else scene)(folder, count)
     assert made == _place(folder, kind, network)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-    for _ in range(rounds):
-        for name, told in found.items():
-            told.append(start(name, kind, network, count, how, folder))
-    rates = {name: 1 / statistics.median(one["seconds"] for one in told) for name, told in found.items()}
-    used = {name: statistics.median(one["processor"] for one in told) for name, told in found.items()}
+    found: dict[str, list[dict[str, float]]] = {}
+    for name in BARE:
+        found[name] = [start(name, kind, network, count, how, 1, folder) for _ in range(2)]
+    turns = start("pair", kind, network, count, how, rounds, folder)
+    found.update({name: [turn[name] for turn in turns] for name in PAIR})
+    rates = {name: statistics.median(1 / one["seconds"] for one in told) for name, told in found.items()}
+    shares, used = ([turn[PAIR[0]][what] / turn[PAIR[1]][what] for turn in turns] for what in ("seconds", "processor"))
     return {
         "images": kind,
         "network": network,
@@ -239,36 +249,26 @@ def measure(kind: str, network: str, count: int, how: Precision, rounds: int, fo
         "batch": how.batch,
         "count": count,
         **{f"{name}_per_s": rate for name, rate in rates.items()},
+        "of_embedder_in_teams": statistics.median(shares),
+        "least_and_most": [min(shares), max(shares)],
         "of_embedder": rates["sandan"] / rates["embedder"],
-        "of_embedder_two_teams": rates["sandan"] / rates[TWO_TEAMS],
         "of_transformer": rates["sandan"] / rates["transformer"],
-        "processor_of_embedder": used["embedder"] / used["sandan"],
+        "processor_of_embedder_in_teams": statistics.median(used),
     }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the results as a table in Markdown."""
-    head = (
-        "network",
-        "images",
-        "precision",
-        "transformer /s",
-        "embedder /s",
-        "embedder, two teams /s",
-        "sandan /s",
-        "of embedder",
-        "of two teams",
-        "of transformer",
-        "processor seconds of embedder",
-    )
+    head = ("network", "images", "precision", *(f"{name} /s" for name in (*BARE, *PAIR)))
+    head += ("of embedder in teams", "of embedder", "of transformer", "processor seconds of embedder in teams")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in rows:
         cells = (row["network"], row["images"], f"{row['precision']} x {row['batch']}")
-        rates = (f"{row[f'{name}_per_s']:.1f}" for name in CONTENDERS)
-        shares = (
-            f"{row[n]:.3f}" for n in ("of_embedder", "of_embedder_two_teams", "of_transformer", "processor_of_embedder")
-        )
-        lines.append(f"| {' | '.join((*cells, *rates, *shares))} |")
+        rates = (f"{row[f'{name}_per_s']:.1f}" for name in (*BARE, *PAIR))
+        least, most = row["least_and_most"]
+        share = f"**{row['of_embedder_in_teams']:.3f}** ({least:.3f} to {most:.3f})"
+        others = (f"{row[n]:.3f}" for n in ("of_embedder", "of_transformer", "processor_of_embedder_in_teams"))
+        lines.append(f"| {' | '.join((*cells, *rates, share, *others))} |")
     return "\n".join(lines)
 
 
@@ -277,9 +277,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--kinds", nargs="+", choices=("frames", "windows"), default=["frames", "windows"])
-    parser.add_argument("--images", type=int, default=0, help="of each kind; default: 1,024, of ViT-B/16 256")
+    parser.add_argument("--images", type=int, default=1024, help="of each kind")
     parser.add_argument("--batch", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of the last two")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -289,16 +289,18 @@ def main() -> None:
     if arguments.one:
         keep_memory()
         how = Precision(device, choose(device), batch)
-        which = arguments.kinds[0], arguments.networks[0], arguments.images
-        print(json.dumps(run_one(arguments.one, *which, how, arguments.folder)))
+        which = arguments.kinds[0], arguments.networks[0], arguments.images, how
+        if arguments.one == "pair":
+            print(json.dumps(run_pair(*which, arguments.rounds, arguments.folder)))
+        else:
+            print(json.dumps(run_bare(arguments.one, *which, arguments.folder)))
         return
     rows = []
     for network in arguments.networks:
         for kind in arguments.kinds:
-            count = arguments.images or (1024 if network == "vit_tiny" else 256)
             with tempfile.TemporaryDirectory() as folder:
                 how = Precision(device, choose(device), batch)
-                rows.append(measure(kind, network, count, how, arguments.rounds, Path(folder)))
+                rows.append(measure(kind, network, arguments.images, how, arguments.rounds, Path(folder)))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     on = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores"
     facts = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "on": on, "torch": torch.__version__}

@@ -50,15 +50,15 @@ class Embed:
     """How the network's passes share the cores of a worker; None lets the worker say."""
 
     def __call__(self) -> Callable[[EmbedUnit], dict]:
-        """Prepare a worker: load the network once.
-
-        The function it returns may run on several threads at once; all teams run the same network.
-        """
+        """Prepare a worker: load the network once."""
         prepare_worker()
         import torch  # which must find the worker prepared
 
         teams = self.teams or Teams.of(torch.get_num_threads(), self.precision.device)
-        network = Network(self.bundle, self.precision, teams)
+        return self.work(Network(self.bundle, self.precision, teams))
+
+    def work(self, network: Network) -> Callable[[EmbedUnit], dict]:
+        """Return what a worker does with a unit, on several threads at once; all teams run the same network."""
 
         @lru_cache(maxsize=OPEN_STORES)
         def opened(name: str) -> tuple[EmbeddingStore, SceneStore | FrameStore]:
@@ -69,7 +69,7 @@ class Embed:
         def known(name: str) -> dict[int, tuple[int, int]]:
             return known_frames(self.sources[name].earlier)
 
-        def work(unit: EmbedUnit) -> dict:
+        def fill(unit: EmbedUnit) -> dict:
             store, images = opened(unit.store)
             first, last = store.unit_span(unit.index)
             filling = Filling.of(store, first, last, Clock())
@@ -94,4 +94,4 @@ class Embed:
                 "peak_memory_bytes": peak_memory_bytes(),
             }
 
-        return work
+        return fill

@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -30,6 +31,12 @@ from tiler.shard_files import NO_CHUNK
 
 Wanted = tuple[Any, ArraySpec, Any, Any, bool]
 """Of one shard: where it lies, what it holds, its part that is wanted, where that belongs; whether it is all of it."""
+
+
+HEADER = 16
+"""Bytes at the beginning of what Blosc encoded."""
+MUCH_SMALLER = 64
+"""A chunk that Blosc made so many times smaller may be of one value."""
 
 
 class Chunks(NamedTuple):
@@ -54,9 +61,10 @@ class DiskPipeline(BatchedCodecPipeline):
 
         def read_one(part: Wanted) -> None:
             place, spec, selection, where, _ = part
-            begins = [one.indices(size)[0] for one, size in zip(selection, spec.shape, strict=True)]
+            begins = [one if isinstance(one, int) else one.start or 0 for one in selection]
+            whole = np.expand_dims(target[where], [axis for axis, one in enumerate(selection) if isinstance(one, int)])
             path = place.store.root / place.path
-            read_part(path, spec.shape, chunks, begins, target[where], fill_value_or_default(spec))
+            read_part(path, spec.shape, chunks, begins, whole, fill_value_or_default(spec))
 
         await asyncio.gather(*(asyncio.to_thread(read_one, part) for part in parts))
 
@@ -101,13 +109,15 @@ def _blosc(codecs: Sequence[Any]) -> bool:
 
 
 def _readable(part: Wanted) -> bool:
-    """Whether a part is a rectangle of a file."""
+    """Whether a part is a rectangle of a file, of one row of pixels where a number says which."""
     place, spec, selection, where, _ = part
+    spans = [one for one in selection if not isinstance(one, int)]
     return (
         isinstance(place, StorePath)
         and isinstance(place.store, LocalStore)
-        and len(selection) == len(spec.shape) == len(where)
-        and all(isinstance(one, slice) and one.step in (None, 1) for one in (*selection, *where))
+        and len(selection) == len(spec.shape)
+        and len(spans) == len(where) > 0
+        and all(isinstance(one, slice) and one.step in (None, 1) for one in (*spans, *where))
     )
 
 
@@ -166,16 +176,31 @@ def _decode(
     path: Path, encoded: bytes, length: int, sides: tuple[int, ...], inside: tuple[slice, ...], out: np.ndarray
 ) -> None:
     """Decode a part of a chunk, straight into `out` where it is the whole and lies in one piece."""
+    size, told = math.prod(sides) * out.dtype.itemsize, (0, 0)
+    if length == len(encoded) >= HEADER:
+        told = blosc._cbuffer_sizes(encoded)[:2]
     whole = out.shape == sides and out.flags.c_contiguous
-    block = out if whole else np.empty(sides, out.dtype)
     try:
-        if len(encoded) != length or blosc._cbuffer_sizes(encoded)[0] != block.nbytes:
-            raise RuntimeError("its bytes are too few, or say another size")
+        if told != (size, length):  # the codec believes what it is told
+            raise RuntimeError(f"{length} bytes for {size} are asked for, found {len(encoded)} that say {told[::-1]}")
+        small = length * MUCH_SMALLER <= size and out.dtype.kind in "biuf"
+        value = _only_value(encoded, out.dtype) if small else None
+        if value is not None:
+            out[...] = value
+            return
+        block = out if whole else np.empty(sides, out.dtype)
         blosc.decompress(encoded, block)
     except RuntimeError as error:
         raise ValueError(f"{path} is damaged: a chunk cannot be decoded ({error}). Remove it and run again.") from error
     if not whole:
         out[...] = block[inside]
+
+
+@lru_cache(maxsize=64)
+def _only_value(encoded: bytes, dtype: np.dtype) -> np.ndarray | None:
+    """Return the value that all of a chunk has, of no dimensions; None where values differ. Validity is little else."""
+    bits = np.frombuffer(blosc.decompress(encoded), f"u{dtype.itemsize}")
+    return bits[:1].view(dtype).reshape(()) if (bits == bits[0]).all() else None
 
 
 def use_disk_pipeline(threads: int) -> None:

@@ -175,8 +175,7 @@ def _opened(path: str) -> Iterator[xr.Dataset]:
             else:
                 store = zarr_store(path, read_only=True)
                 lazily: dict[str, Any] = {"mask_and_scale": False, "decode_timedelta": False, "chunks": None}
-                with hushed(UserWarning):  # of zarrs, of arrays that zarr's own pipeline reads
-                    dataset = held.enter_context(xr.open_zarr(store, consolidated=False, **lazily))
+                dataset = held.enter_context(xr.open_zarr(store, consolidated=False, **lazily))
         except DAMAGE as error:
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"frames.files: {path} cannot be read as zarr or NetCDF: {told}") from error

@@ -175,8 +175,7 @@ class SceneStore:
 
     def read(self, name: str, box: Box, fill: float | int | bool) -> np.ndarray:
         """Read a rectangle of `image`, `valid` or `label`; what hangs over the scene's border is `fill`."""
-        array = array_of(self.group, name)
-        part = box.clip(self.grid.box)
+        array, part = array_of(self.group, name), box.clip(self.grid.box)
         lead = (slice(None),) * (array.ndim - 2)
         if part == box:
             return read_rectangle(array, (*lead, *box.slices))
