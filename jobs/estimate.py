@@ -132,13 +132,13 @@ def mosaic_memory(cell_px: int, layers: int) -> int:
     return BASE_MEMORY_BYTES + IN_FLIGHT * cell_px**2 * (layers * 16 + 32)
 
 
-def publish_memory(cell_px: int, bands: int, cores: int, products: int) -> int:
+def publish_memory(cell_px: int, bands: int, cores: int, rasters: int) -> int:
     """Return the expected peak of the process that publishes.
 
-    As many products as there are cores are written at once, each from one cell's layer: as it is stored, as it is read
-    and as it is written, float32; and GDAL compresses each on all cores.
+    As many rasters (products of the map, or of its sheets) as there are cores are written at once, each from one cell's
+    layer: as it is stored, as it is read and as it is written, float32; and GDAL compresses each on all cores.
     """
-    at_once = min(cores, products)
+    at_once = min(cores, rasters)
     layer = 3 * bands * cell_px**2 * 4
     return BASE_MEMORY_BYTES + PUBLISH_MEMORY_BYTES + at_once * (layer + cores * COMPRESSION_BYTES)
 

@@ -88,7 +88,8 @@ def publish(run: Run, plans: Sequence[LogitPlan], plan: MosaicPlan, quarantined:
     """Write the products of a map, unless they lie there already, and then its record and its report."""
     if not is_published(run, plan, quarantined):
         started, key = time.monotonic(), publish_key(run, plan, quarantined)
-        expected = memory(run) + held_already()
+        wanted = raster_count(plan.extent, run.config.publish, len(_products(run)))
+        expected = memory(run, wanted) + held_already()
         products, rasters = _write_files(run, plans, plan, key)
         cost: dict[str, Any] = {
             "seconds": round(time.monotonic() - started, 3),
@@ -196,7 +197,7 @@ def estimate(run: Run) -> Estimate:
         done=done,
         read_bytes=pixels * (read * 4 + 6),
         write_bytes=pixels * (out * 4 + 7) * 4 // 3,  # overviews add a third
-        peak_memory_bytes=memory(run),
+        peak_memory_bytes=memory(run, rasters),
         folder=run.config.out if run.storage.is_local else "",
         workers_at_most=1,
         time=None if done == rasters else _time(run, pixels) if plan is not None else UNKNOWN,
@@ -208,14 +209,14 @@ def _finished(run: Run, plan: MosaicPlan, rasters: int) -> int:
     return min(count_finished(run.storage, publish_key(run, plan), len(_products(run))), rasters - 1)
 
 
-def memory(run: Run) -> int:
-    """Return the expected peak of the process that publishes, in bytes."""
+def memory(run: Run, rasters: int) -> int:
+    """Return the expected peak of the process that publishes so many rasters, in bytes."""
     bands = max(len(run.classes), len(UNCERTAINTY.bands) if run.config.infer.uncertainty else 0)
     cores = os.cpu_count() or 1
     wanted, classes = run.config.outputs, len(run.classes)
     regions = REGIONS_MEMORY_BYTES if run.config.regions is not None else 0
     return max(
-        publish_memory(CELL_PX, bands, cores, len(_products(run))),
+        publish_memory(CELL_PX, bands, cores, rasters),
         statistics_memory(CELL_PX, classes, cores) + regions if "statistics" in wanted else 0,
         polygons_memory(CELL_PX, classes) + regions if "polygons" in wanted else 0,
     )
