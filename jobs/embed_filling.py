@@ -45,14 +45,16 @@ class Filling:
     """Reads the image of a row, and its validity, once more."""
 
     @classmethod
-    def of(cls, store: EmbeddingStore, first: int, last: int, clock: Clock) -> Filling:
+    def of(cls, store: EmbeddingStore, first: int, last: int, clock: Clock, turn: int = 0) -> Filling:
         """Return an empty unit."""
         count, limit = last - first, store.what.missing_limit
         rows = np.zeros((count, store.dimension), np.float32)
-        return cls(first, limit, store.items, rows, np.ones(count, np.float32), np.zeros(count, bool), clock)
+        return cls(first, limit, store.items, rows, np.ones(count, np.float32), np.zeros(count, bool), clock, turn=turn)
 
     asked: deque[tuple[Sequence[int], Asked]] = field(default_factory=deque)
     """Rows whose vectors are computed."""
+    turn: int = 0
+    """Among the units that share the network."""
 
     def ask(self, network: Network, rows: Sequence[int], images: Images, valid: Images) -> None:
         """Let the vectors of some rows be computed; if all teams are busy with this unit, wait for the first.
@@ -61,7 +63,7 @@ class Filling:
         """
         if len(self.asked) >= network.at_once:
             self._keep(network)
-        self.asked.append((rows, network.ask(images, valid)))
+        self.asked.append((rows, network.ask(images, valid, self.turn)))
 
     def end(self, network: Network) -> None:
         """Wait for all that was asked."""

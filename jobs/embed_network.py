@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,18 +33,28 @@ class Network:
         self._teams = teams.start()
         self.card, self.embedder = self._teams.submit(load, bundle, precision).result()
         self.at_once, self.precision = teams.count, precision
+        self._turns = count()
         self.channels = tuple(self.card.channels)
 
-    def ask(self, images: Images, valid: Images) -> Asked:
-        """Begin to embed images, a batch at most; up to `at_once` are computed at once.
+    def next_turn(self) -> int:
+        """Return the turn of a new unit.
+
+        Units that share the teams evenly would end at the same time, and the teams would wait for both: so what was
+        begun first has all of them until it ends, and meanwhile the next is read.
+        """
+        return next(self._turns)
+
+    def ask(self, images: Images, valid: Images, turn: int = 0) -> Asked:
+        """Begin to embed images, a batch at most; up to `at_once` are computed at once, the least turn first.
 
         Args:
             images: (n, channel, y, x) as stored, or n of (channel, y, x), the channels those of the card.
             valid: bool (n, channel or 1, y, x), or n of them.
+            turn: that of a unit (`next_turn`).
         """
         if self.precision.device != "cpu":  # one block to travel, made here while the device computes
             images, valid = np.asarray(images), np.asarray(valid)
-        return self._teams.submit(self._forward, images, valid)
+        return self._teams.submit(self._forward, images, valid, turn=turn)
 
     def answer(self, asked: Asked, clock: Clock) -> np.ndarray:
         """Wait for the vectors, float32 (n, dimension); a clock gets the times."""

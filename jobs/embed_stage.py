@@ -72,7 +72,7 @@ class Embed:
         def fill(unit: EmbedUnit) -> dict:
             store, images = opened(unit.store)
             first, last = store.unit_span(unit.index)
-            filling = Filling.of(store, first, last, Clock())
+            filling = Filling.of(store, first, last, Clock(), network.next_turn())
             content, taken = None, None
             if isinstance(images, SceneStore):
                 embed_windows(filling, images, self.sources[unit.store].wanted, network)

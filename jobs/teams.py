@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
+from queue import PriorityQueue
 from threading import Barrier
 from typing import TypeVar
 
@@ -46,8 +48,8 @@ class Teams:
         if device != "cpu":
             return ONE_TEAM
         threads = max(1, int(cores))
-        count = AT_ONCE if threads >= AT_ONCE and compile == "none" else 1
-        return cls(count, threads // count)
+        teams = AT_ONCE if threads >= AT_ONCE and compile == "none" else 1
+        return cls(teams, threads // teams)
 
     def start(self) -> Started:
         """Start the teams in this process, which must be prepared for its stage: it loads torch."""
@@ -74,6 +76,8 @@ class Started:
     def __init__(self, teams: Teams) -> None:
         self.count = teams.count
         self._pool = ThreadPoolExecutor(teams.count, "team")
+        self._waiting: PriorityQueue[tuple[int, int, Callable[[], None]]] = PriorityQueue()
+        self._numbers = count()
         threads = teams.threads
         if threads is None:
             return
@@ -90,6 +94,16 @@ class Started:
             begun.result()
         torch.set_num_threads(own)  # of all other threads of the process, as it was
 
-    def submit(self, function: Callable[..., T], *arguments: object) -> Future[T]:
-        """Let the first team that is free do something."""
-        return self._pool.submit(function, *arguments)
+    def submit(self, function: Callable[..., T], *arguments: object, turn: int = 0) -> Future[T]:
+        """Let the first team that is free do something; of what waits, the least turn comes first."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._waiting.put((turn, next(self._numbers), run))
+        self._pool.submit(lambda: self._waiting.get()[2]())
+        return future

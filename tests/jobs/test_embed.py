@@ -101,7 +101,8 @@ def test_a_unit_is_read_on_while_as_many_passes_as_there_are_teams_are_computed(
         def __init__(self) -> None:
             self.at_once = at_once
 
-        def ask(self, images, valid):
+        def ask(self, images, valid, turn):
+            assert turn == 7
             told.append(f"ask {images[0]}")
             return images
 
@@ -111,6 +112,7 @@ def test_a_unit_is_read_on_while_as_many_passes_as_there_are_teams_are_computed(
 
     rows = [[0, 3], [1], [2, 4], [5]]
     filling = Filling(0, 1.0, None, np.zeros((7, 4), np.float32), np.ones(7, np.float32), np.zeros(7, bool), Clock())
+    filling.turn = 7
     for number, some in enumerate(rows):
         filling.ask(Slow(), some, [number] * len(some), None)
     filling.end(Slow())

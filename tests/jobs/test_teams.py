@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Barrier, get_ident
+from threading import Barrier, Event, get_ident
 
 import pytest
 import torch
@@ -97,3 +97,22 @@ def test_of_a_unit_that_fails_the_reason_arrives_and_the_teams_go_on(run, monkey
     with pytest.raises(RuntimeError, match="injected"):
         work(first)
     assert work(first)["digest"] == answers(run, how, ONE_TEAM)[0]["digest"]
+
+
+def test_of_what_waits_the_least_turn_comes_first():
+    began, go, order = Event(), Event(), []
+    team = ONE_TEAM.start()
+    first = team.submit(lambda: (began.set(), go.wait(60)))
+    began.wait(60)
+    asked = [team.submit(order.append, (turn, number), turn=turn) for number, turn in enumerate((2, 0, 1, 0))]
+    go.set()
+    for done in (first, *asked):
+        done.result(60)
+    assert order == [(0, 1), (0, 3), (1, 2), (2, 0)]
+
+
+def test_what_a_team_raises_reaches_who_asked_and_the_team_goes_on():
+    team = ONE_TEAM.start()
+    with pytest.raises(ZeroDivisionError):
+        team.submit(divmod, 1, 0).result(60)
+    assert team.submit(divmod, 7, 2).result(60) == (3, 1)
