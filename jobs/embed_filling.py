@@ -151,7 +151,7 @@ def windows_of(
     windows = [filling.first // parts + place for place in range(count // parts)]
     for row, group in groupby(windows, key=lambda window: window // items.lattice.cols):
         cols = [window % items.lattice.cols for window in group]
-        for some in _by_chunks(items, row, [col for col in cols if wanted is None or wanted[row, col]]):
+        for some in by_chunks(items, row, [col for col in cols if wanted is None or wanted[row, col]]):
             boxes = [items.lattice.window(row, col) for col in some]
             whole = Box(boxes[0].y0, boxes[0].x0, boxes[-1].y1, max(box.x1 for box in boxes))
             with filling.clock.step("read"):
@@ -170,8 +170,8 @@ def windows_of(
                 yield read, valid[read.shift(-whole.y0, -whole.x0).slices], places
 
 
-def _by_chunks(items: SceneItems, row: int, cols: Sequence[int]) -> Iterator[list[int]]:
-    """Part windows of a row where chunks begin: each chunk is decoded once, to where its windows stay."""
+def by_chunks(items: SceneItems, row: int, cols: Sequence[int]) -> Iterator[list[int]]:
+    """Part a row of windows (columns) where chunks begin: each chunk is decoded once, to where its windows stay."""
     some: list[int] = []
     reach = 0
     for col in cols:

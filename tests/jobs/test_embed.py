@@ -12,7 +12,7 @@ from jobs import status, sweep
 from jobs.clock import Clock
 from jobs.config import RunConfig
 from jobs.embed import embed, main, plan_embed
-from jobs.embed_filling import Filling
+from jobs.embed_filling import Filling, by_chunks
 from jobs.embed_network import load
 from jobs.embedding import embedding_of
 from jobs.ingest import ingest
@@ -21,7 +21,10 @@ from jobs.plan import Precision, plan_run
 from jobs.teams import Teams
 from tests.jobs.vectors import TILE_PX, embedded_world, write_embedder
 from tests.jobs.worlds import ShuffledEngine, World, files_below, image, moved
+from tests.tiler.rasters_for_tests import grid
+from tiler.embedding_items import WHOLE, SceneItems
 from tiler.embedding_store import EmbeddingStore
+from tiler.lattice import Lattice
 from tiler.scene_store import SceneStore
 
 torch.set_num_threads(1)
@@ -89,6 +92,33 @@ def test_teams_leave_the_same_bytes(tmp_path, monkeypatch):
     for a, b in zip(expected.values(), stores(other).values(), strict=True):
         for x, y in zip(a.read(0, len(a)), b.read(0, len(b)), strict=True):
             assert x.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("chunk_px", [TILE_PX, 2 * TILE_PX])
+def test_reading_chunk_by_chunk_leaves_the_same_bytes(tmp_path, monkeypatch, chunk_px):
+    one, other = embedded_world(tmp_path / "1", True), embedded_world(tmp_path / "2", True)
+    other.settings["embed"]["model"] = one.settings["embed"]["model"]
+    expected = stores(one)
+    monkeypatch.setattr("jobs.embed_filling.CHUNK_PX", chunk_px)
+    for a, b in zip(expected.values(), stores(other).values(), strict=True):
+        for x, y in zip(a.read(0, len(a)), b.read(0, len(b)), strict=True):
+            assert x.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("chunk_px", "cols", "expected"),
+    [
+        (32, [0, 1, 2, 3], [[0], [1], [2, 3]]),  # the last window ends with the scene, at 100: it begins at 68
+        (64, [0, 1, 2, 3], [[0, 1], [2, 3]]),
+        (512, [0, 1, 2, 3], [[0, 1, 2, 3]]),
+        (32, [0, 2], [[0], [2]]),
+        (32, [], []),
+    ],
+)
+def test_rows_of_windows_are_parted_where_chunks_begin(chunk_px, cols, expected, monkeypatch):
+    monkeypatch.setattr("jobs.embed_filling.CHUNK_PX", chunk_px)
+    items = SceneItems(Lattice(70, 100, 32, 0), WHOLE, grid(70, 100))
+    assert list(by_chunks(items, 1, cols)) == expected
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])

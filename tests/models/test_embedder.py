@@ -58,7 +58,7 @@ def test_grids_and_maps_that_do_not_fit_are_refused(changes, message):
         small_embedder(**changes)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int16, torch.float32])
 def test_inputs_are_scaled_and_missing_is_the_mean(dtype):
     embedder = small_embedder()
     images = torch.randint(0, 100, (2, 3, 32, 32)).to(dtype)
@@ -67,6 +67,15 @@ def test_inputs_are_scaled_and_missing_is_the_mean(dtype):
     for c in range(3):
         expected = np.where(valid[:, c], (images[:, c].float() - OFFSET[c]) / SCALE[c], 0.0)
         np.testing.assert_allclose(seen[:, c], expected, rtol=1e-6)
+
+
+def test_an_image_is_prepared_as_if_it_were_alone_and_stays_as_it_was():
+    embedder, images, valid = small_embedder(), torch.rand(3, 3, 40, 52), torch.rand(3, 3, 40, 52) > 0.3
+    before = images.clone()
+    alone = [embedder.prepared(images[i : i + 1], valid[i : i + 1]) for i in range(3)]
+    assert torch.equal(embedder.prepared(images, valid), torch.cat(alone))
+    assert torch.equal(images, before)
+    assert embedder.prepared(images[:0], valid[:0]).shape == (0, 3, 32, 32)
 
 
 def test_what_lies_under_missing_pixels_does_not_matter():
