@@ -43,6 +43,10 @@ class Filling:
     bytes_read: int = 0
     again: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
     """Reads the image of a row, and its validity, once more."""
+    asked: deque[tuple[Sequence[int], Asked]] = field(default_factory=deque)
+    """Rows whose vectors are computed."""
+    turn: int = 0
+    """Among the units that share the network."""
 
     @classmethod
     def of(cls, store: EmbeddingStore, first: int, last: int, clock: Clock, turn: int = 0) -> Filling:
@@ -50,11 +54,6 @@ class Filling:
         count, limit = last - first, store.what.missing_limit
         rows = np.zeros((count, store.dimension), np.float32)
         return cls(first, limit, store.items, rows, np.ones(count, np.float32), np.zeros(count, bool), clock, turn=turn)
-
-    asked: deque[tuple[Sequence[int], Asked]] = field(default_factory=deque)
-    """Rows whose vectors are computed."""
-    turn: int = 0
-    """Among the units that share the network."""
 
     def ask(self, network: Network, rows: Sequence[int], images: Images, valid: Images) -> None:
         """Let the vectors of some rows be computed; if all teams are busy with this unit, wait for the first.

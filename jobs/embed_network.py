@@ -69,14 +69,15 @@ class Network:
 
         began, device = time.monotonic(), self.precision.device
         with torch.inference_mode():
-            if isinstance(images, np.ndarray):
-                pairs = [(torch.from_numpy(images).to(device), torch.from_numpy(np.asarray(valid)).to(device))]
-            else:  # each where it lies
-                pairs = [
-                    (torch.from_numpy(image)[None].to(device), torch.from_numpy(there)[None].to(device))
-                    for image, there in zip(images, valid, strict=True)
-                ]
-            vectors = self.embedder.vectors(torch.cat([self.embedder.prepared(*pair) for pair in pairs]))
+            if device == "cpu":  # each where it lies
+                blocks = [(image[None], there[None]) for image, there in zip(images, valid, strict=True)]
+            else:
+                blocks = [(np.asarray(images), np.asarray(valid))]
+            prepared = [
+                self.embedder.prepared(torch.from_numpy(image).to(device), torch.from_numpy(there).to(device))
+                for image, there in blocks
+            ]
+            vectors = self.embedder.vectors(torch.cat(prepared))
         return vectors.cpu().numpy(), time.monotonic() - began
 
 

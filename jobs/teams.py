@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from itertools import count
 from queue import PriorityQueue
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jobs.config import EngineConfig
 from jobs.plan import Precision
 from jobs.room import crew_here
 
 T = TypeVar("T")
+
+Waiting = tuple[int, int, Future[Any], Callable[..., Any], tuple[object, ...]]
+"""Turn and number, by which it is ordered; what will hold the answer; what is to be done."""
 
 AT_ONCE = 2
 """Teams of a worker that has cores for them."""
@@ -76,7 +79,9 @@ class Started:
     def __init__(self, teams: Teams) -> None:
         self.count = teams.count
         self._pool = ThreadPoolExecutor(teams.count, "team")
-        self._waiting: PriorityQueue[tuple[int, int, Callable[[], None]]] = PriorityQueue()
+        self._waiting: PriorityQueue[tuple[int, int, Future[Any], Callable[..., Any], tuple[object, ...]]] = (
+            PriorityQueue()
+        )
         self._numbers = count()
         threads = teams.threads
         if threads is None:
@@ -97,13 +102,15 @@ class Started:
     def submit(self, function: Callable[..., T], *arguments: object, turn: int = 0) -> Future[T]:
         """Let the first team that is free do something; of what waits, the least turn comes first."""
         future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(function(*arguments))
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._waiting.put((turn, next(self._numbers), run))
-        self._pool.submit(lambda: self._waiting.get()[2]())
+        self._waiting.put((turn, next(self._numbers), future, function, arguments))
+        self._pool.submit(self._do_first)
         return future
+
+    def _do_first(self) -> None:
+        _, _, future, function, arguments = self._waiting.get()
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            del future  # or the error would hold this frame, and the frame the error, with all that was computed
