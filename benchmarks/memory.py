@@ -3,8 +3,8 @@
     python benchmarks/memory.py                                     scenes of 2,048, 8,192 and 36,000 px a side
     python benchmarks/memory.py --sides 2048 --raster tile.tif      and one real raster of one band, whatever its size
 
-A scene of 2,048 px is a single unit of Ingest, of which a worker holds two: a run of that side has three scenes, beside
-each other, so that what is compared is the side and not how much there is to do at once.
+A scene of 2,048 px is a single unit of Ingest, of which a worker holds two; one of 8,192 px is sixteen. A run of the
+smaller side has sixteen scenes, so that what is compared is the side and not how much there is to do.
 
 Each run goes through `sandan ingest`, `infer`, `mosaic` and `publish`, every command a process of its own, with one
 worker (`--engine ray` or `serial`). Generated scenes hold one byte a pixel, all valid; the network is a small one in
@@ -35,7 +35,7 @@ from models.networks import NetworkSpec
 from models.weights import build_with_weights
 
 SIDES = (2048, 8192, 36_000)
-SCENES = {2048: 3}
+SCENES = {2048: 16}
 """Of a run with scenes of this side, if not one."""
 STAGES = ("ingest", "infer", "mosaic", "publish")
 CHANNELS = ("cover", "mask")

@@ -22,6 +22,7 @@ from tiler.grids import Box, PixelGrid
 from tiler.hushed import hushed
 from tiler.remote import reached, remote
 from tiler.suspect import check_file, check_shape, check_transform, is_on_earth
+from tiler.tiff_blocks import TiffBlocks, tiff_blocks
 
 # rasterio is imported where a file is opened, not here: Infer reads scene stores on machines that may have none.
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ class _Kept(threading.local):
     def __init__(self) -> None:
         self.opened = lru_cache(maxsize=OPEN_FILES)(lambda path, version, form: _open_again(path, form))
 
-    def file(self, path: str, form: Form | None) -> rasterio.DatasetReader:
-        """Return an open file, anew if it has changed since."""
+    def file(self, path: str, form: Form | None) -> tuple[rasterio.DatasetReader, TiffBlocks | None]:
+        """Return an open file, anew if it has changed since, and its blocks where these need no GDAL."""
         try:
             version = "" if "://" in path else fingerprint(path)
         except OSError:
@@ -124,13 +125,13 @@ class _Kept(threading.local):
 _KEPT = _Kept()
 
 
-def _open_again(path: str, form: Form | None) -> rasterio.DatasetReader:
+def _open_again(path: str, form: Form | None) -> tuple[rasterio.DatasetReader, TiffBlocks | None]:
     data = _open(path)
     found = _form(path, data)
     if form is not None and found != form:
         data.close()
         raise ValueError(f"{path} was {form} when the run was planned, and is {found} now; repeat the command")
-    return data
+    return data, tiff_blocks(path, data)
 
 
 def fingerprint(path: str) -> str:
@@ -274,7 +275,11 @@ def read_window(
     from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
-    data = _KEPT.file(path, form)
+    data, blocks = _KEPT.file(path, form)
+    if blocks is not None:
+        pixels = np.empty((len(bands), height, width), data.dtypes[0]) if out is None else out
+        if blocks.read(bands, Box(row, col, row + height, col + width), pixels):
+            return pixels
     try:
         return np.asarray(data.read(list(bands), window=Window(col, row, width, height), out=out))
     except RasterioError as error:
