@@ -22,8 +22,9 @@ HALF_PRECISION_SHARE = 0.65
 """Of these, in bf16: some layers still hold float32."""
 KEPT = 2.5
 """Memory of a pass that a worker keeps, to what is live in it: the next pass finds it in pieces that fit or not."""
-PUBLISH_MEMORY_BYTES = 224 * 2**20
-"""What Publish holds whatever it writes: GDAL's cache of 64 MiB, its tables, compiled loops; as measured."""
+PUBLISH_MEMORY_BYTES = 288 * 2**20
+"""What Publish holds whatever it writes: GDAL's cache of 64 MiB, its tables, compiled loops, and what is left between
+pieces of memory; as measured."""
 COMPRESSION_BYTES = 5 * 2**20
 """A thread of GDAL that compresses one product: its blocks of 512 px, raw and encoded, that wait; as measured."""
 STATISTICS_AT_ONCE = 4

@@ -27,6 +27,7 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline, fill_value_or_default
 from zarr.registry import register_pipeline
 from zarr.storage import LocalStore, StorePath
 
+from tiler.scratch import Scratch
 from tiler.shard_files import NO_CHUNK
 
 Wanted = tuple[Any, ArraySpec, Any, Any, bool]
@@ -38,6 +39,10 @@ MUCH_SMALLER = 200
 """A chunk that Blosc made so many times smaller may be of one value: one of 512 px becomes 250 times smaller."""
 ANEW = "Let its stage write it anew, in another folder: without the file, its pixels would count as missing."
 """What to do about a damaged file."""
+
+
+_ENCODED, _DECODED = Scratch(), Scratch()
+"""A chunk as it lies on the disk and as numbers: fresh memory for each would leave the heap in pieces."""
 
 
 class Chunks(NamedTuple):
@@ -159,7 +164,8 @@ def read_part(
                 there[...] = fill
                 continue
             inside = tuple(slice(lo - f, hi - f) for lo, hi, f in zip(low, high, first, strict=True))
-            _decode(path, os.pread(opened, length, offset), length, sides, inside, there)
+            encoded = _ENCODED.array((length,), "uint8")
+            _decode(path, encoded[: os.preadv(opened, [encoded.data], offset)], length, sides, inside, there)
     finally:
         os.close(opened)
 
@@ -174,7 +180,7 @@ def _index(path: Path, opened: int, size: int, counts: Sequence[int]) -> np.ndar
 
 
 def _decode(
-    path: Path, encoded: bytes, length: int, sides: tuple[int, ...], inside: tuple[slice, ...], out: np.ndarray
+    path: Path, encoded: np.ndarray, length: int, sides: tuple[int, ...], inside: tuple[slice, ...], out: np.ndarray
 ) -> None:
     """Decode a part of a chunk, straight into `out` where it is the whole and lies in one piece."""
     size, told = math.prod(sides) * out.dtype.itemsize, (0, 0)
@@ -185,11 +191,11 @@ def _decode(
         if told != (size, length):  # the codec believes what it is told
             raise RuntimeError(f"{length} bytes for {size} are asked for, found {len(encoded)} that say {told[::-1]}")
         small = length * MUCH_SMALLER <= size and out.dtype.kind in "biuf"
-        value = _only_value(encoded, out.dtype) if small else None
+        value = _only_value(encoded.tobytes(), out.dtype) if small else None
         if value is not None:
             out[...] = value
             return
-        block = out if whole else np.empty(sides, out.dtype)
+        block = out if whole else _DECODED.array(sides, out.dtype.str)
         blosc.decompress(encoded, block)
     except RuntimeError as error:
         raise ValueError(f"{path} is damaged: a chunk cannot be decoded ({error}). {ANEW}") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tiler.disk_pipeline import read_rectangle
 from tiler.fuse import NO_DATE, Fused
 from tiler.grids import CELL_PX, Box, Cell, MapGrid
 from tiler.stores import (
@@ -109,7 +110,7 @@ class MapStore:
         """Read absolute map pixels of one of `layers`: (class, y, x), or (y, x) of count, latest and entropy."""
         rows, cols = self._slices(box)
         array = array_of(self.group, name)
-        return np.asarray(array[(*(slice(None),) * (array.ndim - 2), rows, cols)])
+        return read_rectangle(array, (*(slice(None),) * (array.ndim - 2), rows, cols))
 
 
 def cell_keys(store: MapStore, cell: Cell) -> list[str]:
