@@ -8,9 +8,10 @@ smaller side has sixteen scenes, so that what is compared is the side and not ho
 
 Each run goes through `sandan ingest`, `infer`, `mosaic` and `publish`, every command a process of its own, with one
 worker (`--engine ray` or `serial`). Generated scenes hold one byte a pixel, all valid; the network is a small one in
-one view: what a pass takes does not depend on the scene. Worker: the largest resident memory of a worker, as the stage
-recorded it. Command: the largest proportional set size of the command and all that it started (Ray's own processes
-too), sampled.
+one view: what a pass takes does not depend on the scene. Peaks differ from run to run, by which large moments of two
+units meet: `--rounds` repeats Ingest and Mosaic, which are quick, and the table has their medians, with the least and
+the most. Worker: the largest resident memory of a worker, as the stage recorded it. Command: the largest proportional
+set size of the command and all that it started (Ray's own processes too), sampled.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ SIDES = (2048, 8192, 36_000)
 SCENES = {2048: 16}
 """Of a run with scenes of this side, if not one."""
 STAGES = ("ingest", "infer", "mosaic", "publish")
+REPEATED = ("ingest", "mosaic")
 CHANNELS = ("cover", "mask")
 ARCHITECTURE, ENCODER = "unet", "tu-mobilenetv3_small_050"
 BLOCK_PX = 1024
@@ -82,8 +84,8 @@ def write_bundle(folder: Path) -> None:
     save_bundle(folder, network, card)
 
 
-def measure(folder: Path, name: str, rasters: list[Path], engine: str) -> list[dict[str, Any]]:
-    """Run the four commands on rasters of one side; return a row for each."""
+def measure(folder: Path, name: str, rasters: list[Path], engine: str, rounds: int) -> list[dict[str, Any]]:
+    """Run the four commands on rasters of one side; return a row for each, of its median round by the worker's peak."""
     out, file = folder / name, folder / f"{name}.yaml"
     shutil.rmtree(out, ignore_errors=True)
     values = {
@@ -100,17 +102,29 @@ def measure(folder: Path, name: str, rasters: list[Path], engine: str) -> list[d
         side = max(data.shape)
     rows = []
     for stage in STAGES:
-        process = subprocess.Popen([sys.executable, "-m", f"jobs.{stage}", str(file)], stdout=subprocess.DEVNULL)
-        command = wait_for(process)
-        if process.returncode:
-            raise SystemExit(f"{stage} of {name} ended with {process.returncode}")
-        facts = json.loads((out / "stages" / f"{stage}.json").read_text())
-        row = {"scene": name, "side_px": side, "stage": stage, "seconds": facts["seconds"], "command_bytes": command}
-        row |= {"worker_bytes": facts["peak_memory_bytes"], "expected_bytes": facts.get("expected_memory_bytes")}
+        found = []
+        for _ in range(rounds if stage in REPEATED else 1):
+            shutil.rmtree(out / stage, ignore_errors=True)
+            shutil.rmtree(out / "markers" / stage, ignore_errors=True)
+            found.append(_run_stage(stage, file, out))
+        peaks = sorted(row["worker_bytes"] for row in found)
+        row = next(row for row in found if row["worker_bytes"] == peaks[len(peaks) // 2])
+        row |= {"scene": name, "side_px": side, "worker_bytes_of_rounds": peaks}
         rows.append(row)
         print(text_of(row), flush=True)
     shutil.rmtree(out)
     return rows
+
+
+def _run_stage(stage: str, file: Path, out: Path) -> dict[str, Any]:
+    """Run one command in a process of its own, and return what it took."""
+    process = subprocess.Popen([sys.executable, "-m", f"jobs.{stage}", str(file)], stdout=subprocess.DEVNULL)
+    command = wait_for(process)
+    if process.returncode:
+        raise SystemExit(f"{stage} of {out.name} ended with {process.returncode}")
+    facts = json.loads((out / "stages" / f"{stage}.json").read_text())
+    row = {"stage": stage, "seconds": facts["seconds"], "command_bytes": command}
+    return row | {"worker_bytes": facts["peak_memory_bytes"], "expected_bytes": facts.get("expected_memory_bytes")}
 
 
 def text_of(row: dict[str, Any]) -> str:
@@ -119,6 +133,8 @@ def text_of(row: dict[str, Any]) -> str:
         "" if row[key] is None else f"{row[key] / 1e9:.2f}"
         for key in ("worker_bytes", "expected_bytes", "command_bytes")
     )
+    peaks = row["worker_bytes_of_rounds"]
+    worker += f" ({peaks[0] / 1e9:.2f} to {peaks[-1] / 1e9:.2f})" if len(peaks) > 1 else ""
     return f"| {row['stage']} | {row['scene']} | {worker} | {expected} | {command} | {row['seconds']:.0f} |"
 
 
@@ -129,6 +145,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="*", default=SIDES)
     parser.add_argument("--raster", type=Path, nargs="*", default=[])
     parser.add_argument("--engine", choices=("ray", "serial"), default="ray")
+    parser.add_argument("--rounds", type=int, default=3, help="of Ingest and Mosaic")
     arguments = parser.parse_args()
     folder = arguments.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +159,8 @@ def main() -> None:
                 write_scene(path, side, number)
     rasters |= {path.stem: [path.resolve()] for path in arguments.raster}
     print("| stage | scene | worker, GB | expected, GB | command, GB | s |\n| --- | --- | --- | --- | --- | --- |")
-    rows = [row for name, paths in rasters.items() for row in measure(folder, name, paths, arguments.engine)]
+    engine, rounds = arguments.engine, arguments.rounds
+    rows = [row for name, paths in rasters.items() for row in measure(folder, name, paths, engine, rounds)]
     found = {"date": datetime.now(UTC).date().isoformat(), "engine": arguments.engine, "rows": rows}
     Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1))
 

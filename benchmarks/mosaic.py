@@ -42,16 +42,14 @@ from cluster.engine import Done, Resources, open_engine
 from cluster.storage import Storage
 from jobs.cells import CellTask
 from jobs.map_config import PublishConfig
-from jobs.products import LAYERS, blocks_of, map_numbers
+from jobs.products import map_numbers, write_product
 from jobs.rasters import FinishedRasters
 from jobs.sheets import write_rasters
 from jobs.stages import Mosaic, prepare_worker
-from tiler.cog import write_cog
 from tiler.grids import MapGrid, PixelGrid, footprint
 from tiler.lattice import Lattice
 from tiler.logit_store import LogitStore, create_logit_store, window_shards
 from tiler.map_store import MapStore, create_map_store
-from tiler.product_specs import specs_of
 from tiler.scene_store import create_scene_store
 from tiler.scenes import Scene
 from tiler.sensors import SENSORS
@@ -157,15 +155,9 @@ def sandan_mosaic(folder: Path, scenes: list[Scene], kind: str) -> dict[str, Any
 def sandan_cog(folder: Path) -> dict[str, Any]:
     """Write the probability alone."""
     store, started = MapStore(str(folder / "map.zarr")), time.monotonic()
-    grid = store.grid.grid_of(store.extent)
-    blocks = (
-        (b.y0 - store.extent.y0, b.x0 - store.extent.x0, LAYERS["probability"](store, b, 0.5))
-        for b in blocks_of(store.extent)
-    )
-    size = {"height": grid.height, "width": grid.width, "crs": grid.pyproj_crs.to_wkt(), "transform": grid.affine}
-    spec = specs_of(store.classes)["probability"]
-    write_cog(folder / "probability.tif", spec, **size, blocks=blocks, threads=os.cpu_count() or 1)
-    return {"seconds": time.monotonic() - started, "bytes": (folder / "probability.tif").stat().st_size}
+    path, threads = folder / "probability.tif", os.cpu_count() or 1
+    write_product(store, "probability", store.extent, path, 0.5, {}, threads)
+    return {"seconds": time.monotonic() - started, "bytes": path.stat().st_size}
 
 
 def sandan_publish(folder: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from jobs.polygons import REGION, region_column
 from jobs.polygons_config import PolygonsConfig
 from jobs.products import class_of, sha256_of, sigmoid
 from jobs.progress import Progress
+from tiler.ahead import ahead
 from tiler.change import CHANGE, DIFFERENCE, GAINED, LOST, NAMES, Change, Doubt, Seen, change_of, log_odds
 from tiler.classes import NO_CLASS
 from tiler.cog import write_cog
@@ -29,7 +30,7 @@ from tiler.fuse import NO_DATE
 from tiler.grids import Box
 from tiler.patches import SiteLayers
 from tiler.polygon_files import batches_of, schema_of, write_polygons
-from tiler.polygons import PolygonJob, ahead, cell_boxes, scratch_folder
+from tiler.polygons import PolygonJob, cell_boxes, scratch_folder
 from tiler.region_sums import region_sums
 from tiler.regions import Regions
 from tiler.sites import Sites

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from models.card import Card
 from tiler.lattice import Lattice
 
 BASE_MEMORY_BYTES = 250 * 2**20
@@ -17,7 +18,9 @@ INGEST_IN_FLIGHT = 3
 """Of Ingest: one more, because a unit that is flushed to the disk waits and computes nothing."""
 ACTIVATION_BYTES_PER_PIXEL = {"unet": 600, "unetplusplus": 910, "deeplabv3plus": 510}
 """Live activations of one view of one pixel in fp32, by architecture: the growth of a process through one pass of four
-512 px tiles on EfficientNet-B5, rounded up. Lighter encoders take less."""
+512 px tiles on EfficientNet-B5, rounded up: for bundles whose card does not say."""
+WORKSPACE = 1.5
+"""Of a pass, what a process grows by to the activations that are alive at once (a card's): libraries need some, too."""
 HALF_PRECISION_SHARE = 0.65
 """Of these, in bf16: some layers still hold float32."""
 KEPT = 2.5
@@ -121,10 +124,15 @@ def infer_memory(
     return BASE_MEMORY_BYTES + TORCH_MEMORY_BYTES + IN_FLIGHT * (read + written) + live + 2 * weight_bytes
 
 
-def activation_bytes(architectures: Iterable[str], precision: str) -> float:
+def activation_bytes(cards: Iterable[Card], precision: str) -> float:
     """Return bytes of live activations a pixel of one tile, of the hungriest of some networks."""
     most = max(ACTIVATION_BYTES_PER_PIXEL.values())
-    fp32 = max(ACTIVATION_BYTES_PER_PIXEL.get(name, most) for name in architectures)
+    fp32 = max(
+        ACTIVATION_BYTES_PER_PIXEL.get(card.architecture, most)
+        if card.activation_bytes is None
+        else card.activation_bytes * WORKSPACE
+        for card in cards
+    )
     return fp32 if precision == "fp32" else fp32 * HALF_PRECISION_SHARE
 
 

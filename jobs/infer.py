@@ -167,7 +167,7 @@ def memory(run: Run, plans: Sequence[LogitPlan], precision: Precision) -> int:
         layers=window_layers(run),
         tiles_per_pass=precision.batch * VIEWS[run.config.infer.tta],
         passes=most_teams(run.config.engine, precision).count,
-        activation_bytes=activation_bytes((card.architecture for card in run.cards), precision.precision),
+        activation_bytes=activation_bytes(run.cards, precision.precision),
         weight_bytes=sum(sizes) + (max(sizes) if run.rule else 0),  # the first pass has a copy of its own
     )
 

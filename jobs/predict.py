@@ -86,7 +86,7 @@ class PlannedPredict:
         else:
             how = decide(self.dataset, None) or Precision("cuda", "bf16", 8)
             batch, outputs = how.batch * VIEWS[config.infer.tta], len(self.cards[0].classes)
-            each = activation_bytes((card.architecture for card in self.cards), how.precision)
+            each = activation_bytes((card for card in self.cards if isinstance(card, Card)), how.precision)
         passes = int(batch * source.tile_px**2 * (each + CHANNEL_BYTES * len(self.channels)))
         memory = BASE_MEMORY_BYTES + 2 * weights + passes + largest * COPIES_OF_LARGEST * 4 * outputs
         stage, storage = self._stage(None), self.dataset.storage

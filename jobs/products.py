@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tiler.ahead import ahead
 from tiler.classes import NO_CLASS, value_names
 from tiler.cog import BandStatistics, write_cog
 from tiler.doubt import doubts_of
@@ -165,6 +166,10 @@ def write_product(
         threads: for compression.
     """
     grid, spec = store.grid.grid_of(box), specs_of(store.classes)[name]
+
+    def block(part: Box) -> tuple[int, int, np.ndarray]:
+        return part.y0 - box.y0, part.x0 - box.x0, LAYERS[name](store, part, threshold)
+
     return write_cog(
         path,
         replace(spec, tags={**spec.tags, **tags}),
@@ -172,7 +177,7 @@ def write_product(
         width=grid.width,
         crs=grid.pyproj_crs.to_wkt(),
         transform=grid.affine,
-        blocks=((part.y0 - box.y0, part.x0 - box.x0, LAYERS[name](store, part, threshold)) for part in blocks_of(box)),
+        blocks=ahead(block, blocks_of(box)),
         threads=threads,
     )
 

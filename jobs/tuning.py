@@ -134,7 +134,7 @@ class Tune:
         given = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         threads = given if self.threads == "auto" else self.threads
         cards = [read_card(Storage(path).get("card.json")) for path in self.bundles]
-        hungriest = activation_bytes((card.architecture for card in cards), "fp32")
+        hungriest = activation_bytes(cards, "fp32")
         pass_bytes = VIEWS[self.tta] * self.tile_px**2 * hungriest
         fitting = free_bytes(device, threads) * MEMORY_SHARE
         batches = tuple(n for n in BATCHES[device] if n == 1 or (n * pass_bytes <= fitting and n <= self.unit_windows))

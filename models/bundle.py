@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from models.activations import live_bytes_per_pixel
 from models.card import CARD_FILE, WEIGHTS_FILE, BundleCard, Card, read_card, read_file, versions
 from models.networks import SegmentationNetwork, build
 
@@ -24,12 +25,13 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def bundle_files(network: SegmentationNetwork, card: Card) -> dict[str, bytes]:
-    """Return the files of a bundle by name; the card among them carries the sha256 of the weights.
+    """Return the files of a bundle by name; the card among them carries the sha256 of the weights, and its activations.
 
     Raises ValueError: card and network disagree, or the weights are not float32.
     """
     _check_agreement(network, card)
-    return sealed({WEIGHTS_FILE: network.state_dict()}, card)
+    live = live_bytes_per_pixel(network, len(card.channels))
+    return sealed({WEIGHTS_FILE: network.state_dict()}, card.model_copy(update={"activation_bytes": live}))
 
 
 def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:

@@ -118,7 +118,7 @@ class BundleCard(BaseModel):
 CARD_ORDER = (
     "format", "name", "architecture", "encoder", "channels", "sensor", "offset", "scale", "classes", "metrics",
     "training_data", "split", "weights", "weights_sha256", "created_with", "contract", "temperature", "origin",
-    "options",
+    "options", "activation_bytes",
 )  # fmt: skip
 """In which a file lists them: cards that are written again are the same to the last byte."""
 
@@ -136,11 +136,13 @@ class Card(BundleCard):
     """The logits of the network are divided by it (models/calibration.py)."""
     options: dict[NetworkOption, int | str | bool] = {}
     """What was set of the architecture: `models.networks.NetworkSpec.options`."""
+    activation_bytes: Positive | None = None
+    """Of float32 activations, alive at once for a pixel (models/activations.py); filled when the bundle is written."""
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # left out, not written as 1: cards and digests made before these fields existed stay what they were
-        unset = {"temperature": 1.0, "origin": {}, "options": {}}
+        unset = {"temperature": 1.0, "origin": {}, "options": {}, "activation_bytes": None}
         values = handler(self)
         return {key: values[key] for key in CARD_ORDER if key not in unset or values[key] != unset[key]}
 

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 import shapely
 
+from tiler.ahead import ahead
 from tiler.corner_map import CornerMap
 from tiler.grids import Box, MapGrid
 from tiler.outlines import Outlines
@@ -58,22 +57,6 @@ class Spilled:
     def read(self) -> np.ndarray:
         """Return int32 (y, x), to be changed."""
         return np.frombuffer(bytearray(zlib.decompress(self.path.read_bytes())), np.int32).reshape(self.shape)
-
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
-
-def ahead(work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
-    """Yield what is made of each item; the next one is made meanwhile, on a thread of its own."""
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        coming: list[Future[Answer]] = []
-        for item in items:
-            coming.append(pool.submit(work, item))
-            if len(coming) > 1:
-                yield coming.pop(0).result()
-        for one in coming:
-            yield one.result()
 
 
 @dataclass(frozen=True)

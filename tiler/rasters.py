@@ -22,11 +22,12 @@ from tiler.grids import Box, PixelGrid
 from tiler.hushed import hushed
 from tiler.remote import reached, remote
 from tiler.suspect import check_file, check_shape, check_transform, is_on_earth
-from tiler.tiff_blocks import TiffBlocks, tiff_blocks
 
-# rasterio is imported where a file is opened, not here: Infer reads scene stores on machines that may have none.
+# rasterio and isal are imported where a file is opened: Infer reads scene stores on machines that may have neither.
 if TYPE_CHECKING:
     import rasterio
+
+    from tiler.tiff_blocks import TiffBlocks
 
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".img": "HFA", ".png": "PNG"}
 """Suffix to GDAL driver."""
@@ -126,6 +127,8 @@ _KEPT = _Kept()
 
 
 def _open_again(path: str, form: Form | None) -> tuple[rasterio.DatasetReader, TiffBlocks | None]:
+    from tiler.tiff_blocks import tiff_blocks
+
     data = _open(path)
     found = _form(path, data)
     if form is not None and found != form:

@@ -98,7 +98,7 @@ class PlannedTileEvaluation:
             coarse=len(channels - {*source.sensor.bands, "mask"}),
             layers=2 * len(self.cards[0].classes),
             tiles_per_pass=precision.batch * views,
-            activation_bytes=activation_bytes((card.architecture for card in self.cards), precision.precision),
+            activation_bytes=activation_bytes(self.cards, precision.precision),
             weight_bytes=weights,
         )
         shards = len(tile_tasks("", self.rows))

@@ -1,5 +1,7 @@
 """Estimates: what a stage will cost, said before it starts. That they hold is tested with each stage."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from jobs.estimate import (
     KEPT,
     PUBLISH_MEMORY_BYTES,
     TORCH_MEMORY_BYTES,
+    WORKSPACE,
     activation_bytes,
     coarse_memory,
     format_bytes,
@@ -68,11 +71,22 @@ def test_memory_of_infer_is_pixels_windows_one_pass_and_weights(bands, itemsize,
     assert windows == IN_FLIGHT * count**2 * 64**2 * layers * 2 * 3
 
 
+def card(architecture, activation_bytes=None):
+    return SimpleNamespace(architecture=architecture, activation_bytes=activation_bytes)
+
+
 def test_activations_are_of_the_hungriest_network_and_fewer_in_half_precision():
-    both = activation_bytes(["deeplabv3plus", "unetplusplus"], "fp32")
-    assert both == activation_bytes(["unetplusplus"], "fp32") > activation_bytes(["deeplabv3plus"], "fp32")
-    assert both / 2 < activation_bytes(["unetplusplus"], "bf16") < both
-    assert activation_bytes(["a new one"], "fp32") == max(ACTIVATION_BYTES_PER_PIXEL.values())
+    deeplab, nested = card("deeplabv3plus"), card("unetplusplus")
+    both = activation_bytes([deeplab, nested], "fp32")
+    assert both == activation_bytes([nested], "fp32") > activation_bytes([deeplab], "fp32")
+    assert both / 2 < activation_bytes([nested], "bf16") < both
+    assert activation_bytes([card("a new one")], "fp32") == max(ACTIVATION_BYTES_PER_PIXEL.values())
+
+
+def test_activations_that_a_card_tells_are_believed():
+    told = card("unetplusplus", 100.0)
+    assert activation_bytes([told], "fp32") == 100 * WORKSPACE
+    assert activation_bytes([told, card("unet")], "fp32") == ACTIVATION_BYTES_PER_PIXEL["unet"]
 
 
 @given(SIZES, SIZES, st.sampled_from([1, 2, 4]))

@@ -13,8 +13,9 @@ from jobs import tuning
 from jobs.estimate import activation_bytes
 from jobs.plan import Precision
 from jobs.tuning import Tune, Tuned, cache_folder, recall, remember
+from models.card import read_card
 from models.tuning import Choice, Setting, Trial
-from tests.jobs.worlds import ARCHITECTURE, write_bundle
+from tests.jobs.worlds import write_bundle
 
 FOUND = Tuned(Precision("cpu", "bf16", 2), ({"precision": "bf16", "batch": 2, "windows_per_s": 3.5},), 1.25)
 
@@ -94,7 +95,7 @@ def test_what_there_was_no_time_to_measure_is_not_remembered(question, cache, mo
 def test_batches_keep_to_the_memory_and_to_the_unit(question, monkeypatch):
     asked = []
     monkeypatch.setattr("models.tuning.search", lambda _, f, b, *__: asked.append(b) or Choice(Setting("fp32", 1), ()))
-    window = 64**2 * activation_bytes([ARCHITECTURE], "fp32") / tuning.MEMORY_SHARE
+    window = 64**2 * activation_bytes([read_card(Path(question.bundles[0]))], "fp32") / tuning.MEMORY_SHARE
     for free in (0.0, 2.5 * window, 5 * window):
         monkeypatch.setattr(tuning, "free_bytes", lambda device, threads, free=free: free)
         question()
