@@ -16,16 +16,15 @@ IN_FLIGHT = 2
 """Units that a worker holds at once: one is read or written while another computes."""
 INGEST_IN_FLIGHT = 3
 """Of Ingest: one more, because a unit that is flushed to the disk waits and computes nothing."""
-ACTIVATION_BYTES_PER_PIXEL = {"unet": 600, "unetplusplus": 910, "deeplabv3plus": 510}
-"""Live activations of one view of one pixel in fp32, by architecture: the growth of a process through one pass of four
-512 px tiles on EfficientNet-B5, rounded up: for bundles whose card does not say."""
-WORKSPACE = 1.5
-"""Of a pass, what a process grows by to the activations that are alive at once (a card's): libraries need some, too."""
+ACTIVATION_BYTES_PER_PIXEL = {"unet": 420, "unetplusplus": 800, "deeplabv3plus": 420}
+"""Live activations of one view of one pixel in fp32, by architecture, of bundles whose card does not say: those of
+EfficientNet-B5, rounded up."""
 HALF_PRECISION_SHARE = 0.65
 """Of these, in bf16: some layers still hold float32."""
-KEPT = 2.5
-"""Memory of a pass that a worker keeps, to what is live in it: the next pass finds it in pieces that fit or not."""
-PUBLISH_MEMORY_BYTES = 288 * 2**20
+KEPT = 2.0
+"""Memory of a pass that a worker keeps, to what is live in it: libraries need some, too, and the next pass finds it in
+pieces that fit or not. Two passes at once took 2.2 to 2.6 (U-Net, U-Net++; bf16, fp32), one 1.1 at most."""
+PUBLISH_MEMORY_BYTES = 320 * 2**20
 """What Publish holds whatever it writes: GDAL's cache of 64 MiB, its tables, compiled loops, and what is left between
 pieces of memory; as measured."""
 COMPRESSION_BYTES = 5 * 2**20
@@ -130,7 +129,7 @@ def activation_bytes(cards: Iterable[Card], precision: str) -> float:
     fp32 = max(
         ACTIVATION_BYTES_PER_PIXEL.get(card.architecture, most)
         if card.activation_bytes is None
-        else card.activation_bytes * WORKSPACE
+        else card.activation_bytes
         for card in cards
     )
     return fp32 if precision == "fp32" else fp32 * HALF_PRECISION_SHARE

@@ -14,7 +14,6 @@ from jobs.estimate import (
     KEPT,
     PUBLISH_MEMORY_BYTES,
     TORCH_MEMORY_BYTES,
-    WORKSPACE,
     activation_bytes,
     coarse_memory,
     format_bytes,
@@ -85,7 +84,7 @@ def test_activations_are_of_the_hungriest_network_and_fewer_in_half_precision():
 
 def test_activations_that_a_card_tells_are_believed():
     told = card("unetplusplus", 100.0)
-    assert activation_bytes([told], "fp32") == 100 * WORKSPACE
+    assert activation_bytes([told], "fp32") == 100
     assert activation_bytes([told, card("unet")], "fp32") == ACTIVATION_BYTES_PER_PIXEL["unet"]
 
 
