@@ -79,8 +79,11 @@ TRY, TRIED_WINDOWS = "try", {False: 12, True: 2}
 """Windows that are tried; of large networks fewer."""
 
 
-def prepare(folder: Path, name: str) -> Path:
-    """Write scene, bundle and run of a network, ingest, and return the file of the run."""
+def prepare(folder: Path, name: str, windows: tuple[int, int] | None = None) -> Path:
+    """Write scene, bundle and run of a network, ingest, and return the file of the run.
+
+    windows: down and across, instead of those of `NETWORKS`.
+    """
     from jobs.config import RunConfig
     from jobs.ingest import plan_ingest
     from jobs.parsing import load
@@ -91,8 +94,9 @@ def prepare(folder: Path, name: str) -> Path:
     from tiler.grids import PixelGrid
     from tiler.synthetic import Acquisition, Country, write_scene
 
-    architecture, encoder, rows, cols = NETWORKS[name]
-    here = folder / name
+    architecture, encoder, *usual = NETWORKS[name]
+    rows, cols = usual if windows is None else windows
+    here = folder / (name if windows is None else f"{name}-{rows}-{cols}")
     here.mkdir(parents=True, exist_ok=True)
     file = here / "run.yaml"
     if not file.exists():
@@ -356,6 +360,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["small"])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--windows", type=int, nargs=2, help="down and across, instead of a network's; no JSON then")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark-infer"))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -376,7 +381,7 @@ def main() -> None:
     result = json.loads(told.read_text()) if told.is_file() else {}
     present = [c for c in arguments.contenders if c not in NEEDS or importlib.util.find_spec(NEEDS[c].split(".")[0])]
     for name in arguments.networks:
-        file = prepare(arguments.out.resolve(), name)
+        file = prepare(arguments.out.resolve(), name, arguments.windows)
         best = {"precision": arguments.precision, "batch": arguments.batch}
         if not all(best.values()):
             best = best_settings(file)
@@ -387,7 +392,7 @@ def main() -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         result[name] = {"date": now, "cores": os.cpu_count(), "settings": best, "rounds": times}
         print_table(name, best, times)
-        if len(present) == len(CONTENDERS):
+        if len(present) == len(CONTENDERS) and arguments.windows is None:
             told.write_text(json.dumps(result, indent=1))
 
 
