@@ -24,7 +24,7 @@ HALF_PRECISION_SHARE = 0.65
 KEPT = 2.0
 """Memory of a pass that a worker keeps, to what is live in it: libraries need some, too, and the next pass finds it in
 pieces that fit or not. Two passes at once took 2.2 to 2.6 (U-Net, U-Net++; bf16, fp32), one 1.1 at most."""
-PUBLISH_MEMORY_BYTES = 320 * 2**20
+PUBLISH_MEMORY_BYTES = 352 * 2**20
 """What Publish holds whatever it writes: GDAL's cache of 64 MiB, its tables, compiled loops, and what is left between
 pieces of memory; as measured."""
 COMPRESSION_BYTES = 5 * 2**20

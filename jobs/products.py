@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.heap import give_memory_back
 from tiler.ahead import ahead
 from tiler.classes import NO_CLASS, value_names
 from tiler.cog import BandStatistics, write_cog
@@ -171,10 +170,6 @@ def write_product(
     def block(part: Box) -> tuple[int, int, np.ndarray]:
         return part.y0 - box.y0, part.x0 - box.x0, LAYERS[name](store, part, threshold)
 
-    def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
-        yield from ahead(block, blocks_of(box))
-        give_memory_back()  # of cells, before GDAL compresses them
-
     return write_cog(
         path,
         replace(spec, tags={**spec.tags, **tags}),
@@ -182,7 +177,7 @@ def write_product(
         width=grid.width,
         crs=grid.pyproj_crs.to_wkt(),
         transform=grid.affine,
-        blocks=blocks(),
+        blocks=ahead(block, blocks_of(box)),
         threads=threads,
     )
 

@@ -14,7 +14,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
-from cluster.heap import give_memory_back
+from cluster.heap import giving_memory_back
 from cluster.storage import Storage
 from jobs.map_config import PublishConfig
 from jobs.products import is_empty, products_of, write_product
@@ -119,11 +119,9 @@ def write_rasters(
 
     def write(raster: Raster) -> RasterFile:
         path = finished.folder / raster.href
-        statistics = write_product(store, raster.product, raster.box, path, threshold, tags, threads)
-        give_memory_back()  # pieces between GDAL's blocks, which no cell fits into: a third more with each raster
-        return finished.add(raster, statistics)
+        return finished.add(raster, write_product(store, raster.product, raster.box, path, threshold, tags, threads))
 
-    with ThreadPoolExecutor(threads, "rasters") as pool:
+    with giving_memory_back(), ThreadPoolExecutor(threads, "rasters") as pool:
         if in_sheets(store.extent, settings):
             sheets = _seen_sheets(pool, store, finished, list(sheets_of(store.extent, settings.sheet_cells)), names)
         else:

@@ -56,6 +56,30 @@ print(kept, resident())
     assert kept - left > 150
 
 
+def test_memory_is_given_back_while_a_block_runs_and_kept_after_it():
+    code = """
+from cluster.heap import giving_memory_back, keep_memory
+keep_memory()
+import threading, time
+import numpy as np, psutil
+resident = lambda: psutil.Process().memory_info().rss // 2**20
+def kept(patience_s):
+    numbers = np.ones(200 * 2**20, np.uint8)
+    del numbers
+    most, end = resident(), time.monotonic() + patience_s
+    while resident() > most - 150 and time.monotonic() < end:
+        time.sleep(0.01)
+    return most - resident()
+with giving_memory_back(every_s=0.1):
+    print(kept(30))
+print(kept(0.5), sum(thread.name == "heap" for thread in threading.enumerate()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    within, after, threads = map(int, done.stdout.split())
+    assert within > 150 > after
+    assert threads == 0
+
+
 def test_children_have_one_heap():
     environment: dict[str, str] = {}
     one_heap_for_children(environment)

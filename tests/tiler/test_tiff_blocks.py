@@ -37,7 +37,7 @@ def alone(path, bands, at):
         return out if blocks is not None and blocks.read(bands, at, out) else None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     dtype=st.sampled_from(DTYPES),
     predictor=st.sampled_from([1, 2]),
