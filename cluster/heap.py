@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+
+from cluster.repeating import repeating
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Names of parameters in glibc's malloc.h."""
@@ -44,19 +45,8 @@ def giving_memory_back(every_s: float = 0.5) -> Iterator[None]:
     For work whose pieces of memory are of many sizes, on several threads: what is free lies in pieces that the next
     cell does not fit into, and grows with the time that it takes (Publish of 10^9 pixels: twice what is used).
     """
-    done = threading.Event()
-
-    def give() -> None:
-        while not done.wait(every_s):
-            give_memory_back()
-
-    thread = threading.Thread(target=give, name="heap", daemon=True)
-    thread.start()
-    try:
+    with repeating(give_memory_back, every_s, "heap"):
         yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def one_heap_for_children(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster.repeating import repeating
 from cluster.stopping import Stop
 from cluster.storage import Storage
 from jobs.config import LimitsConfig
@@ -56,24 +56,18 @@ def watching(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
     """Ask a run to stop as soon as it exceeds a budget; looks every few seconds, on a thread of its own."""
-    began_s, end = clock(), threading.Event()
+    began_s = clock()
 
-    def look() -> None:
-        while not end.wait(every_s):
-            memory = run_memory() if limits.memory_gb is not None else 0
-            reason = exceeded(limits, clock() - began_s, memory, *disk_of(storage))
-            if reason:
-                logger.warning("stopping: %s", reason, extra={"event": "limit"})
-                stop.request(reason, limits.grace_s)
-                return
+    def look() -> bool:
+        memory = run_memory() if limits.memory_gb is not None else 0
+        reason = exceeded(limits, clock() - began_s, memory, *disk_of(storage))
+        if reason:
+            logger.warning("stopping: %s", reason, extra={"event": "limit"})
+            stop.request(reason, limits.grace_s)
+        return bool(reason)
 
-    thread = threading.Thread(target=look, name="budgets", daemon=True)
-    thread.start()
-    try:
+    with repeating(look, every_s, "budgets"):
         yield
-    finally:
-        end.set()
-        thread.join()
 
 
 def run_memory() -> int:
