@@ -20,7 +20,7 @@ from jobs.bundles import card_bytes, card_of, check_prepared
 from jobs.config import VIEWS, RunConfig
 from jobs.datasets import PlannedDataset, plan_dataset
 from jobs.decisions import decide, guess, probe
-from jobs.estimate import BASE_MEMORY_BYTES, Estimate, activation_bytes
+from jobs.estimate import BASE_MEMORY_BYTES, KEPT, Estimate, activation_bytes
 from jobs.pace import Work
 from jobs.plan import Precision, key_of
 from jobs.predict_lists import class_lists, mask_lists, noun_of
@@ -86,7 +86,7 @@ class PlannedPredict:
         else:
             how = decide(self.dataset, None) or Precision("cuda", "bf16", 8)
             batch, outputs = how.batch * VIEWS[config.infer.tta], len(self.cards[0].classes)
-            each = activation_bytes((card for card in self.cards if isinstance(card, Card)), how.precision)
+            each = KEPT * activation_bytes((card for card in self.cards if isinstance(card, Card)), how.precision)
         passes = int(batch * source.tile_px**2 * (each + CHANNEL_BYTES * len(self.channels)))
         memory = BASE_MEMORY_BYTES + 2 * weights + passes + largest * COPIES_OF_LARGEST * 4 * outputs
         stage, storage = self._stage(None), self.dataset.storage

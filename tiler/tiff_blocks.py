@@ -47,9 +47,9 @@ class _Packing(NamedTuple):
 class TiffBlocks:
     """The blocks of one open file; not to be shared between threads."""
 
-    def __init__(self, path: str, data: rasterio.DatasetReader, packing: _Packing) -> None:
-        self._file = os.open(path, os.O_RDONLY)
-        self._data, self._packing = data, packing
+    def __init__(self, file: int, data: rasterio.DatasetReader, packing: _Packing) -> None:
+        """Begin; `file` is a descriptor, which is closed when this is forgotten."""
+        self._file, self._data, self._packing = file, data, packing
 
     def __del__(self) -> None:
         os.close(self._file)
@@ -139,10 +139,14 @@ def tiff_blocks(path: str, data: rasterio.DatasetReader) -> TiffBlocks | None:
     )
     if not known or differences is None:
         return None
-    with open(path, "rb") as file:
-        if file.read(4) not in LITTLE_ENDIAN:
-            return None
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    if os.pread(file, 4, 0) not in LITTLE_ENDIAN:
+        os.close(file)
+        return None
     samples = data.count if tags["INTERLEAVE"] == "PIXEL" else 1
     unsigned = np.dtype(f"u{dtype.itemsize}")
     height, width = data.block_shapes[0]
-    return TiffBlocks(path, data, _Packing(height, width, samples, unsigned, differences))
+    return TiffBlocks(file, data, _Packing(height, width, samples, unsigned, differences))
