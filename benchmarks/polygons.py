@@ -36,7 +36,7 @@ from scipy import ndimage
 
 from jobs.polygons import write_map_polygons
 from jobs.polygons_config import PolygonsConfig
-from jobs.products import LAYERS, blocks_of
+from jobs.products import LAYERS
 from jobs.stages import prepare_worker
 from tiler.classes import value_names
 from tiler.cog import write_cog
@@ -93,7 +93,7 @@ def prepare(folder: Path, side_px: int, smooth_px: float) -> None:
         width=grid.width,
         crs=grid.crs,
         transform=grid.affine,
-        blocks=((b.y0 - extent.y0, b.x0 - extent.x0, LAYERS["class"](store, b, 0.5)) for b in blocks_of(extent)),
+        blocks=((b.y0 - extent.y0, b.x0 - extent.x0, LAYERS["class"](store, b, 0.5)) for b in MapGrid.parts_of(extent)),
         threads=os.cpu_count() or 1,
     )
     done.write_text(json.dumps(asked))

@@ -27,10 +27,10 @@ from tiler.change import CHANGE, DIFFERENCE, GAINED, LOST, NAMES, Change, Doubt,
 from tiler.classes import NO_CLASS
 from tiler.cog import write_cog
 from tiler.fuse import NO_DATE
-from tiler.grids import Box
+from tiler.grids import Box, MapGrid
 from tiler.patches import SiteLayers
 from tiler.polygon_files import batches_of, schema_of, write_polygons
-from tiler.polygons import PolygonJob, cell_boxes, scratch_folder
+from tiler.polygons import PolygonJob, scratch_folder
 from tiler.region_sums import region_sums
 from tiler.regions import Regions
 from tiler.sites import Sites
@@ -94,7 +94,7 @@ def _seen(run: PublishedRun, box: Box) -> Seen:
 def write_change(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Write the files of a comparison; return its record."""
     folder.mkdir(parents=True, exist_ok=True)
-    cells = len(cell_boxes(comparison.extent))
+    cells = sum(1 for _ in MapGrid.cells_of(comparison.extent))
     with Progress(5 * cells, "change", unit="cells") as progress:
         files = {name: f"{name}.tif" for name in ("change", "difference")}
         _write_raster(comparison, folder / files["change"], progress)
@@ -136,7 +136,7 @@ def _write_raster(comparison: Comparison, path: Path, progress: Progress) -> Non
         return change.kind if path.stem == CHANGE.name else np.stack([change.difference, change.significance])
 
     def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
-        boxes = cell_boxes(extent)
+        boxes = list(MapGrid.parts_of(extent))
         for box, found in zip(boxes, ahead(layer, boxes), strict=True):
             if found is not None:
                 yield box.y0 - extent.y0, box.x0 - extent.x0, found

@@ -11,7 +11,7 @@ from cluster.markers import Markers
 from cluster.storage import Storage
 from jobs.cells import CellTask
 from jobs.inherit import SCENES
-from jobs.products import blocks_of, class_of
+from jobs.products import class_of
 from tiler.classes import NO_CLASS
 from tiler.grids import Box, Cell, MapGrid
 from tiler.map_store import MapStore
@@ -95,7 +95,8 @@ def seen_share(store: MapStore, area: Regions, area_px: float) -> float:
         area: as one region.
         area_px: how many pixels of the map's grid it covers, also outside of the map.
     """
-    seen = sum(int(np.count_nonzero(store.read("count", box)[area.at(box) >= 0])) for box in blocks_of(store.extent))
+    parts = MapGrid.parts_of(store.extent)
+    seen = sum(int(np.count_nonzero(store.read("count", box)[area.at(box) >= 0])) for box in parts)
     return min(1.0, seen / area_px)
 
 

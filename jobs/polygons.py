@@ -24,11 +24,11 @@ from jobs.regions import regions_of
 from tiler.classes import NO_CLASS, value_names
 from tiler.earlier_sites import FIRST_SEEN, SEEN, EarlierSites, first_seen
 from tiler.fuse import NO_DATE
-from tiler.grids import Box
+from tiler.grids import Box, MapGrid
 from tiler.map_store import MapStore
 from tiler.patches import SiteLayers
 from tiler.polygon_files import MEDIA_TYPES, batches_of, schema_of, write_polygons
-from tiler.polygons import PolygonJob, cell_boxes, scratch_folder
+from tiler.polygons import PolygonJob, scratch_folder
 from tiler.regions import Regions
 from tiler.sites import Sites
 
@@ -121,7 +121,7 @@ def write_map_polygons(
     """
     with (
         scratch_folder(folder) as scratch,
-        Progress(2 * len(cell_boxes(store.extent)), SITES, unit="cells") as progress,
+        Progress(2 * sum(1 for _ in MapGrid.cells_of(store.extent)), SITES, unit="cells") as progress,
     ):
         job = PolygonJob(store.grid, store.extent, config.rules, Path(scratch))
         earlier = opened(Path(scratch))

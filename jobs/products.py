@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -36,12 +36,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     np.exp(powers, out=powers)
     powers /= powers.sum(axis=0)
     return powers
-
-
-def blocks_of(extent: Box) -> Iterator[Box]:
-    """Yield the parts of a rectangle of absolute map pixels that lie in one cell each, row by row."""
-    for cell in MapGrid.cells_of(extent):
-        yield MapGrid.box_of(cell).clip(extent)
 
 
 def probability_of(logits: np.ndarray) -> np.ndarray:
@@ -177,14 +171,14 @@ def write_product(
         width=grid.width,
         crs=grid.pyproj_crs.to_wkt(),
         transform=grid.affine,
-        blocks=ahead(block, blocks_of(box)),
+        blocks=ahead(block, MapGrid.parts_of(box)),
         threads=threads,
     )
 
 
 def is_empty(store: MapStore, box: Box | None = None) -> bool:
     """Whether no scene saw any pixel of a map, or of a part of it; reads no further than to the first that one did."""
-    return not any(store.read("count", part).any() for part in blocks_of(store.extent if box is None else box))
+    return not any(store.read("count", part).any() for part in MapGrid.parts_of(store.extent if box is None else box))
 
 
 def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
@@ -193,7 +187,7 @@ def map_numbers(store: MapStore, threshold: float) -> MapNumbers:
 
     names = value_names(store.classes)
     of_class, counts = np.zeros(NO_CLASS + 1, np.int64), np.zeros(PROBABILITY_BINS, np.int64)
-    for box in blocks_of(store.extent):
+    for box in MapGrid.parts_of(store.extent):
         logits = store.read("logit", box)
         count_shares(positive_probability(probability_of(logits)).ravel(), counts)
         of_class += np.bincount(class_of(logits, threshold).ravel(), minlength=NO_CLASS + 1)

@@ -196,11 +196,14 @@ class MapGrid:
     @staticmethod
     def cells_of(box: Box) -> Iterator[Cell]:
         """Yield the cells that a rectangle of absolute map pixels touches, row by row."""
-        if box.empty:
-            return
-        for row in range(box.y0 // CELL_PX, -(-box.y1 // CELL_PX)):
-            for col in range(box.x0 // CELL_PX, -(-box.x1 // CELL_PX)):
-                yield Cell(row, col)
+        rows, cols = (range(a // CELL_PX, -(-b // CELL_PX)) for a, b in ((box.y0, box.y1), (box.x0, box.x1)))
+        if not box.empty:
+            yield from (Cell(row, col) for row in rows for col in cols)
+
+    @staticmethod
+    def parts_of(box: Box) -> Iterator[Box]:
+        """Yield the parts of a rectangle of absolute map pixels that lie in one cell each, row by row."""
+        return (MapGrid.box_of(cell).clip(box) for cell in MapGrid.cells_of(box))
 
     @staticmethod
     def like(grid: PixelGrid) -> MapGrid:

@@ -103,7 +103,8 @@ class MapStore:
         rows, cols = self._slices(self.grid.box_of(cell))
         written = {name: fused.layers[name] for name in self.layers}
         for name, layer in written.items():
-            write_shard(array_of(self.group, name), (*(slice(None),) * (layer.ndim - 2), rows, cols), layer)
+            place = (*(slice(None),) * (layer.ndim - 2), rows, cols)
+            write_shard(array_of(self.group, name), place, layer, past_cache=True)
         return sum(layer.nbytes for layer in written.values())
 
     def read(self, name: str, box: Box) -> np.ndarray:

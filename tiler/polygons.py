@@ -34,11 +34,6 @@ SCRATCH = ".polygons."
 """How the names of folders for labels begin."""
 
 
-def cell_boxes(extent: Box) -> list[Box]:
-    """Return the parts of a rectangle of absolute map pixels that lie in one cell each, row by row."""
-    return [MapGrid.box_of(cell).clip(extent) for cell in MapGrid.cells_of(extent)]
-
-
 @dataclass(frozen=True)
 class Spilled:
     """The labels of a cell on disk."""
@@ -82,7 +77,7 @@ class PolygonJob:
             scratch: folder for labels; they are gone when the polygons are drawn.
         """
         self.grid, self.extent, self.rules = grid, extent, rules
-        self._boxes = cell_boxes(extent)
+        self._boxes = list(MapGrid.parts_of(extent))
         self._scratch = scratch
         self._labels: list[Spilled] = []
 

@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from jobs.products import (
     LAYERS,
     PROBABILITY_BINS,
-    blocks_of,
     class_layer,
     map_numbers,
     positive_probability,
@@ -27,7 +26,7 @@ from tests.jobs.published_maps import rasters_of_map
 from tests.jobs.worlds import small_cells
 from tiler.classes import class_colors
 from tiler.fuse import NO_DATE, Fused
-from tiler.grids import Box, Cell, MapGrid
+from tiler.grids import Box, MapGrid
 from tiler.map_store import MapStore, create_map_store
 from tiler.product_specs import PRODUCTS
 
@@ -78,18 +77,6 @@ def test_sigmoid_is_the_sigmoid(value):
 def test_sigmoid_of_nothing_is_nothing():
     found = sigmoid(np.array([np.nan, np.inf, -np.inf, 0], np.float16))
     np.testing.assert_array_equal(found, np.array([np.nan, 1, 0, 0.5], np.float32))
-
-
-@given(st.tuples(*[st.integers(-6000, 6000)] * 2), st.tuples(*[st.integers(1, 5000)] * 2))
-@settings(max_examples=30)
-def test_blocks_cover_an_extent_once_and_lie_in_one_cell_each(corner, size):
-    extent = Box(*corner, corner[0] + size[0], corner[1] + size[1])
-    blocks = list(blocks_of(extent))
-    assert sum(b.height * b.width for b in blocks) == size[0] * size[1]
-    cells = [Cell(b.y0 // 2048, b.x0 // 2048) for b in blocks]
-    assert len(set(cells)) == len(cells)
-    assert [Cell((b.y1 - 1) // 2048, (b.x1 - 1) // 2048) for b in blocks] == cells
-    assert all(b.clip(extent) == b for b in blocks)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.05, 0.9])

@@ -97,6 +97,17 @@ def test_cells_of_a_box_are_those_that_it_touches(box):
 
 
 @few
+@given(boxes)
+def test_parts_cover_a_box_once_and_lie_in_one_cell_each(box):
+    parts = list(MapGrid.parts_of(box))
+    assert sum(p.height * p.width for p in parts) == (0 if box.empty else box.height * box.width)
+    cells = list(MapGrid.cells_of(box))
+    assert [Cell(p.y0 // CELL_PX, p.x0 // CELL_PX) for p in parts] == cells
+    assert [Cell((p.y1 - 1) // CELL_PX, (p.x1 - 1) // CELL_PX) for p in parts] == cells
+    assert all(p.clip(box) == p for p in parts)
+
+
+@few
 @given(
     st.floats(-1e6, 1e6),
     st.floats(-1e7, 1e7),
