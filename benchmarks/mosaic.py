@@ -209,6 +209,7 @@ CONTENDERS = ("sandan mosaic", "sandan cog", "sandan publish", "gdalwarp", "gdal
 
 def watched(words: list[str]) -> dict[str, Any]:
     """Run this script for one contender; add its peak memory."""
+    os.sync()  # what the one before it left unwritten is not for this one to wait for
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     peak = wait_for(process)
     if process.returncode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tiler.ahead import ahead
 from tiler.classes import NO_CLASS, value_names
 from tiler.cog import BandStatistics, write_cog
 from tiler.doubt import doubts_of
-from tiler.grids import Box, MapGrid
+from tiler.grids import CELL_PX, Box, MapGrid
 from tiler.map_store import DOUBTS, MapStore
 from tiler.product_specs import UNCERTAINTY, specs_of
 from tiler.stores import CHUNK_PX
@@ -145,6 +145,17 @@ class MapNumbers:
         return asdict(self)
 
 
+def written_parts(box: Box) -> Iterator[Box]:
+    """Yield the parts of a rectangle of absolute map pixels that lie in one cell each, in the order to write them.
+
+    Blocks of a raster begin at its corner, not at that of a cell: all parts of a block come one
+    soon after the other, because GDAL's cache is not as wide as a country, and what left it has to be read again.
+    """
+    for y0 in range(box.y0, box.y1, CELL_PX):
+        strip = replace(box, y0=y0, y1=min(y0 + CELL_PX, box.y1))
+        yield from sorted(MapGrid.parts_of(strip), key=lambda part: part.x0)
+
+
 def write_product(
     store: MapStore, name: str, box: Box, path: Path, threshold: float, tags: Mapping[str, str], threads: int = 1
 ) -> tuple[BandStatistics, ...]:
@@ -171,7 +182,7 @@ def write_product(
         width=grid.width,
         crs=grid.pyproj_crs.to_wkt(),
         transform=grid.affine,
-        blocks=ahead(block, MapGrid.parts_of(box)),
+        blocks=ahead(block, written_parts(box)),
         threads=threads,
     )
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -21,10 +21,12 @@ from jobs.products import (
     sigmoid,
     softmax,
     spread_layer,
+    written_parts,
 )
 from tests.jobs.published_maps import rasters_of_map
 from tests.jobs.worlds import small_cells
 from tiler.classes import class_colors
+from tiler.cog import BLOCK_PX
 from tiler.fuse import NO_DATE, Fused
 from tiler.grids import Box, MapGrid
 from tiler.map_store import MapStore, create_map_store
@@ -77,6 +79,24 @@ def test_sigmoid_is_the_sigmoid(value):
 def test_sigmoid_of_nothing_is_nothing():
     found = sigmoid(np.array([np.nan, np.inf, -np.inf, 0], np.float16))
     np.testing.assert_array_equal(found, np.array([np.nan, 1, 0, 0.5], np.float32))
+
+
+@given(st.tuples(*[st.integers(-6000, 6000)] * 2), st.tuples(*[st.integers(1, 7000)] * 2))
+@settings(max_examples=30)
+def test_parts_cover_a_raster_once_and_those_of_a_block_follow_each_other(corner, size):
+    raster = Box(*corner, corner[0] + size[0], corner[1] + size[1])
+    parts = list(written_parts(raster))
+    assert sum(p.height * p.width for p in parts) == size[0] * size[1]
+    assert all(len(list(MapGrid.cells_of(p))) == 1 and p.clip(raster) == p for p in parts)
+    for y in range(raster.y0, raster.y1, BLOCK_PX):
+        for x in range(raster.x0, raster.x1, BLOCK_PX):
+            block = Box(y, x, y + BLOCK_PX, x + BLOCK_PX).clip(raster)
+            touched = [i for i, part in enumerate(parts) if not part.clip(block).empty]
+            assert touched[-1] - touched[0] <= 3  # at most two cells above each other, and those beside them
+            assert (
+                sum(parts[i].clip(block).height * parts[i].clip(block).width for i in touched)
+                == block.height * block.width
+            )
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.05, 0.9])
