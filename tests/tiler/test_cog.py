@@ -197,6 +197,28 @@ def test_overviews_of_the_probability_average_known_pixels_only(tmp_path):
         assert_array_equal(overview.read(1), np.full((512, 350), 0.25, "float32"))
 
 
+def shares(there: int, here: int) -> np.ndarray:
+    """Return which share of each of `here` pixels every one of `there` pixels takes, float64 (here, there)."""
+    ends = np.arange(here + 1)[:, None] * there / here
+    low, high = np.maximum(ends[:-1], np.arange(there)), np.minimum(ends[1:], np.arange(1, there + 1))
+    return np.maximum(high - low, 0) * here / there
+
+
+def test_every_pixel_of_an_overview_is_the_mean_of_what_lies_under_it(tmp_path):
+    """Sides that are odd at every level, and more pixels than GDAL takes at once.
+
+    At the borders of its pieces GDAL 3.10 can take the wrong pixels: COG_TMP_COMPRESSION=NONE makes it do so here.
+    """
+    spec, under = PRODUCTS["probability"], np.random.default_rng(3).random((2275, 1703), np.float32)
+    write(tmp_path / "p.tif", spec, under)
+    for level in range(3):
+        with rasterio.open(tmp_path / "p.tif", driver="GTiff", overview_level=level) as overview:
+            found = overview.read(1)
+        rows, cols = (shares(*sides) for sides in zip(under.shape, found.shape, strict=True))
+        np.testing.assert_allclose(found, rows @ under @ cols.T, atol=1e-6)
+        under = found
+
+
 def test_overviews_of_the_class_hold_only_classes(tmp_path):
     spec = PRODUCTS["class"]
     write(tmp_path / "p.tif", spec, pixels(spec))
