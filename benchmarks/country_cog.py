@@ -35,10 +35,11 @@ from affine import Affine
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
+from jobs.products import written_parts
 from jobs.stages import peak_memory_bytes, prepare_worker
 from tiler.classes import NO_CLASS
 from tiler.cog import write_cog
-from tiler.grids import CELL_PX, Box, MapGrid
+from tiler.grids import CELL_PX, Box
 from tiler.product_specs import specs_of
 
 SIDES, PRODUCTS = (20_000,), ("class", "probability")
@@ -75,7 +76,7 @@ class Country:
 
     def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yield what `write_cog` takes, cell by cell."""
-        for box in MapGrid.parts_of(Box(0, 0, self.side_px, self.side_px)):
+        for box in written_parts(Box(0, 0, self.side_px, self.side_px)):
             block = self.block(box)
             if block is not None:
                 yield box.y0, box.x0, block

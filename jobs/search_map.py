@@ -20,13 +20,13 @@ from cluster.removal import remove_folder
 from cluster.storage import Storage
 from jobs.cells import CellTask, CellTasks
 from jobs.plan import Run, key_of
+from jobs.products import written_parts
 from jobs.search_archive import Member
 from jobs.stages import OPEN_STORES, cell_work, prepare_worker
 from models.search import exact_scores
 from tiler.cog import CogSpec, write_cog
 from tiler.embedding_items import WHOLE
 from tiler.embedding_store import EmbeddingStore
-from tiler.grids import MapGrid
 from tiler.map_store import MapStore, create_map_store
 from tiler.scene_store import SceneStore
 
@@ -134,7 +134,7 @@ def write_similarity_map(
         transform=grid.affine,
         blocks=(
             (box.y0 - store.extent.y0, box.x0 - store.extent.x0, store.read("logit", box)[0])
-            for box in MapGrid.parts_of(store.extent)
+            for box in written_parts(store.extent)
         ),
         threads=os.cpu_count() or 1,
     )

@@ -249,18 +249,18 @@ def write_in_random_order(url, values, seed):
 
 
 def test_many_writers_at_once_lose_nothing(tmp_path):
-    """Four processes write every shard of one array in orders of their own, as workers do that are doubled or thought
+    """Six processes write every shard of one array in orders of their own, as workers do that are doubled or thought
     lost; parallel writes to parts of a shard would lose data without a word (zarr-python 3682)."""
     url = f"{tmp_path}/store"
     make(url, grid(295, 417))
     values = np.random.default_rng(5).integers(0, 60_000, (295, 417), dtype=np.uint16)
     values[64:96, 32:64] = 7  # a shard of fill values has no file, whoever writes it last
-    writers = [forking().Process(target=write_in_random_order, args=(url, values, seed)) for seed in range(4)]
+    writers = [forking().Process(target=write_in_random_order, args=(url, values, seed)) for seed in range(6)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert [writer.exitcode for writer in writers] == [0] * 6
     assert_array_equal(array_of(open_group(url), "image")[...], values)
     assert not [p for p in Path(url).rglob("*") if "partial" in p.name]
 
