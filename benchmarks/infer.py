@@ -51,11 +51,13 @@ from cluster.heap import one_heap_for_children
 
 CHANNELS = ("red", "green", "blue", "nir", "mask")
 NETWORKS = {
-    # name: architecture, encoder, windows down and across
-    "small": ("unet", "tu-mobilenetv3_small_100", 9, 8),
-    "unetpp-b5": ("unetplusplus", "efficientnet-b5", 5, 6),
-    "deeplab-b5": ("deeplabv3plus", "efficientnet-b5", 5, 6),
+    # name: architecture, encoder
+    "small": ("unet", "tu-mobilenetv3_small_100"),
+    "unetpp-b5": ("unetplusplus", "efficientnet-b5"),
+    "deeplab-b5": ("deeplabv3plus", "efficientnet-b5"),
 }
+WINDOWS = (9, 8)
+"""Down and across: the smallest scenes have units of one window, which a national run has not; these have sixteen."""
 TILE_PX, OVERLAP_PX = 512, 64
 TWO_TEAMS = "floor, two teams"
 CONTENDERS = (
@@ -82,7 +84,7 @@ TRY, TRIED_WINDOWS = "try", {False: 12, True: 2}
 def prepare(folder: Path, name: str, windows: tuple[int, int] | None = None) -> Path:
     """Write scene, bundle and run of a network, ingest, and return the file of the run.
 
-    windows: down and across, instead of those of `NETWORKS`.
+    windows: down and across, instead of `WINDOWS`.
     """
     from jobs.config import RunConfig
     from jobs.ingest import plan_ingest
@@ -94,9 +96,9 @@ def prepare(folder: Path, name: str, windows: tuple[int, int] | None = None) -> 
     from tiler.grids import PixelGrid
     from tiler.synthetic import Acquisition, Country, write_scene
 
-    architecture, encoder, *usual = NETWORKS[name]
-    rows, cols = usual if windows is None else windows
-    here = folder / (name if windows is None else f"{name}-{rows}-{cols}")
+    architecture, encoder = NETWORKS[name]
+    rows, cols = windows or WINDOWS
+    here = folder / f"{name}-{rows}-{cols}"
     here.mkdir(parents=True, exist_ok=True)
     file = here / "run.yaml"
     if not file.exists():
@@ -140,11 +142,18 @@ class Timed:
     stage: Callable[[], Callable[[Any], Any]]
     first: Any
     """A unit that is done twice."""
+    gate: Path
+    """Where each worker says that its networks have answered; none begins before all have."""
+    workers: int
 
     def __call__(self) -> Callable[[Any], dict]:
         """Prepare a worker."""
         work = self.stage()
         work(self.first)
+        self.gate.mkdir(exist_ok=True)
+        (self.gate / str(os.getpid())).touch()
+        while len(os.listdir(self.gate)) < self.workers:
+            time.sleep(0.01)
 
         def timed(key: Any) -> dict:
             began = time.time()
@@ -168,7 +177,7 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
     from jobs.runner import engine_of
 
     out = file.parent / "run"
-    for name in ("infer", "markers/infer", "decisions"):
+    for name in ("infer", "markers/infer", "decisions", "gate"):
         shutil.rmtree(out / name, ignore_errors=True)
     threads = max(1, (os.cpu_count() or 1) // workers)
     settings = [f"engine.kind={kind}", f"engine.workers={workers}", f"engine.threads_per_worker={threads}"]
@@ -182,7 +191,7 @@ def run_sandan(file: Path, kind: str, workers: int, precision: str, batch: int) 
         for plan in plans:
             make_logit_store(run, plan)
         marked = Marked(
-            Timed(infer_stage(run, plans, how), shards[0]),
+            Timed(infer_stage(run, plans, how), shards[0], out / "gate", workers),
             run.storage.child("markers/infer").url,
             {"stage": "infer"},
         )

@@ -20,7 +20,7 @@ from jobs.change_runs import PublishedRun
 from jobs.lists import csv_of
 from jobs.polygons import REGION, region_column
 from jobs.polygons_config import PolygonsConfig
-from jobs.products import class_of, sha256_of, sigmoid
+from jobs.products import class_of, sha256_of, sigmoid, written_parts
 from jobs.progress import Progress
 from tiler.ahead import ahead
 from tiler.change import CHANGE, DIFFERENCE, GAINED, LOST, NAMES, Change, Doubt, Seen, change_of, log_odds
@@ -95,7 +95,8 @@ def write_change(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Write the files of a comparison; return its record."""
     folder.mkdir(parents=True, exist_ok=True)
     cells = sum(1 for _ in MapGrid.cells_of(comparison.extent))
-    with Progress(5 * cells, "change", unit="cells") as progress:
+    parts = sum(1 for _ in written_parts(comparison.extent))
+    with Progress(2 * parts + 3 * cells, "change", unit="parts") as progress:
         files = {name: f"{name}.tif" for name in ("change", "difference")}
         _write_raster(comparison, folder / files["change"], progress)
         _write_raster(comparison, folder / files["difference"], progress)
@@ -136,7 +137,7 @@ def _write_raster(comparison: Comparison, path: Path, progress: Progress) -> Non
         return change.kind if path.stem == CHANGE.name else np.stack([change.difference, change.significance])
 
     def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
-        boxes = list(MapGrid.parts_of(extent))
+        boxes = list(written_parts(extent))
         for box, found in zip(boxes, ahead(layer, boxes), strict=True):
             if found is not None:
                 yield box.y0 - extent.y0, box.x0 - extent.x0, found
