@@ -60,7 +60,7 @@ def _read_small(run: Run, name: str) -> tuple[np.ndarray, PixelGrid]:
 def imagery(stores: Mapping[str, SceneStore], grid: PixelGrid) -> tuple[np.ndarray, np.ndarray]:
     """Return the scenes' quick-looks on a grid: red, green, blue (3, y, x) float32 and valid (y, x).
 
-    A sensor without those names gives its first three bands. Where scenes overlap, the first by id shows.
+    A sensor without those names is shown by its first band, in grey. Where scenes overlap, the first by id shows.
     """
     rgb, valid = np.zeros((3, grid.height, grid.width), np.float32), np.zeros((grid.height, grid.width), bool)
     for _, store in sorted(stores.items()):
@@ -69,12 +69,11 @@ def imagery(stores: Mapping[str, SceneStore], grid: PixelGrid) -> tuple[np.ndarr
         chosen = (
             [names.index(n) for n in ("red", "green", "blue")] if {"red", "green", "blue"} <= set(names) else [0, 0, 0]
         )
-        mapping = PixelMapping(grid, source)
-        new = nearest(mapping, grid.box, seen, source.box, False) & ~valid
-        for channel, place in enumerate(chosen):
-            values = nearest(mapping, grid.box, image[place], source.box, 0)
-            rgb[channel][new] = values[new]
-        valid |= new
+        box = PixelMapping(source, grid).source_box(source.box)  # a scene is a small part of a country
+        mapping, there = PixelMapping(grid, source), box.slices
+        new = nearest(mapping, box, seen, source.box, False) & ~valid[there]
+        np.copyto(rgb[:, *there], nearest(mapping, box, image[chosen], source.box, 0), where=new, casting="unsafe")
+        valid[there] |= new
     return rgb, valid
 
 

@@ -50,9 +50,7 @@ def resample(values: np.ndarray, source: PixelGrid, target: PixelGrid, box: Box,
         return out
     part = values[(slice(None), *at.slices)].astype(np.float32)
     if method == "nearest":
-        for band, plane in enumerate(part):
-            out[band] = nearest(mapping, box, plane, at, np.nan)
-        return out
+        return nearest(mapping, box, part, at, np.nan)
     known = np.isfinite(part)
     shares = {pattern.tobytes(): pattern for pattern in known}  # most bands miss the same pixels: weighed once
     layers = np.stack([*np.where(known, part, np.float32(0)), *(p.astype(np.float32) for p in shares.values())])

@@ -243,23 +243,24 @@ def nearest(mapping: Mapping, box: Box, values: np.ndarray, at: Box, fill: int |
     Args:
         mapping: from the target grid to the source.
         box: target pixels, absolute.
-        values: (y, x) source pixels `at`, any dtype.
+        values: (..., y, x) source pixels `at`, any dtype.
         at: the source pixels that `values` holds.
         fill: value where the source has no pixel.
 
     Returns:
-        (box.height, box.width), the dtype of `values`.
+        (..., box.height, box.width), the dtype of `values`.
     """
-    out = np.full((box.height, box.width), fill, values.dtype)
+    out = np.full((*values.shape[:-2], box.height, box.width), fill, values.dtype)
     shift = mapping.shift
     if shift is not None:
         part = at.shift(*shift).clip(box)
         if not part.empty:
             target, source = part.shift(-box.y0, -box.x0), part.shift(-shift[0] - at.y0, -shift[1] - at.x0)
-            out[target.slices] = values[source.slices]
+            out[..., *target.slices] = values[..., *source.slices]
         return out
     rows, cols = mapping.coordinates(box)
     with np.errstate(invalid="ignore"):
         inside = (rows >= at.y0) & (rows < at.y1) & (cols >= at.x0) & (cols < at.x1)
-    out[inside] = values[np.floor(rows[inside]).astype(int) - at.y0, np.floor(cols[inside]).astype(int) - at.x0]
+    ys, xs = np.floor(rows[inside]).astype(int) - at.y0, np.floor(cols[inside]).astype(int) - at.x0
+    out[..., inside] = values[..., ys, xs]
     return out

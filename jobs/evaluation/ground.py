@@ -51,10 +51,10 @@ def read_labels(
         found = scene.read("label", at, IGNORE)
         if labels == 2:
             found = np.where(found == IGNORE, found, np.uint8(1) * (found > 0)).astype(np.uint8)
-        here = nearest(mapping, box, found, at, IGNORE)
-        np.copyto(truth, here, where=truth == IGNORE)
         learnt = (found != IGNORE) & ~split.held_back(scene.id, at)
-        trained |= nearest(mapping, box, learnt, at, False)
+        here, learnt_here = nearest(mapping, box, np.stack([found, learnt.astype(np.uint8)]), at, IGNORE)
+        np.copyto(truth, here, where=truth == IGNORE)
+        trained |= learnt_here == 1
     nothing = np.uint8(IGNORE)
     return Labelled(truth if everywhere else np.where(trained, nothing, truth), np.where(trained, truth, nothing))
 
@@ -69,8 +69,8 @@ def read_bands(scenes: Sequence[SceneStore], pixels: PixelGrid, box: Box) -> tup
         if at.empty or not scene.labelled:
             continue
         new = nearest(mapping, box, scene.read("valid", at, False), at, False) & ~seen
-        for band, values in enumerate(scene.read("image", at, 0)):
-            np.copyto(bands[band], nearest(mapping, box, values, at, 0), where=new, casting="unsafe")
+        image = nearest(mapping, box, scene.read("image", at, 0), at, 0)
+        np.copyto(bands, image, where=new, casting="unsafe")
         seen |= new
     return bands, seen
 

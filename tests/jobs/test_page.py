@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pyproj
 import pytest
 from PIL import Image
 
@@ -18,10 +19,11 @@ from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from jobs.record import read_record
 from tests.jobs.test_report import Page
-from tests.jobs.worlds import World, answering, image, moved, small_cells, world, write_tif
+from tests.jobs.worlds import KOREA, World, answering, image, moved, small_cells, world, write_tif
 from tests.pictures import drawn
 from tiler.grids import PixelGrid
 from tiler.scene_store import SceneStore
+from tiler.warp import Mapping, nearest
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +135,22 @@ def test_imagery_shows_the_first_scene_and_true_colours(reported):
     here[...] = np.where((first != 0).all(axis=0), first, here)
     np.testing.assert_array_equal(valid, (expected != 0).all(axis=0))
     np.testing.assert_array_equal(rgb, expected[:3])
+
+
+def test_imagery_in_another_projection_is_that_of_each_scene_on_the_whole_picture(reported):
+    run = run_of(reported)
+    stores = {s.scene.id: SceneStore(run.url("ingest", s.name)) for s in run.scenes}
+    left = stores["left-20230405"].grid
+    west, north = pyproj.Transformer.from_crs(left.crs, KOREA, always_xy=True).transform(*left.affine @ (0, 0))
+    grid = PixelGrid(KOREA, (11.0, 0.0, west - 400, 0.0, -11.0, north + 300), 170, 330)
+    rgb, valid = imagery(stores, grid)
+    expected, seen = np.zeros((3, 170, 330), np.float32), np.zeros((170, 330), bool)
+    for name in sorted(stores):
+        bands, there, source = stores[name].quicklook()
+        mapping = Mapping(grid, source)
+        new = nearest(mapping, grid.box, there, source.box, False) & ~seen
+        expected[:, new] = nearest(mapping, grid.box, bands[:3], source.box, 0)[:, new]
+        seen |= new
+    assert 0.1 < seen.mean() < 0.9
+    np.testing.assert_array_equal(valid, seen)
+    np.testing.assert_array_equal(rgb, expected)

@@ -377,6 +377,18 @@ def test_nearest_on_shared_pixels_is_a_slice():
 
 
 @each_pair
+def test_nearest_takes_layers_as_it_takes_each_of_them(name):
+    pair = PAIRS[name]
+    layers = numbers(6, pair.source.height, pair.source.width).reshape(2, 3, pair.source.height, pair.source.width)
+    box = pair.box(61, 80)
+    at = pair.mapping.source_box(box)
+    found = nearest(pair.mapping, box, layers[..., *at.slices], at, 7)
+    assert found.shape == (2, 3, box.height, box.width)
+    for place in np.ndindex(2, 3):
+        assert_array_equal(found[place], nearest(pair.mapping, box, layers[place][at.slices], at, 7))
+
+
+@each_pair
 def test_far_around_the_scene_there_is_nothing(name):
     pair = PAIRS[name]
     values = np.random.default_rng(4).normal(size=(2, pair.height, pair.width)).astype(np.float32)
