@@ -8,18 +8,18 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from models.activations import live_bytes_per_pixel
 from models.card import CARD_FILE, WEIGHTS_FILE, BundleCard, Card, read_card, read_file, versions
 from models.networks import SegmentationNetwork, build
+from models.not_initialised import NotInitialised
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -43,7 +43,7 @@ def load_files(files: Mapping[str, bytes]) -> tuple[Card, SegmentationNetwork]:
     card = read_card(files)
 
     def built() -> SegmentationNetwork:
-        with _NotInitialised():
+        with NotInitialised():
             return build(card.spec(), card.offset, card.scale)
 
     network = filled(card, files, built, f"{card.architecture}/{card.encoder or 'no encoder'}")
@@ -95,26 +95,6 @@ def load_bundle(directory: Path) -> tuple[Card, SegmentationNetwork]:
 def read_bundle(directory: Path) -> dict[str, bytes]:
     """Return the bytes of a bundle's files by name. Raises FileNotFoundError as `load_bundle` does."""
     return {name: read_file(Path(directory), name) for name in (CARD_FILE, WEIGHTS_FILE)}
-
-
-class _NotInitialised(TorchFunctionMode):
-    """Builds networks whose weights are whatever lay in memory: all of them are read from a file.
-
-    A third of the time to build U-Net++ on EfficientNet-B5; and on encoders of timm torch loads its compiler to draw
-    numbers for a network that has no memory.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return named["tensor"] if "tensor" in named else args[0]
-        return func(*args, **named)
 
 
 def tensor_bytes(state: Mapping[str, Tensor]) -> bytes:

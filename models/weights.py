@@ -24,6 +24,7 @@ from models.channels import ChannelMap
 from models.fitting import STEMS, fit
 from models.names import lookup
 from models.networks import NetworkSpec, SegmentationNetwork, build
+from models.not_initialised import NotInitialised
 from models.weight_sources import LoadRecipe, Provenance, Source, digest, resolve, seed_of, split_spec
 
 
@@ -40,7 +41,7 @@ def build_with_weights(
     load_recipe: LoadRecipe | None = None,
 ) -> tuple[SegmentationNetwork, Provenance]:
     """Build a network and give it the weights that `weights` names; see `initialise`."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), NotInitialised():
         network = build(spec, offset, scale)
     provenance = initialise(
         network,
