@@ -70,6 +70,8 @@ def imagery(stores: Mapping[str, SceneStore], grid: PixelGrid) -> tuple[np.ndarr
             [names.index(n) for n in ("red", "green", "blue")] if {"red", "green", "blue"} <= set(names) else [0, 0, 0]
         )
         box = PixelMapping(source, grid).source_box(source.box)  # a scene is a small part of a country
+        if box.empty:  # an area that is mapped without it
+            continue
         mapping, there = PixelMapping(grid, source), box.slices
         new = nearest(mapping, box, seen, source.box, False) & ~valid[there]
         np.copyto(rgb[:, *there], nearest(mapping, box, image[chosen], source.box, 0), where=new, casting="unsafe")

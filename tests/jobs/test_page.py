@@ -19,7 +19,7 @@ from jobs.parsing import load
 from jobs.plan import Run, plan_run
 from jobs.record import read_record
 from tests.jobs.test_report import Page
-from tests.jobs.worlds import KOREA, World, answering, image, moved, small_cells, world, write_tif
+from tests.jobs.worlds import KOREA, UTM52, World, answering, image, moved, small_cells, world, write_tif
 from tests.pictures import drawn
 from tiler.grids import PixelGrid
 from tiler.scene_store import SceneStore
@@ -135,6 +135,17 @@ def test_imagery_shows_the_first_scene_and_true_colours(reported):
     here[...] = np.where((first != 0).all(axis=0), first, here)
     np.testing.assert_array_equal(valid, (expected != 0).all(axis=0))
     np.testing.assert_array_equal(rgb, expected[:3])
+
+
+def test_of_scenes_outside_the_picture_nothing_is_shown(reported):
+    run = run_of(reported)
+    stores = {s.scene.id: SceneStore(run.url("ingest", s.name)) for s in run.scenes}
+    a, b, c, d, e, f = stores["left-20230405"].grid.transform
+    beside = PixelGrid(UTM52, (a, b, c - 5000, d, e, f), 20, 30)
+    for grid in (beside, PixelGrid(KOREA, (9.0, 0.0, 100_000.0, 0.0, -9.0, 1_400_000.0), 20, 30)):
+        rgb, valid = imagery(stores, grid)
+        assert not valid.any()
+        assert not rgb.any()
 
 
 def test_imagery_in_another_projection_is_that_of_each_scene_on_the_whole_picture(reported):
