@@ -16,6 +16,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from jobs import map as map_job
 from jobs.change import main
+from jobs.progress import Progress
 from tests.jobs.worlds import World, answering, image, small_cells, world
 from tiler.change import GAINED, LOST, NAMES, PERHAPS_GAINED, STABLE, change_of
 from tiler.fuse import NO_DATE, Fused
@@ -137,6 +138,21 @@ def test_a_cell_that_one_map_did_not_see_is_passed_over_and_told_as_unseen(pair,
     assert areas[0] - areas[1] == pytest.approx(100 * 72 * 120, rel=1e-2)  # far off the meridian
     lost = pq.read_table(tmp_path / "o" / "change.parquet", columns=["change", "pixels"]).to_pylist()
     assert [(row["change"], row["pixels"]) for row in lost] == [("lost", 30 * 8), ("gained", 850 - 5 * 22)]
+
+
+def test_what_is_announced_is_done(pair, tmp_path, monkeypatch):
+    ended = []
+
+    class Watched(Progress):
+        def __exit__(self, *error):
+            ended.append((self.done, self.total))
+            super().__exit__(*error)
+
+    monkeypatch.setattr("jobs.change_files.Progress", Watched)
+    with small_cells():
+        assert main([*pair, "--out", str(tmp_path / "change")]) == 0
+    ((done, total),) = ended
+    assert done == total > 5
 
 
 def test_regions_have_rows_and_polygons_their_region(pair, tmp_path, capsys):
